@@ -1,0 +1,57 @@
+//! Every limit of ingestion, named with its unit. Defaults follow the published file-pipeline figures.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Limits that one document, page or process must keep. Over one: its own failure code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest file, in MiB (`MAX_FILE_SIZE_MB`).
+    pub file_mib: u64,
+    /// Largest PDF, in MiB (`MAX_PDF_SIZE_MB`).
+    pub pdf_mib: u64,
+    /// Most pages of a PDF (`MAX_PDF_PAGES`).
+    pub pdf_pages: u32,
+    /// Most text of one document, in MiB, after extraction and decompression.
+    pub text_mib: u64,
+    /// Longest time without a finished page, in milliseconds; then the extractor is killed.
+    pub page_ms: u64,
+    /// Longest extraction of one document, in milliseconds.
+    pub document_ms: u64,
+    /// Address space of one extractor, in MiB (RLIMIT_AS).
+    pub extractor_mib: u64,
+    /// Resolution at which pages are rendered for recognition, in dots per inch (`PDF_DPI`).
+    pub ocr_dpi: u32,
+    /// Documents one extractor handles before it is replaced.
+    pub extractor_documents: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_mib: 500,
+            pdf_mib: 500,
+            pdf_pages: 3_000,
+            text_mib: 64,
+            page_ms: 60_000,
+            document_ms: 7_200_000,
+            extractor_mib: 2_048,
+            ocr_dpi: 200,
+            extractor_documents: 500,
+        }
+    }
+}
+
+impl Limits {
+    /// [`Limits::page_ms`] as a duration.
+    pub fn page_deadline(&self) -> Duration {
+        Duration::from_millis(self.page_ms)
+    }
+
+    /// [`Limits::document_ms`] as a duration.
+    pub fn document_deadline(&self) -> Duration {
+        Duration::from_millis(self.document_ms)
+    }
+}

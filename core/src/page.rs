@@ -1,0 +1,105 @@
+//! What extraction hands on: pages of structured blocks. Knows nothing of files or parsers.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of text a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// A heading of level 1 (highest) to 6.
+    Heading(u8),
+    /// Running text.
+    Paragraph,
+    /// One item of a list.
+    ListItem,
+    /// Rows of a table, one a line, cells separated by a tab.
+    Table,
+    /// Preformatted text or source code; line breaks matter.
+    Code,
+}
+
+/// A piece of text that belongs together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// What it is.
+    pub kind: BlockKind,
+    /// Its text, without surrounding white space, never empty.
+    pub text: String,
+}
+
+/// How the text of a page was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageSource {
+    /// The file's own text.
+    TextLayer,
+    /// Optical character recognition.
+    Ocr,
+    /// No text was found, see [`Page::note`].
+    NoText,
+}
+
+/// One page (or slide, sheet, or the whole of a file without pages).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Counted from 1.
+    pub number: u32,
+    /// How its text was come by.
+    pub source: PageSource,
+    /// Its text, in reading order.
+    pub blocks: Vec<Block>,
+    /// Why the page is as it is, where that needs saying: OCR decision and reason, page lost to an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Page {
+    /// The page's text: blocks separated by an empty line. Chunk offsets count in bytes of this text.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(self.text_bytes());
+        for block in &self.blocks {
+            if !text.is_empty() {
+                text.push_str(BLOCK_SEPARATOR);
+            }
+            text.push_str(&block.text);
+        }
+        text
+    }
+
+    /// Bytes of [`Page::text`], without building it.
+    pub fn text_bytes(&self) -> usize {
+        let separators = self.blocks.len().saturating_sub(1) * BLOCK_SEPARATOR.len();
+        self.blocks.iter().map(|block| block.text.len()).sum::<usize>() + separators
+    }
+}
+
+/// What stands between two blocks in [`Page::text`].
+pub const BLOCK_SEPARATOR: &str = "\n\n";
+
+/// What is known of a document as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentInfo {
+    /// Title from its metadata or first heading.
+    pub title: Option<String>,
+    /// IANA media type that was found by looking inside, for example `application/pdf`.
+    pub media_type: String,
+    /// Pages, where the format says so before they are read.
+    pub page_count: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_bytes_counts_what_text_builds() {
+        for blocks in [vec![], vec!["a"], vec!["a", "bücher", "日本語"]] {
+            let blocks = blocks
+                .into_iter()
+                .map(|text| Block { kind: BlockKind::Paragraph, text: text.to_owned() })
+                .collect();
+            let page = Page { number: 1, source: PageSource::TextLayer, blocks, note: None };
+            assert_eq!(page.text().len(), page.text_bytes());
+        }
+    }
+}
