@@ -3,7 +3,12 @@
 //! Nothing here does IO. Time, randomness and clients are arguments; decisions are functions that
 //! return data, so that the worker, the simulation and later the operator share one meaning.
 
+pub mod delivery;
 pub mod failure;
 pub mod id;
+pub mod index;
+pub mod lane;
 pub mod limits;
+pub mod manifest;
 pub mod page;
+pub mod source;

@@ -1,0 +1,180 @@
+//! The embedded queue: in memory, rebuilt from the ledger at every start. Also the simulation's queue.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use docmill_core::id::{DocumentId, Generation};
+use docmill_core::lane::Lane;
+
+use super::{Delivery, Depth, Error, Message, Queue};
+use crate::clock::Clock;
+
+/// See the module.
+pub struct MemoryQueue {
+    clock: Arc<dyn Clock>,
+    lease_ms: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next_entry: u64,
+    waiting: HashMap<Lane, VecDeque<(u64, Message)>>,
+    leased: HashMap<u64, Leased>,
+    /// (due time, entry) → message.
+    delayed: BTreeMap<(u64, u64), Message>,
+    known: BTreeSet<(DocumentId, Generation)>,
+}
+
+struct Leased {
+    message: Message,
+    consumer: String,
+    until_ms: u64,
+}
+
+impl State {
+    fn add_waiting(&mut self, message: Message) {
+        let entry = self.fresh_entry();
+        self.waiting.entry(message.lane).or_default().push_back((entry, message));
+    }
+
+    fn fresh_entry(&mut self) -> u64 {
+        self.next_entry += 1;
+        self.next_entry
+    }
+
+    fn owned_by(&self, delivery: &Delivery) -> bool {
+        self.leased.get(&delivery.entry).is_some_and(|leased| leased.consumer == delivery.consumer)
+    }
+
+    fn pop_waiting(&mut self, order: [Lane; 2]) -> Option<(u64, Message)> {
+        order.into_iter().find_map(|lane| self.waiting.get_mut(&lane)?.pop_front())
+    }
+}
+
+impl MemoryQueue {
+    /// An empty queue whose leases last `lease_ms`.
+    pub fn new(clock: Arc<dyn Clock>, lease_ms: u64) -> Self {
+        Self { clock, lease_ms, state: Mutex::default() }
+    }
+
+    /// Forgets everything, as a lost queue does.
+    #[cfg(feature = "testing")]
+    pub fn wipe(&self) {
+        let next_entry = self.lock().next_entry;
+        *self.lock() = State { next_entry, ..State::default() };
+    }
+
+    /// Hands an entry to nobody in particular a second time, as at-least-once queues may.
+    #[cfg(feature = "testing")]
+    pub fn duplicate(&self, message: Message) {
+        let mut state = self.lock();
+        state.known.insert((message.document, message.generation));
+        state.add_waiting(message);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while holding the queue's lock")
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn enqueue(&self, messages: &[Message]) -> Result<(), Error> {
+        let mut state = self.lock();
+        for message in messages {
+            if state.known.insert((message.document, message.generation)) {
+                state.add_waiting(*message);
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&self, consumer: &str, look: u64, max: usize) -> Result<Vec<Delivery>, Error> {
+        let until_ms = self.clock.now_ms() + self.lease_ms;
+        let mut state = self.lock();
+        let mut deliveries = Vec::new();
+        while deliveries.len() < max {
+            let order = Lane::order_of_look(look + deliveries.len() as u64);
+            let Some((entry, message)) = state.pop_waiting(order) else { break };
+            state.leased.insert(entry, Leased { message, consumer: consumer.to_owned(), until_ms });
+            deliveries.push(Delivery { message, entry, consumer: consumer.to_owned() });
+        }
+        Ok(deliveries)
+    }
+
+    async fn extend(&self, delivery: &Delivery) -> Result<bool, Error> {
+        let until_ms = self.clock.now_ms() + self.lease_ms;
+        let mut state = self.lock();
+        if !state.owned_by(delivery) {
+            return Ok(false);
+        }
+        if let Some(leased) = state.leased.get_mut(&delivery.entry) {
+            leased.until_ms = until_ms;
+        }
+        Ok(true)
+    }
+
+    async fn ack(&self, delivery: &Delivery) -> Result<bool, Error> {
+        let mut state = self.lock();
+        if !state.owned_by(delivery) {
+            return Ok(false);
+        }
+        state.leased.remove(&delivery.entry);
+        state.known.remove(&(delivery.message.document, delivery.message.generation));
+        Ok(true)
+    }
+
+    async fn release(&self, delivery: &Delivery, after_ms: u64) -> Result<bool, Error> {
+        let now = self.clock.now_ms();
+        let mut state = self.lock();
+        if !state.owned_by(delivery) {
+            return Ok(false);
+        }
+        state.leased.remove(&delivery.entry);
+        if after_ms == 0 {
+            state.add_waiting(delivery.message);
+        } else {
+            let entry = state.fresh_entry();
+            state.delayed.insert((now + after_ms, entry), delivery.message);
+        }
+        Ok(true)
+    }
+
+    async fn promote(&self) -> Result<u64, Error> {
+        let now = self.clock.now_ms();
+        let mut state = self.lock();
+        let mut promoted = 0;
+        while let Some(first) = state.delayed.first_entry().filter(|first| first.key().0 <= now) {
+            let message = first.remove();
+            state.add_waiting(message);
+            promoted += 1;
+        }
+        let mut expired: Vec<u64> =
+            state.leased.iter().filter(|(_, leased)| leased.until_ms <= now).map(|(entry, _)| *entry).collect();
+        expired.sort_unstable();
+        for entry in expired {
+            if let Some(leased) = state.leased.remove(&entry) {
+                state.add_waiting(leased.message);
+                promoted += 1;
+            }
+        }
+        Ok(promoted)
+    }
+
+    async fn depth(&self, lane: Lane) -> Result<Depth, Error> {
+        let state = self.lock();
+        let waiting = state.waiting.get(&lane).map_or(0, VecDeque::len) as u64;
+        let in_flight = state.leased.values().filter(|leased| leased.message.lane == lane).count() as u64;
+        let delayed = state.delayed.values().filter(|message| message.lane == lane).count() as u64;
+        Ok(Depth { waiting, in_flight, delayed })
+    }
+
+    async fn next_due_ms(&self) -> Result<Option<u64>, Error> {
+        let state = self.lock();
+        let delayed = state.delayed.first_key_value().map(|((due, _), _)| *due);
+        let lease = state.leased.values().map(|leased| leased.until_ms).min();
+        Ok([delayed, lease].into_iter().flatten().min())
+    }
+}

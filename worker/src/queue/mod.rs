@@ -1,0 +1,79 @@
+//! The queue: pointers to documents that wait, one entry a (document, generation).
+//!
+//! A queue may lose everything: the ledger is the truth and [`crate::delivery::maintain`] enqueues
+//! again what it says. What a queue may not do is hand one entry to two consumers while a lease lives.
+
+use async_trait::async_trait;
+use docmill_core::id::{DocumentId, Generation};
+use docmill_core::lane::Lane;
+use serde::Serialize;
+
+pub mod memory;
+
+/// A queue operation that failed; the caller tries again later, nothing is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue did not answer: {0}")]
+pub struct Error(pub String);
+
+/// What an entry points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Message {
+    /// The document.
+    pub document: DocumentId,
+    /// The generation that is to be worked on.
+    pub generation: Generation,
+    /// The lane it waits in.
+    pub lane: Lane,
+}
+
+/// A message in the hands of one consumer, until it is settled or its lease runs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What it points at.
+    pub message: Message,
+    /// The queue's name of the entry; a released and delivered again entry has another.
+    pub entry: u64,
+    /// Who received it: unique for a process start.
+    pub consumer: String,
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// Entries that nobody has.
+    pub waiting: u64,
+    /// Entries under a lease.
+    pub in_flight: u64,
+    /// Entries delayed to a later time.
+    pub delayed: u64,
+}
+
+/// Entries, leases and delays. Every call is one atomic step.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Adds an entry unless this (document, generation) has one, waiting, leased or delayed.
+    /// May be called as often as one likes.
+    async fn enqueue(&self, messages: &[Message]) -> Result<(), Error>;
+
+    /// Hands out at most `max` waiting entries under a lease; empty when none waits. `look` counts the
+    /// consumer's looks, see [`Lane::order_of_look`].
+    async fn receive(&self, consumer: &str, look: u64, max: usize) -> Result<Vec<Delivery>, Error>;
+
+    /// Renews the lease. False: it is no longer this consumer's, and the work must stop.
+    async fn extend(&self, delivery: &Delivery) -> Result<bool, Error>;
+
+    /// Removes the entry for good. False: it was no longer this consumer's, and it stays.
+    async fn ack(&self, delivery: &Delivery) -> Result<bool, Error>;
+
+    /// Gives the entry back, to be delivered again after the delay. False as for [`Queue::ack`].
+    async fn release(&self, delivery: &Delivery, after_ms: u64) -> Result<bool, Error>;
+
+    /// Makes delayed entries that are due, and entries whose lease ran out, waiting again. Returns how many.
+    async fn promote(&self) -> Result<u64, Error>;
+
+    /// How much waits in a lane.
+    async fn depth(&self, lane: Lane) -> Result<Depth, Error>;
+
+    /// When the next delayed entry or lease falls due, in milliseconds since the Unix epoch.
+    async fn next_due_ms(&self) -> Result<Option<u64>, Error>;
+}
