@@ -187,11 +187,13 @@ pub enum StartDecision {
 /// Decides a start and returns the history to store before the parse begins.
 pub fn decide_start(history: History) -> (StartDecision, History) {
     if history.starts >= STARTS_MAX {
-        let detail = format!("{} starts without progress beyond {}", history.starts, describe(history.best));
+        let detail =
+            format!("{} starts without progress beyond {}", history.starts, describe(history.best));
         return (StartDecision::GiveUp(Failure::new(FailureCode::WorkerDiedRepeatedly, detail)), history);
     }
     let started = History { starts: history.starts + 1, ..history };
-    let decision = if history.starts >= STARTS_ALONE { StartDecision::Alone } else { StartDecision::Together };
+    let decision =
+        if history.starts >= STARTS_ALONE { StartDecision::Alone } else { StartDecision::Together };
     (decision, started)
 }
 
@@ -347,7 +349,10 @@ mod tests {
         let (first, history) = decide_failure(History::default(), crash(), 0.0);
         let (second, history) = decide_failure(history, crash(), 0.0);
         let (third, _) = decide_failure(history, crash(), 0.0);
-        assert_eq!((first, second), (AfterFailure::Retry { after_ms: 0 }, AfterFailure::Retry { after_ms: 0 }));
+        assert_eq!(
+            (first, second),
+            (AfterFailure::Retry { after_ms: 0 }, AfterFailure::Retry { after_ms: 0 })
+        );
         assert_eq!(third, AfterFailure::GiveUp(crash()));
     }
 

@@ -55,9 +55,8 @@ mod tests {
     #[test]
     fn large_is_first_once_in_every_share() {
         for start in 0..LARGE_SHARE {
-            let first_large = (start..start + LARGE_SHARE)
-                .filter(|&n| Lane::order_of_look(n)[0] == Lane::Large)
-                .count();
+            let first_large =
+                (start..start + LARGE_SHARE).filter(|&n| Lane::order_of_look(n)[0] == Lane::Large).count();
             assert_eq!(first_large, 1);
         }
     }

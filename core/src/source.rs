@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn a_move_prefers_the_inode_then_the_lowest_uri() {
-        let gone = |uri: &str, inode| Gone { document: (), uri: uri.into(), stat: FileStat { inode, ..STAT } };
+        let gone =
+            |uri: &str, inode| Gone { document: (), uri: uri.into(), stat: FileStat { inode, ..STAT } };
         let candidates = [gone("c", 7), gone("b", 8), gone("a", 9)];
         let pick = |inode| moved_from(&candidates, &FileStat { inode, ..STAT }).unwrap().uri.as_str();
         assert_eq!(pick(8), "b");

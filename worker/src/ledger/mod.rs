@@ -5,7 +5,9 @@
 use async_trait::async_trait;
 use docmill_core::delivery::{ClaimDecision, History, Progress, State};
 use docmill_core::failure::Failure;
-use docmill_core::id::{ChunkId, CommitSeq, ContentHash, DocumentId, Epoch, Generation, IndexId, TenantId, TextHash};
+use docmill_core::id::{
+    ChunkId, CommitSeq, ContentHash, DocumentId, Epoch, Generation, IndexId, TenantId, TextHash,
+};
 use docmill_core::index::{IndexSpec, IndexState};
 use docmill_core::manifest::Manifest;
 use docmill_core::page::Page;
@@ -96,12 +98,12 @@ pub enum Claim {
 }
 
 /// What became of a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// Go on.
     Go,
     /// It was dead-lettered instead.
-    GaveUp,
+    GaveUp(Failure),
     /// The claim is no longer the caller's.
     Fenced,
 }
@@ -219,7 +221,12 @@ pub trait Ledger: Send + Sync {
     async fn kept_pages(&self, grant: &Grant) -> Result<Vec<Page>, Error>;
 
     /// Values of texts at a stage, `None` where there is none.
-    async fn derived(&self, tenant: &TenantId, stage: &str, texts: &[TextHash]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+    async fn derived(
+        &self,
+        tenant: &TenantId,
+        stage: &str,
+        texts: &[TextHash],
+    ) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
     /// Keeps values unless there is one already; returns what is kept now, in the order given.
     async fn keep_derived(

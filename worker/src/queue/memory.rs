@@ -151,8 +151,12 @@ impl Queue for MemoryQueue {
             state.add_waiting(message);
             promoted += 1;
         }
-        let mut expired: Vec<u64> =
-            state.leased.iter().filter(|(_, leased)| leased.until_ms <= now).map(|(entry, _)| *entry).collect();
+        let mut expired: Vec<u64> = state
+            .leased
+            .iter()
+            .filter(|(_, leased)| leased.until_ms <= now)
+            .map(|(entry, _)| *entry)
+            .collect();
         expired.sort_unstable();
         for entry in expired {
             if let Some(leased) = state.leased.remove(&entry) {

@@ -1,0 +1,52 @@
+//! Known mistakes that can be switched on where the feature `planted-faults` is built, so that tests
+//! show they would be found. Without the feature nothing here has any effect.
+
+/// A mistake in delivery, ledger or stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PlantedFault {
+    /// The entry is acked before anything is written.
+    AckEarly,
+    /// A commit does not look at the epoch.
+    CommitWithoutEpoch,
+    /// A write leaves rows alone that are there, their epoch too.
+    SkipIfPresent,
+    /// A write sets the epoch, also to a lower one.
+    EpochLowered,
+    /// A removal does not look at the epoch.
+    DeleteWithoutEpoch,
+    /// Child crashes are not counted.
+    NoCrashCounter,
+    /// The lease is extended without a look at progress.
+    BlindHeartbeat,
+}
+
+impl PlantedFault {
+    /// All of them.
+    pub const ALL: [PlantedFault; 7] = [
+        Self::AckEarly,
+        Self::CommitWithoutEpoch,
+        Self::SkipIfPresent,
+        Self::EpochLowered,
+        Self::DeleteWithoutEpoch,
+        Self::NoCrashCounter,
+        Self::BlindHeartbeat,
+    ];
+
+    /// The name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AckEarly => "ack-early",
+            Self::CommitWithoutEpoch => "commit-without-epoch",
+            Self::SkipIfPresent => "skip-if-present",
+            Self::EpochLowered => "epoch-lowered",
+            Self::DeleteWithoutEpoch => "delete-without-epoch",
+            Self::NoCrashCounter => "no-crash-counter",
+            Self::BlindHeartbeat => "blind-heartbeat",
+        }
+    }
+
+    /// The mistake with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == name)
+    }
+}

@@ -1,0 +1,74 @@
+//! What a trial says of itself while it works: progress for the ledger, signs of life for the lease.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use docmill_core::delivery::Progress;
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::page::Page;
+
+use super::NotPrepared;
+use crate::clock::Clock;
+use crate::ledger::{Grant, Ledger};
+
+/// The progress of one trial.
+pub struct Tracker<'a> {
+    grant: &'a Grant,
+    ledger: &'a dyn Ledger,
+    clock: &'a dyn Clock,
+    started_ms: u64,
+    last_sign_ms: AtomicU64,
+    reached: Mutex<Progress>,
+}
+
+impl<'a> Tracker<'a> {
+    /// A trial that begins now.
+    pub fn new(grant: &'a Grant, ledger: &'a dyn Ledger, clock: &'a dyn Clock) -> Self {
+        let now = clock.now_ms();
+        let reached = Mutex::new(Progress::default());
+        Self { grant, ledger, clock, started_ms: now, last_sign_ms: AtomicU64::new(now), reached }
+    }
+
+    /// Records how far the work got, with pages that the next trial need not read again.
+    ///
+    /// # Errors
+    /// [`NotPrepared::Superseded`] when the claim is no longer ours.
+    pub async fn mark(&self, reached: Progress, pages: Vec<Page>) -> Result<(), NotPrepared> {
+        match self.ledger.progress(self.grant, reached, pages).await {
+            Ok(true) => {
+                *self.reached.lock().expect("no code panics while holding it") = reached;
+                self.touch();
+                Ok(())
+            }
+            Ok(false) => Err(NotPrepared::Superseded),
+            Err(error) => Err(Failure::new(FailureCode::Internal, error.to_string()).into()),
+        }
+    }
+
+    /// A sign of life that need not be remembered.
+    pub fn touch(&self) {
+        self.last_sign_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Milliseconds since the last mark or sign of life.
+    pub fn since_progress_ms(&self) -> u64 {
+        self.clock.now_ms().saturating_sub(self.last_sign_ms.load(Ordering::Relaxed))
+    }
+
+    /// Milliseconds since the trial began.
+    pub fn since_start_ms(&self) -> u64 {
+        self.clock.now_ms().saturating_sub(self.started_ms)
+    }
+
+    /// Where the trial stands, for a person.
+    pub fn describe(&self) -> String {
+        let reached = *self.reached.lock().expect("no code panics while holding it");
+        format!(
+            "no progress for {} s, {} s in all, at stage {} unit {}",
+            self.since_progress_ms() / 1000,
+            self.since_start_ms() / 1000,
+            reached.stage.as_str(),
+            reached.units
+        )
+    }
+}
