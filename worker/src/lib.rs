@@ -5,6 +5,10 @@
 
 pub mod clock;
 pub mod delivery;
+pub mod embedded;
 pub mod ledger;
 pub mod queue;
 pub mod sink;
+pub mod sqlite;
+pub mod time_text;
+pub mod vector;

@@ -1,0 +1,314 @@
+//! The embedded shape's store: ledger and sinks in one SQLite file, one writer, many readers.
+//!
+//! Owns the data directory: its lock, its format, its connections. What is in the tables is said in
+//! `schema.sql`; each concern has its own file beside this one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::clock::Clock;
+use crate::{ledger, sink};
+
+mod audit;
+mod claims;
+mod derived;
+mod graph;
+mod indexes;
+mod ledger_impl;
+mod manifests;
+pub mod read;
+mod sources;
+mod text;
+mod vectors;
+mod writer;
+
+pub use graph::GraphSink;
+pub use sources::{KnownSource, Move, known_sources};
+pub use text::TextSink;
+pub use vectors::{VectorSink, from_bytes as vector_from_bytes};
+pub use writer::{Answer, Writer};
+
+/// Format of the tables; a file with a higher one is refused.
+const FORMAT: i64 = 1;
+/// File that holds everything.
+const DATABASE: &str = "docmill.db";
+/// File whose lock makes a process the one writer.
+const LOCK: &str = "writer.lock";
+/// Prepared statements kept by a connection.
+const STATEMENTS: usize = 256;
+/// Idle reading connections kept.
+const READERS_KEPT: usize = 8;
+
+/// A data directory that cannot be used, or a call that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process writes.
+    #[error("data directory {dir} is in use by process {pid} since {since}")]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process.
+        pid: String,
+        /// When it took the lock.
+        since: String,
+    },
+    /// Written by a newer docmill.
+    #[error("data directory {dir} has format {found}; this docmill reads up to {FORMAT}")]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// Nothing was ingested into it yet.
+    #[error("there is no data in {dir}")]
+    Absent {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory cannot be made or opened.
+    #[error("data directory {dir} cannot be used: {detail}")]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The file is not one of ours, or is damaged.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+    /// A call failed; nothing of it took effect.
+    #[error("the database failed: {0}")]
+    Failed(String),
+    /// An earlier commit failed; the process must start again.
+    #[error("the database stopped: {0}")]
+    Stopped(String),
+}
+
+impl Error {
+    /// The code that reports and exit messages use.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "data_dir_busy",
+            Self::Newer { .. } => "data_dir_newer",
+            Self::Absent { .. } => "data_dir_empty",
+            Self::Unusable { .. } => "data_dir_unusable",
+            Self::Damaged(_) => "data_dir_damaged",
+            Self::DiskFull => "disk_full",
+            Self::Failed(_) | Self::Stopped(_) => "internal",
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "wait for it, or stop it; reading commands work meanwhile",
+            Self::Newer { .. } => "use the newer docmill, or another --data-dir",
+            Self::Absent { .. } => "ingest something first: docmill run PATH",
+            Self::Unusable { .. } => "check the path and its permissions, or use another --data-dir",
+            Self::Damaged(_) => "restore it from a backup, or ingest again into another --data-dir",
+            Self::DiskFull => "free space under the data directory, then run again",
+            Self::Failed(_) | Self::Stopped(_) => "run again; if it repeats, please report it with the log",
+        }
+    }
+
+    /// The same error for another waiter of the same transaction.
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            other => Self::Stopped(other.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<Error> for ledger::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DiskFull => Self::DiskFull,
+            Error::Stopped(detail) => Self::Stopped(detail),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Gives a store's error its store.
+fn sink_error(store: docmill_core::manifest::Store) -> impl Fn(Error) -> sink::Error {
+    move |error| match error {
+        Error::DiskFull => sink::Error::DiskFull { store },
+        other => sink::Error::Failed { store, detail: other.to_string() },
+    }
+}
+
+/// Reading connections to a data directory, shared by clones.
+#[derive(Clone)]
+pub struct Readers {
+    path: Arc<PathBuf>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    /// Opens the directory for reading; works while another process writes.
+    ///
+    /// # Errors
+    /// [`Error::Absent`], [`Error::Newer`], [`Error::Unusable`], [`Error::Damaged`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(DATABASE);
+        if !path.exists() {
+            return Err(Error::Absent { dir: dir.to_owned() });
+        }
+        let readers = Self { path: Arc::new(path), idle: Arc::default() };
+        readers.read(|connection| check_format(connection, dir))??;
+        Ok(readers)
+    }
+
+    /// Runs the look in one read transaction: it sees one state of everything.
+    ///
+    /// # Errors
+    /// What the look answers, or that no connection could be had.
+    pub fn read<T>(&self, look: impl FnOnce(&Connection) -> T) -> Result<T, Error> {
+        let idle = self.idle.lock().expect("no code panics while holding it").pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        let seen = look(&connection);
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        let mut idle = self.idle.lock().expect("no code panics while holding it");
+        if idle.len() < READERS_KEPT {
+            idle.push(connection);
+        }
+        Ok(seen)
+    }
+
+    fn connect(&self) -> Result<Connection, Error> {
+        // Not SQLITE_OPEN_READ_ONLY: the first reader after a crash has to recover the log.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path.as_path(), flags)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768; PRAGMA mmap_size=1073741824;")?;
+        Ok(connection)
+    }
+}
+
+/// A data directory opened for writing: the one writer there is.
+pub struct Database {
+    writer: Option<Writer>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+    _lock: File,
+}
+
+impl Database {
+    /// Takes the directory's lock and opens it, making what lacks.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another process writes, [`Error::Newer`], [`Error::Unusable`], [`Error::Damaged`].
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let unusable = |error: &dyn std::fmt::Display| Error::Unusable {
+            dir: dir.to_owned(),
+            detail: error.to_string(),
+        };
+        std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
+        let lock = lock(dir, clock.as_ref())?;
+        let connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.busy_timeout(Duration::from_secs(30))?;
+        // FULL: an answered commit survives a power cut. The log is checkpointed at 64 MiB.
+        connection.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;
+             PRAGMA cache_size=-131072; PRAGMA wal_autocheckpoint=16384;
+             PRAGMA journal_size_limit=134217728;",
+        )?;
+        if is_empty(&connection)? {
+            connection.execute_batch(&format!("BEGIN; {} COMMIT;", include_str!("schema.sql")))?;
+        }
+        check_format(&connection, dir)?;
+        let (writer, thread) = Writer::start(connection)?;
+        let readers = Readers::open(dir)?;
+        Ok(Self { writer: Some(writer), thread: Some(thread), readers, clock, _lock: lock })
+    }
+
+    /// Reading connections.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        self.writer.as_ref().expect("the writer goes only when the database is dropped")
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        drop(self.writer.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, Error> {
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(tables == 0)
+}
+
+fn check_format(connection: &Connection, dir: &Path) -> Result<(), Error> {
+    let found: i64 = connection
+        .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
+        .map_err(|error| Error::Damaged(error.to_string()))?;
+    if found > FORMAT {
+        return Err(Error::Newer { dir: dir.to_owned(), found });
+    }
+    Ok(())
+}
+
+/// Takes the writer's lock, or says who has it. The kernel frees it when the process dies.
+fn lock(dir: &Path, clock: &dyn Clock) -> Result<File, Error> {
+    let unusable =
+        |error: std::io::Error| Error::Unusable { dir: dir.to_owned(), detail: error.to_string() };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join(LOCK))
+        .map_err(unusable)?;
+    if file.try_lock().is_err() {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder).map_err(unusable)?;
+        let mut words = holder.split_whitespace();
+        let pid = words.next().unwrap_or("unknown").to_owned();
+        let since = words.next().unwrap_or("unknown").to_owned();
+        return Err(Error::Busy { dir: dir.to_owned(), pid, since });
+    }
+    file.set_len(0).map_err(unusable)?;
+    file.rewind().map_err(unusable)?;
+    let since = crate::time_text::rfc3339_of_ms(clock.now_ms());
+    write!(file, "{} {}", std::process::id(), since).map_err(unusable)?;
+    Ok(file)
+}
