@@ -6,9 +6,12 @@
 pub mod clock;
 pub mod delivery;
 pub mod embedded;
+pub mod health;
 pub mod ledger;
+pub mod process_tree;
 pub mod queue;
 pub mod sink;
 pub mod sqlite;
+pub mod stages;
 pub mod time_text;
 pub mod vector;

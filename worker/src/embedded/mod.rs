@@ -1,9 +1,20 @@
 //! The one-machine shape: a directory of documents into one data directory, nothing else running.
+//!
+//! [`run`] is the main path: [`scan`] finds what changed, [`session`] delivers it, [`report`] says
+//! what came of it. [`maintenance`] holds the other commands that write.
 
 mod counters;
+mod error;
+pub mod maintenance;
 mod options;
+mod removal;
 mod report;
+mod run;
+mod scan;
+mod session;
 
 pub use counters::Counters;
+pub use error::Error;
 pub use options::{Concepts, Embeddings, RunOptions, Sync};
 pub use report::{FailedDocument, Report, ReportInput};
+pub use run::run;

@@ -84,6 +84,8 @@ pub struct Grant {
     pub bytes: u64,
     /// Earlier trials of this generation.
     pub history: History,
+    /// This very generation was committed before: it is repaired, replayed or indexed anew.
+    pub committed_before: bool,
     /// The indexes to write: the active one and, while there is one, the one being built.
     pub indexes: Vec<(IndexId, IndexSpec)>,
 }

@@ -79,7 +79,9 @@ pub(super) fn claim(
     let found = connection
         .prepare_cached(
             "SELECT d.generation, d.state, w.lease_until_ms, d.tenant, d.uri, d.content, d.bytes,
-                    d.starts, d.child_crashes, d.transient_failures, d.best
+                    d.starts, d.child_crashes, d.transient_failures, d.best,
+                    EXISTS(SELECT 1 FROM manifests m WHERE m.document = d.document
+                             AND m.generation = d.generation AND m.replaced_by IS NULL)
              FROM documents d LEFT JOIN workers w ON w.worker = d.owner WHERE d.document = ?",
         )?
         .query_row([&message.document.as_bytes()[..]], |row| {
@@ -100,6 +102,7 @@ pub(super) fn claim(
                 uri: row.get(4)?,
                 bytes: row.get(6)?,
                 history: history_of(row, 7)?,
+                committed_before: row.get(11)?,
                 indexes: Vec::new(),
             };
             Ok((view, grant))
@@ -256,6 +259,16 @@ pub(super) fn hand_back(connection: &Connection, grant: &Grant) -> rusqlite::Res
     store_history(connection, grant, History { starts: history.starts.saturating_sub(1), ..history })?;
     release(connection, grant)?;
     Ok(true)
+}
+
+/// Gives back all that the worker holds, starts taken back: it is told to stop, nothing is at fault.
+pub(super) fn hand_back_all(connection: &Connection, worker: &WorkerId) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE documents SET state = 'queued', owner = NULL, starts = max(starts - 1, 0)
+             WHERE owner = ? AND state = 'processing'",
+        )?
+        .execute([&worker.0])
 }
 
 pub(super) fn unsettled(

@@ -35,6 +35,15 @@ impl Database {
         self.job(Answer::Applied, move |connection| derived::sweep(connection, now_ms)).await
     }
 
+    /// Gives back all that the worker holds, as if it had not been begun. Returns how many.
+    ///
+    /// # Errors
+    /// Nothing of it took effect.
+    pub async fn hand_back_all(&self, worker: &WorkerId) -> Result<usize, Error> {
+        let worker = worker.clone();
+        self.job(Answer::Durable, move |connection| claims::hand_back_all(connection, &worker)).await
+    }
+
     /// Forgets every worker: the caller holds the directory's lock, so none of them lives.
     ///
     /// # Errors

@@ -238,7 +238,8 @@ pub(super) fn page(
         .collect()
 }
 
-pub(super) fn entries(connection: &Connection, manifest: i64) -> rusqlite::Result<Vec<ManifestEntry>> {
+/// The entries of a manifest in document order.
+pub fn entries(connection: &Connection, manifest: i64) -> rusqlite::Result<Vec<ManifestEntry>> {
     let mut statement = connection.prepare_cached(
         "SELECT chunk, text_hash, occurrence, ordinal, page, start, \"end\", heading, stores
          FROM manifest_entries WHERE manifest = ? ORDER BY ordinal",

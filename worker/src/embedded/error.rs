@@ -1,0 +1,76 @@
+//! Why a command of the one-machine shape did not do what it was asked. Codes are part of the contract.
+
+use std::path::PathBuf;
+
+use crate::{delivery, ledger, sqlite};
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] sqlite::Error),
+    /// The ledger, while working.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// A delivery that could not be settled.
+    #[error(transparent)]
+    Delivery(#[from] delivery::Error),
+    /// The data directory's index was made with other models.
+    #[error("the data directory's index was made with {has}; asked for {asked}")]
+    IndexMismatch {
+        /// The models of the index.
+        has: String,
+        /// The models asked for.
+        asked: String,
+    },
+    /// A model that is needed cannot be had.
+    #[error("the embedding model cannot be loaded: {0}")]
+    Model(String),
+    /// Nothing at the path.
+    #[error("there is nothing at {}", .0.display())]
+    NoSuchPath(PathBuf),
+    /// Vanished documents were not removed; everything else was done.
+    #[error("nothing was removed: {reason}")]
+    SyncRefused {
+        /// Why.
+        reason: String,
+        /// What the run did.
+        report: Box<super::Report>,
+    },
+    /// The extractor cannot be run.
+    #[error("the extractor cannot be started: {0}")]
+    Extractor(String),
+}
+
+impl Error {
+    /// The code that reports and exit messages use.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DataDir(error) => error.code(),
+            Self::Ledger(ledger::Error::DiskFull) | Self::Delivery(delivery::Error::Ledger(ledger::Error::DiskFull)) => {
+                "disk_full"
+            }
+            Self::Ledger(_) | Self::Delivery(_) => "internal",
+            Self::IndexMismatch { .. } => "index_mismatch",
+            Self::Model(_) => "model_missing",
+            Self::NoSuchPath(_) => "no_such_path",
+            Self::SyncRefused { .. } => "sync_refused",
+            Self::Extractor(_) => "extractor_missing",
+        }
+    }
+
+    /// What the user can do.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::DataDir(error) => error.advice(),
+            _ if self.code() == "disk_full" => "free space under the data directory, then run again: it goes on where it stopped",
+            Self::Ledger(_) | Self::Delivery(_) => "run again: it goes on where it stopped; if it repeats, report it with the log",
+            Self::IndexMismatch { .. } => "leave the flags out, use docmill reindex to change the models, or another --data-dir",
+            Self::Model(_) => "run make setup, or use --embeddings none for full text only",
+            Self::NoSuchPath(_) => "check the path",
+            Self::SyncRefused { .. } => "look at the paths; --sync=force removes even more than half",
+            Self::Extractor(_) => "check the installation of docmill",
+        }
+    }
+}

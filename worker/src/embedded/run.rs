@@ -1,0 +1,262 @@
+//! `docmill run`: scan, deliver, remove what vanished, report. Interrupted, the next run goes on.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use docmill_core::id::TenantId;
+use tokio::sync::{mpsc, watch};
+
+use super::removal::{self, Removal, Vanished};
+use super::report::{FailedDocument, Report, ReportInput};
+use super::scan::{Found, Scan, Scanned, Seen};
+use super::session::{Finished, Session, Setup};
+use super::{Counters, Error, RunOptions};
+use crate::delivery::Outcome;
+use crate::extract::ExtractOptions;
+use crate::ledger::{Ledger, Registered, Registration};
+use crate::process_tree::{PeakMemory, cpu_seconds};
+use crate::queue::Message;
+use crate::sqlite::known_sources;
+
+/// Batches of a scan that may wait for the ledger.
+const SCAN_BATCHES: usize = 4;
+
+/// Ingests the paths into the data directory. `stop` turning true ends it early: what was in hand is
+/// given back, and the report says what was done.
+///
+/// # Errors
+/// See [`Error`]. [`Error::SyncRefused`] carries the report: all but the removal was done.
+pub async fn run(
+    data_dir: &Path,
+    options: RunOptions,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<bool>,
+) -> Result<Report, Error> {
+    let began = Instant::now();
+    let peak = PeakMemory::start();
+    if let [path] = &options.paths[..]
+        && !path.exists()
+        && std::fs::symlink_metadata(path).is_err()
+    {
+        return Err(Error::NoSuchPath(path.clone()));
+    }
+    let setup = Setup {
+        tenant: options.tenant.clone(),
+        embeddings: options.embeddings,
+        concepts: options.concepts,
+        slots: options.slots,
+        extract: ExtractOptions {
+            limits: options.limits.clone(),
+            ocr: options.ocr,
+            languages: options.languages.clone(),
+        },
+        extractor: options.extractor.clone(),
+    };
+    let session = Session::open(data_dir, &setup, counters.clone()).await?;
+    let mut report = Report::default();
+    let mut document_seconds = Vec::new();
+
+    let left_over = left_over(&session, &counters).await?;
+    report.warnings.extend((left_over > 0).then(|| format!("{left_over} documents were left over from an earlier run")));
+
+    let scan_done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let scanning = scan(&session, &options, counters.clone(), stop.clone());
+    let scanning = async {
+        let scanned = scanning.await;
+        scan_done.store(true, Ordering::Release);
+        counters.scan_done.store(true, Ordering::Release);
+        scanned
+    };
+    let mut finished = |finished: Finished| record(&mut report, &mut document_seconds, &counters, finished);
+    let delivering = session.deliver_all(scan_done.clone(), stop.clone(), &mut finished);
+    let (scanned, delivered) = futures::future::join(scanning, delivering).await;
+    delivered?;
+    let scanned = scanned?;
+
+    report.moved = scanned.moves.len() as u64;
+    let refused = remove_vanished(&session, &options, &scanned, &mut report, &stop).await?;
+    for failure in scanned.failures {
+        report.documents += 1;
+        report.failed += 1;
+        *report.failures_by_code.entry(failure.failure.code.as_str().to_owned()).or_default() += 1;
+        report.failures.push(failure);
+    }
+    report.skipped = Counters::get(&counters.documents_unchanged);
+    report.pages = Counters::get(&counters.pages);
+    report.ocr_pages = Counters::get(&counters.ocr_pages);
+    report.chunks = Counters::get(&counters.chunks);
+    report.embedded_texts = Counters::get(&counters.embedded);
+    report.embedding_calls = session.models.embedders().map(|embedder| embedder.calls()).sum();
+    report.concepts = concepts(&session, &options.tenant)?;
+    session.close().await?;
+    report.peak_rss_mib = peak.peak_mib();
+    let input = ReportInput { seconds: began.elapsed().as_secs_f64(), cpu_seconds: cpu_seconds() };
+    let report = report.with_rates(input, &document_seconds);
+    match refused {
+        Some(reason) => Err(Error::SyncRefused { reason, report: Box::new(report) }),
+        None => Ok(report),
+    }
+}
+
+/// Queues what an earlier run registered and did not finish, and finishes its removals.
+async fn left_over(session: &Session, counters: &Counters) -> Result<usize, Error> {
+    session.deliverer.clean_up().await?;
+    let messages = session.database.unsettled(usize::MAX >> 1).await?;
+    session.queue.enqueue(&messages).await.map_err(|error| Error::Delivery(error.into()))?;
+    Counters::add(&counters.documents_total, messages.len() as u64);
+    Ok(messages.len())
+}
+
+/// Walks the paths, registers what is new and queues it.
+async fn scan(
+    session: &Session,
+    options: &RunOptions,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<bool>,
+) -> Result<Scanned, Error> {
+    let tenant = options.tenant.clone();
+    let known = session.database.readers().read(|connection| known_sources(connection, &tenant))?;
+    let known = known.map_err(crate::sqlite::Error::from)?;
+    let began_ns = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let scan = Scan {
+        known: known.into_iter().map(|known| (known.uri.clone(), known)).collect::<HashMap<_, _>>(),
+        began_ns,
+        bytes_max: options.limits.file_mib << 20,
+        counters: counters.clone(),
+    };
+    let (sender, mut batches) = mpsc::channel(SCAN_BATCHES);
+    let paths = options.paths.clone();
+    let walking = tokio::task::spawn_blocking(move || {
+        scan.run(&paths, &mut |seen| !*stop.borrow() && sender.blocking_send(seen).is_ok())
+    });
+    while let Some(seen) = batches.recv().await {
+        match seen {
+            Seen::Found(found) => register(session, &tenant, began_ns, found, &counters).await?,
+            Seen::Again(looks) => {
+                let looks = looks.into_iter().map(|(uri, stat)| (uri, stat, began_ns)).collect();
+                session.database.seen_again(tenant.clone(), looks).await?;
+            }
+        }
+    }
+    let scanned = walking.await.map_err(|error| crate::ledger::Error::Failed(error.to_string()))?;
+    if !scanned.moves.is_empty() {
+        session.database.move_sources(tenant, scanned.moves.clone()).await?;
+    }
+    Ok(scanned)
+}
+
+async fn register(
+    session: &Session,
+    tenant: &TenantId,
+    began_ns: i64,
+    found: Vec<Found>,
+    counters: &Counters,
+) -> Result<(), Error> {
+    let bytes: Vec<u64> = found.iter().map(|found| found.stat.bytes).collect();
+    let registrations = found
+        .into_iter()
+        .map(|found| Registration {
+            tenant: tenant.clone(),
+            uri: found.uri,
+            content: found.content,
+            bytes: found.stat.bytes,
+            stat: Some(found.stat),
+            scanned_at_ns: began_ns,
+            root: Some(found.root),
+        })
+        .collect();
+    let mut messages: Vec<Message> = Vec::new();
+    for (registered, bytes) in session.database.register(registrations).await?.into_iter().zip(bytes) {
+        match registered {
+            Registered::New(message) | Registered::Changed(message) => {
+                messages.push(message);
+                Counters::add(&counters.documents_total, 1);
+                Counters::add(&counters.bytes_total, bytes);
+            }
+            Registered::Unchanged(..) => Counters::add(&counters.documents_unchanged, 1),
+        }
+    }
+    session.queue.enqueue(&messages).await.map_err(|error| Error::Delivery(error.into()))
+}
+
+/// Notes how a delivery ended.
+fn record(report: &mut Report, document_seconds: &mut Vec<f64>, counters: &Counters, finished: Finished) {
+    let settled = match finished.outcome {
+        Outcome::Committed { summary, .. } => {
+            report.succeeded += 1;
+            for (stage, ms) in summary.stage_ms {
+                *report.stage_seconds.entry(stage).or_default() += ms / 1e3;
+            }
+            true
+        }
+        Outcome::DeadLettered(failure) => {
+            report.failed += 1;
+            Counters::add(&counters.documents_failed, 1);
+            *report.failures_by_code.entry(failure.code.as_str().to_owned()).or_default() += 1;
+            let advice = failure.code.advice();
+            report.failures.push(FailedDocument { uri: finished.uri, failure, advice });
+            true
+        }
+        Outcome::Retried(failure) => {
+            tracing::info!(uri = finished.uri, code = failure.code.as_str(), "document will be tried again");
+            false
+        }
+        Outcome::Deleted | Outcome::NothingToDo | Outcome::Elsewhere => false,
+    };
+    if settled {
+        report.documents += 1;
+        report.bytes += finished.bytes;
+        document_seconds.push(finished.seconds);
+        Counters::add(&counters.documents_done, 1);
+        Counters::add(&counters.bytes_done, finished.bytes);
+    }
+}
+
+/// Removes documents whose file is gone, if asked to and sure. Returns why it refused.
+async fn remove_vanished(
+    session: &Session,
+    options: &RunOptions,
+    scanned: &Scanned,
+    report: &mut Report,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<String>, Error> {
+    // A file that went away after it was registered fails as vanished: that is no proof of this scan.
+    report.vanished = scanned.vanished.len() as u64;
+    let vanished = Vanished {
+        known: scanned.known_under_paths,
+        vanished: scanned.vanished.len(),
+        incomplete: scanned.incomplete.as_deref(),
+    };
+    match removal::decide(options.sync, &vanished) {
+        Removal::Keep => Ok(None),
+        Removal::Refuse(reason) => Ok(Some(reason)),
+        Removal::Remove => {
+            for gone in &scanned.vanished {
+                if let Some(message) = session.database.delete(gone.document).await? {
+                    session.queue.enqueue(&[message]).await.map_err(|error| Error::Delivery(error.into()))?;
+                }
+            }
+            let done = Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let mut removed = 0;
+            let mut count = |finished: Finished| removed += u64::from(finished.outcome == Outcome::Deleted);
+            session.deliver_all(done, stop.clone(), &mut count).await?;
+            report.removed = removed;
+            report.vanished = report.vanished.saturating_sub(removed);
+            Ok(None)
+        }
+    }
+}
+
+fn concepts(session: &Session, tenant: &TenantId) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM concepts WHERE tenant = ?";
+    let counted = session
+        .database
+        .readers()
+        .read(|connection| connection.query_row(sql, [tenant.as_str()], |row| row.get(0)))?;
+    Ok(counted.map_err(crate::sqlite::Error::from)?)
+}

@@ -1,0 +1,96 @@
+//! The health gate: whether the machine can take more work. Looks, and decides on what it saw.
+
+use std::path::Path;
+
+/// Free memory below which no more work is taken, in MiB.
+const MEMORY_MIB_MIN: u64 = 500;
+/// The same after memory was reclaimed.
+const MEMORY_RECLAIMED_MIB_MIN: u64 = 200;
+/// Free disk below which no more work is taken, in MiB.
+const DISK_MIB_MIN: u64 = 2_048;
+/// The same after scratch was cleaned up.
+const DISK_CLEANED_MIB_MIN: u64 = 1_024;
+
+/// What the machine has free, in MiB. A value that cannot be read is `None` and gates nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Free {
+    /// Memory that can be had without swapping.
+    pub memory_mib: Option<u64>,
+    /// Disk under the data directory.
+    pub disk_mib: Option<u64>,
+}
+
+/// What the gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Take work.
+    Open,
+    /// Reclaim (give memory back, remove scratch) and look again.
+    Reclaim,
+    /// Take none: memory.
+    WaitForMemory,
+    /// Take none: disk.
+    WaitForDisk,
+}
+
+/// Decides; `reclaimed` says that reclaiming was just done, which lowers the bar.
+pub fn decide(free: Free, reclaimed: bool) -> Gate {
+    let (memory_min, disk_min) = if reclaimed {
+        (MEMORY_RECLAIMED_MIB_MIN, DISK_CLEANED_MIB_MIN)
+    } else {
+        (MEMORY_MIB_MIN, DISK_MIB_MIN)
+    };
+    let short = |free: Option<u64>, min| free.is_some_and(|free| free < min);
+    match (short(free.memory_mib, memory_min), short(free.disk_mib, disk_min)) {
+        (false, false) => Gate::Open,
+        _ if !reclaimed => Gate::Reclaim,
+        (true, _) => Gate::WaitForMemory,
+        (_, true) => Gate::WaitForDisk,
+    }
+}
+
+/// Looks at the machine.
+pub fn look(data_dir: &Path) -> Free {
+    Free { memory_mib: free_memory_mib(), disk_mib: free_disk_mib(data_dir) }
+}
+
+fn free_memory_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+fn free_disk_mib(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20)
+}
+
+/// Gives free heap pages back to the system at once (SIGUSR1, and before the gate closes).
+pub fn reclaim_memory() {
+    // SAFETY: `mi_collect` takes a flag and touches only the allocator's own state.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_lower_after_reclaiming() {
+        let free = |memory, disk| Free { memory_mib: Some(memory), disk_mib: Some(disk) };
+        let cases = [
+            (free(500, 2_048), false, Gate::Open),
+            (free(499, 9_999), false, Gate::Reclaim),
+            (free(499, 9_999), true, Gate::Open),
+            (free(199, 9_999), true, Gate::WaitForMemory),
+            (free(9_999, 2_047), false, Gate::Reclaim),
+            (free(9_999, 1_024), true, Gate::Open),
+            (free(9_999, 1_023), true, Gate::WaitForDisk),
+            (Free::default(), false, Gate::Open),
+        ];
+        for (free, reclaimed, expected) in cases {
+            assert_eq!(decide(free, reclaimed), expected, "{free:?} {reclaimed}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The enrich stage: vectors for chunks, paid once a text, and the manifest with its rows.
+
+use std::sync::Arc;
+
+use docmill_core::delivery::{Progress, Stage};
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::id::{ChunkId, IndexId, TextHash};
+use docmill_core::index::IndexSpec;
+use docmill_core::manifest::{Manifest, ManifestEntry, Occurrences, StoreSet};
+
+use super::chunks::{ChunkText, Chunked};
+use super::{Stages, internal, models};
+use crate::delivery::{NotPrepared, PreparedIndex, Tracker};
+use crate::embed::Batcher;
+use crate::embedded::Counters;
+use crate::ledger::Grant;
+use crate::sink::ChunkRow;
+use crate::sqlite::{vector_from_bytes, vector_to_bytes};
+
+/// A language is believed from this confidence on (protocol "Identity").
+const LANGUAGE_CONFIDENCE_MIN: f32 = 0.5;
+/// Texts embedded between two progress marks: what a crash costs at most.
+const TEXTS_BETWEEN_MARKS: usize = 64;
+
+type Vector = Arc<[f32]>;
+
+/// Enriches a document's chunks for one index.
+pub async fn enrich(
+    stages: &Stages,
+    grant: &Grant,
+    tracker: &Tracker<'_>,
+    index: IndexId,
+    spec: &IndexSpec,
+    chunked: &Chunked,
+) -> Result<PreparedIndex, NotPrepared> {
+    let embedder = stages.models.embedder(spec).map_err(|model| {
+        let detail = format!("the index needs the embedding model {model}, which is not loaded");
+        Failure::new(FailureCode::ModelFailed, detail)
+    })?;
+    let wanted: Vec<bool> = chunked
+        .chunks
+        .iter()
+        .map(|chunk| {
+            let sure = chunk.language.confidence >= LANGUAGE_CONFIDENCE_MIN;
+            embedder.is_some_and(|model| model.declares(chunk.language.language.code()) && sure)
+        })
+        .collect();
+    let mut vectors: Vec<Option<Vector>> = vec![None; chunked.chunks.len()];
+    if let Some(embedder) = embedder {
+        let positions: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i]).collect();
+        let mut done = 0;
+        for some in positions.chunks(TEXTS_BETWEEN_MARKS) {
+            let texts: Vec<&ChunkText> = some.iter().map(|&i| &chunked.chunks[i]).collect();
+            let made = embed(stages, grant, embedder, &texts).await?;
+            for (&position, vector) in some.iter().zip(made) {
+                vectors[position] = Some(vector);
+            }
+            done += some.len();
+            if positions.len() > TEXTS_BETWEEN_MARKS {
+                tracker.mark(Progress { stage: Stage::Enrich, units: done as u32 }, Vec::new()).await?;
+            } else {
+                tracker.touch();
+            }
+        }
+    }
+    let concepts = spec.concepts != models::NONE;
+    Ok(prepared(grant, index, chunked, &vectors, concepts))
+}
+
+/// Vectors of texts: those that were paid for before, and the others from the model, kept at once.
+async fn embed(
+    stages: &Stages,
+    grant: &Grant,
+    embedder: &Batcher,
+    chunks: &[&ChunkText],
+) -> Result<Vec<Vector>, Failure> {
+    let stage = embedder.fingerprint();
+    let hashes: Vec<TextHash> = chunks.iter().map(|chunk| chunk.hash).collect();
+    let kept = stages.ledger.derived(&grant.tenant, stage, &hashes).await.map_err(internal)?;
+    let lacking: Vec<usize> = (0..chunks.len()).filter(|&i| kept[i].is_none()).collect();
+    let mut bytes: Vec<Option<Vec<u8>>> = kept;
+    if !lacking.is_empty() {
+        let texts = lacking.iter().map(|&i| chunks[i].text.to_string()).collect();
+        let made = embedder.embed(texts).await.map_err(|error| {
+            Failure::new(FailureCode::ModelFailed, error.to_string())
+        })?;
+        Counters::add(&stages.counters.embedded, lacking.len() as u64);
+        let values = lacking.iter().zip(&made).map(|(&i, vector)| (hashes[i], vector_to_bytes(vector))).collect();
+        let won = stages.ledger.keep_derived(&grant.tenant, stage, values).await.map_err(internal)?;
+        for (&i, value) in lacking.iter().zip(won) {
+            bytes[i] = Some(value);
+        }
+    }
+    bytes
+        .into_iter()
+        .map(|value| {
+            let vector = vector_from_bytes(&value.unwrap_or_default());
+            if vector.len() != embedder.dimensions() {
+                let detail = format!("a vector has {} dimensions, not {}", vector.len(), embedder.dimensions());
+                return Err(Failure::new(FailureCode::ModelFailed, detail));
+            }
+            Ok(vector.into())
+        })
+        .collect()
+}
+
+/// The manifest and its rows.
+fn prepared(
+    grant: &Grant,
+    index: IndexId,
+    chunked: &Chunked,
+    vectors: &[Option<Vector>],
+    concepts: bool,
+) -> PreparedIndex {
+    let mut occurrences = Occurrences::default();
+    let mut entries = Vec::with_capacity(chunked.chunks.len());
+    let mut rows = Vec::with_capacity(chunked.chunks.len());
+    for (chunk, vector) in chunked.chunks.iter().zip(vectors) {
+        let occurrence = occurrences.next(chunk.hash);
+        let id = ChunkId::of(grant.document, chunk.hash, occurrence, index);
+        let mentions = if concepts { chunk.mentions.clone() } else { Arc::new([]) };
+        entries.push(ManifestEntry {
+            chunk: id,
+            text_hash: chunk.hash,
+            occurrence,
+            ordinal: chunk.place.ordinal,
+            page: chunk.place.page,
+            start: chunk.place.start,
+            end: chunk.place.end,
+            heading: chunk.place.heading.clone(),
+            stores: StoreSet::of_chunk(vector.is_some(), !mentions.is_empty()),
+        });
+        rows.push(Arc::new(ChunkRow {
+            tenant: grant.tenant.clone(),
+            chunk: id,
+            document: grant.document,
+            index,
+            text_hash: chunk.hash,
+            text: chunk.text.clone(),
+            terms: chunk.terms.clone(),
+            vector: vector.clone(),
+            mentions,
+        }));
+    }
+    let manifest = Manifest {
+        document: grant.document,
+        generation: grant.generation,
+        index,
+        language: chunked.language.clone(),
+        entries,
+    };
+    PreparedIndex { manifest, rows }
+}

@@ -1,0 +1,291 @@
+//! The stages of one document: fetch → extract → chunk → enrich. Gives rows; writes none of them.
+//!
+//! Order, limits and resumption are here; what each stage does to bytes and text is in its own module.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use docmill_core::delivery::{Progress, Stage};
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::id::ContentHash;
+use docmill_core::page::{DocumentInfo, Page, PageSource};
+use docmill_core::source::FileStat;
+
+use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
+use crate::embedded::Counters;
+use crate::extract::{Event, Input, Pool};
+use crate::ledger::{Grant, Ledger, Registration, Summary};
+use crate::sqlite::Readers;
+
+mod chunks;
+mod enrich;
+pub mod file_uri;
+pub mod models;
+mod stored;
+
+pub use models::Models;
+
+/// Pages after which a checkpoint is kept, once [`CHECKPOINT_SECONDS_MIN`] went by.
+const CHECKPOINT_PAGES: usize = 10;
+/// A document read faster than this needs no checkpoint: reading it again costs less.
+const CHECKPOINT_SECONDS_MIN: f64 = 1.0;
+/// Seconds after which a checkpoint is kept, however few pages there are.
+const CHECKPOINT_SECONDS: f64 = 5.0;
+/// Pages that may wait between the extractor and the chunker.
+const PAGES_IN_FLIGHT: usize = 16;
+/// Notes of pages kept in a summary.
+const NOTES_MAX: usize = 50;
+
+/// The stages with what they need; one for a worker process.
+pub struct Stages {
+    /// Extractor children.
+    pub pool: Arc<Pool>,
+    /// Embedding and concept models by the index that asks for them.
+    pub models: Arc<Models>,
+    /// Where checkpoints and derived values are.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where texts already chunked are read from.
+    pub readers: Readers,
+    /// What is shown while it works.
+    pub counters: Arc<Counters>,
+}
+
+/// Milliseconds by stage.
+#[derive(Default)]
+struct Timings(BTreeMap<String, f64>);
+
+impl Timings {
+    fn add(&mut self, stage: Stage, since: Instant) {
+        *self.0.entry(stage.as_str().to_owned()).or_default() += since.elapsed().as_secs_f64() * 1e3;
+    }
+}
+
+/// A document's pages with what is known of it.
+struct Extracted {
+    info: DocumentInfo,
+    pages: Vec<Page>,
+}
+
+#[async_trait]
+impl Preparer for Stages {
+    async fn prepare(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Prepared, NotPrepared> {
+        if grant.committed_before
+            && let Some(prepared) = stored::prepare(self, grant, tracker).await?
+        {
+            return Ok(prepared);
+        }
+        let mut timings = Timings::default();
+        let began = Instant::now();
+        let path = self.fetch(grant).await?;
+        timings.add(Stage::Fetch, began);
+
+        let began = Instant::now();
+        let extracted = {
+            let _showing = Showing::new(&self.counters.extracting);
+            self.extract(grant, tracker, path).await?
+        };
+        timings.add(Stage::Extract, began);
+
+        let began = Instant::now();
+        let summary = summary_of(&extracted);
+        let concepts_wanted = grant.indexes.iter().any(|(_, spec)| spec.concepts != models::NONE);
+        let chunked = chunks::chunk(extracted.pages, concepts_wanted).await?;
+        Counters::add(&self.counters.chunks, chunked.chunks.len() as u64);
+        if summary.pages > 1 {
+            tracker.mark(reached(Stage::Chunk), Vec::new()).await?;
+        }
+        timings.add(Stage::Chunk, began);
+
+        let began = Instant::now();
+        let _showing = Showing::new(&self.counters.enriching);
+        let mut indexes = Vec::with_capacity(grant.indexes.len());
+        for (index, spec) in &grant.indexes {
+            indexes.push(enrich::enrich(self, grant, tracker, *index, spec, &chunked).await?);
+        }
+        timings.add(Stage::Enrich, began);
+        let summary = Summary {
+            title: summary.title.or_else(|| chunked.first_heading.clone()),
+            language: chunked.language.clone(),
+            chunks: chunked.chunks.len() as u32,
+            stage_ms: timings.0,
+            ..summary
+        };
+        Ok(Prepared { summary, indexes })
+    }
+}
+
+impl Stages {
+    /// Finds the file and makes sure that it still has the content that this generation is.
+    async fn fetch(&self, grant: &Grant) -> Result<PathBuf, NotPrepared> {
+        let path = file_uri::to_path(&grant.uri).ok_or_else(|| {
+            Failure::new(FailureCode::Unreadable, format!("{} is no file on this machine", grant.uri))
+        })?;
+        let hashed = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || file_uri::hash_file(&path)
+        })
+        .await
+        .map_err(internal)?;
+        let (content, stat) = hashed.map_err(|error| read_failure(&error))?;
+        if Some(content) == grant.content {
+            return Ok(path);
+        }
+        self.register_change(grant, content, stat).await?;
+        Err(NotPrepared::Superseded)
+    }
+
+    /// The file was changed since it was scanned: that is its next generation.
+    async fn register_change(&self, grant: &Grant, content: ContentHash, stat: FileStat) -> Result<(), Failure> {
+        let registration = Registration {
+            tenant: grant.tenant.clone(),
+            uri: grant.uri.clone(),
+            content,
+            bytes: stat.bytes,
+            // No look is remembered: the next scan hashes it again.
+            stat: None,
+            scanned_at_ns: 0,
+            root: self.root_of(grant),
+        };
+        self.ledger
+            .register(vec![registration])
+            .await
+            .map(|_| ())
+            .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
+    }
+
+    fn root_of(&self, grant: &Grant) -> Option<String> {
+        let sql = "SELECT root FROM sources WHERE tenant = ? AND uri = ?";
+        let looked = self.readers.read(|connection| {
+            connection.query_row(sql, [grant.tenant.as_str(), &grant.uri], |row| row.get::<_, Option<String>>(0))
+        });
+        looked.ok().and_then(Result::ok).flatten()
+    }
+
+    /// Reads pages, beginning after those that an earlier trial kept.
+    async fn extract(&self, grant: &Grant, tracker: &Tracker<'_>, path: PathBuf) -> Result<Extracted, NotPrepared> {
+        // Only a generation that was begun before can have kept pages.
+        let mut pages = if grant.history.best > Progress::default() {
+            self.ledger.kept_pages(grant).await.map_err(internal)?
+        } else {
+            Vec::new()
+        };
+        let input = Input {
+            path,
+            name: file_uri::name(&grant.uri).to_owned(),
+            bytes: grant.bytes,
+            resume_from_page: pages.len() as u32 + 1,
+        };
+        let (sender, mut events) = tokio::sync::mpsc::channel(PAGES_IN_FLIGHT);
+        let reading = self.pool.extract(&grant.tenant, input, sender);
+        let collecting = async {
+            let mut info = DocumentInfo::default();
+            let mut kept = pages.len();
+            let mut last_kept = Instant::now();
+            while let Some(event) = events.recv().await {
+                match event {
+                    Event::Info(known) => info = known,
+                    Event::Page(page) => {
+                        tracker.touch();
+                        Counters::add(&self.counters.pages, 1);
+                        let recognised = page.source == PageSource::Ocr;
+                        Counters::add(&self.counters.ocr_pages, u64::from(recognised));
+                        pages.push(page);
+                        if checkpoint_due(pages.len() - kept, last_kept.elapsed().as_secs_f64(), recognised) {
+                            let progress = Progress { stage: Stage::Extract, units: pages.len() as u32 };
+                            tracker.mark(progress, pages[kept..].to_vec()).await?;
+                            (kept, last_kept) = (pages.len(), Instant::now());
+                        }
+                    }
+                    Event::Done => {}
+                }
+            }
+            Ok::<_, NotPrepared>(info)
+        };
+        let (read, collected) = futures::future::join(reading, collecting).await;
+        let info = collected?;
+        read?;
+        if pages.iter().all(|page| page.blocks.is_empty()) {
+            return Err(no_text(&pages).into());
+        }
+        Ok(Extracted { info, pages })
+    }
+}
+
+/// Whether the pages read since the last checkpoint are worth keeping now.
+fn checkpoint_due(pages: usize, seconds: f64, recognised: bool) -> bool {
+    let many_or_dear = pages >= CHECKPOINT_PAGES || recognised;
+    (many_or_dear && seconds >= CHECKPOINT_SECONDS_MIN) || seconds >= CHECKPOINT_SECONDS
+}
+
+fn no_text(pages: &[Page]) -> Failure {
+    let reason = pages.iter().find_map(|page| page.note.clone());
+    let detail = match reason {
+        Some(reason) => format!("{} pages, none with text: {reason}", pages.len()),
+        None => format!("{} pages, none with text", pages.len()),
+    };
+    Failure::new(FailureCode::NoText, detail)
+}
+
+fn summary_of(extracted: &Extracted) -> Summary {
+    let notes = extracted
+        .pages
+        .iter()
+        .filter_map(|page| page.note.as_ref().map(|note| format!("{}: {note}", page.number)))
+        .take(NOTES_MAX)
+        .collect();
+    Summary {
+        title: extracted.info.title.clone(),
+        media_type: extracted.info.media_type.clone(),
+        pages: extracted.pages.len() as u32,
+        ocr_pages: extracted.pages.iter().filter(|page| page.source == PageSource::Ocr).count() as u32,
+        text_bytes: extracted.pages.iter().map(|page| page.text_bytes() as u64).sum(),
+        notes,
+        ..Summary::default()
+    }
+}
+
+/// An error of the file system as the failure of a document.
+pub fn read_failure(error: &std::io::Error) -> Failure {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => FailureCode::Vanished,
+        _ => FailureCode::Unreadable,
+    };
+    Failure::new(code, error.to_string())
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::Internal, error.to_string())
+}
+
+/// Counts a document as being in a stage while it lives.
+struct Showing<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl<'a> Showing<'a> {
+    fn new(gauge: &'a std::sync::atomic::AtomicU64) -> Self {
+        gauge.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self(gauge)
+    }
+}
+
+impl Drop for Showing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_kept_when_reading_again_would_cost() {
+        assert!(!checkpoint_due(9, 4.9, false));
+        assert!(!checkpoint_due(500, 0.5, false));
+        assert!(checkpoint_due(10, 1.0, false));
+        assert!(checkpoint_due(1, 5.0, false));
+        assert!(checkpoint_due(1, 1.0, true));
+    }
+}
