@@ -133,12 +133,8 @@ impl DocumentId {
 impl ChunkId {
     /// The id of the `occurrence`-th (from 0) chunk of `document` with this text, in this index.
     pub fn of(document: DocumentId, text: TextHash, occurrence: u32, index: IndexId) -> Self {
-        let name = framed(&[
-            document.as_bytes(),
-            &text.0,
-            &occurrence.to_le_bytes(),
-            &index.0.to_le_bytes(),
-        ]);
+        let name =
+            framed(&[document.as_bytes(), &text.0, &occurrence.to_le_bytes(), &index.0.to_le_bytes()]);
         Self(Uuid::new_v5(&NAMESPACE, &name))
     }
 }

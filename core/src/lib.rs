@@ -5,5 +5,8 @@
 
 pub mod failure;
 pub mod id;
+pub mod language;
 pub mod limits;
 pub mod page;
+pub mod report;
+pub mod segment;
