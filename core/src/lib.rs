@@ -3,6 +3,8 @@
 //! Nothing here does IO. Time, randomness and clients are arguments; decisions are functions that
 //! return data, so that the worker, the simulation and later the operator share one meaning.
 
+pub mod chunk;
+pub mod concept;
 pub mod delivery;
 pub mod failure;
 pub mod id;
@@ -13,5 +15,6 @@ pub mod limits;
 pub mod manifest;
 pub mod page;
 pub mod report;
+pub mod search;
 pub mod segment;
 pub mod source;

@@ -5,7 +5,9 @@
 
 pub mod clock;
 pub mod delivery;
+pub mod embed;
 pub mod embedded;
+pub mod extract;
 pub mod health;
 pub mod ledger;
 pub mod process_tree;
@@ -15,3 +17,4 @@ pub mod sqlite;
 pub mod stages;
 pub mod time_text;
 pub mod vector;
+pub mod verify;

@@ -48,9 +48,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::DataDir(error) => error.code(),
-            Self::Ledger(ledger::Error::DiskFull) | Self::Delivery(delivery::Error::Ledger(ledger::Error::DiskFull)) => {
-                "disk_full"
-            }
+            Self::Ledger(ledger::Error::DiskFull)
+            | Self::Delivery(delivery::Error::Ledger(ledger::Error::DiskFull)) => "disk_full",
             Self::Ledger(_) | Self::Delivery(_) => "internal",
             Self::IndexMismatch { .. } => "index_mismatch",
             Self::Model(_) => "model_missing",
@@ -64,9 +63,15 @@ impl Error {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::DataDir(error) => error.advice(),
-            _ if self.code() == "disk_full" => "free space under the data directory, then run again: it goes on where it stopped",
-            Self::Ledger(_) | Self::Delivery(_) => "run again: it goes on where it stopped; if it repeats, report it with the log",
-            Self::IndexMismatch { .. } => "leave the flags out, use docmill reindex to change the models, or another --data-dir",
+            _ if self.code() == "disk_full" => {
+                "free space under the data directory, then run again: it goes on where it stopped"
+            }
+            Self::Ledger(_) | Self::Delivery(_) => {
+                "run again: it goes on where it stopped; if it repeats, report it with the log"
+            }
+            Self::IndexMismatch { .. } => {
+                "leave the flags out, use docmill reindex to change the models, or another --data-dir"
+            }
             Self::Model(_) => "run make setup, or use --embeddings none for full text only",
             Self::NoSuchPath(_) => "check the path",
             Self::SyncRefused { .. } => "look at the paths; --sync=force removes even more than half",

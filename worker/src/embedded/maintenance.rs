@@ -105,7 +105,12 @@ pub async fn replay(
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn verify(data_dir: &Path, tenant: TenantId, repair: bool, extractor: PathBuf) -> Result<Findings, Error> {
+pub async fn verify(
+    data_dir: &Path,
+    tenant: TenantId,
+    repair: bool,
+    extractor: PathBuf,
+) -> Result<Findings, Error> {
     if !data_dir.exists() {
         return Err(crate::sqlite::Error::Absent { dir: data_dir.to_owned() }.into());
     }
@@ -184,13 +189,17 @@ pub async fn reindex(
         after = Some((last.manifest.document, last.manifest.index));
         for committed in page {
             let manifest = committed.manifest;
-            if manifest.index == from.id() && !manifest.entries.is_empty() && !session.has(&manifest, to.id())? {
+            if manifest.index == from.id()
+                && !manifest.entries.is_empty()
+                && !session.has(&manifest, to.id())?
+            {
                 session.database.requeue(manifest.document).await?;
             }
         }
     }
     let outcomes = work_off(&session, stop.clone()).await?;
-    done.documents = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed { .. })).count() as u64;
+    done.documents =
+        outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed { .. })).count() as u64;
     if !*stop.borrow() {
         done.lacking = session.database.switch_index(&tenant, to.id()).await?;
         while session.deliverer.clean_up().await? > 0 {}

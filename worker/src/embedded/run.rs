@@ -60,7 +60,9 @@ pub async fn run(
     let mut document_seconds = Vec::new();
 
     let left_over = left_over(&session, &counters).await?;
-    report.warnings.extend((left_over > 0).then(|| format!("{left_over} documents were left over from an earlier run")));
+    report.warnings.extend(
+        (left_over > 0).then(|| format!("{left_over} documents were left over from an earlier run")),
+    );
 
     let scan_done = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let scanning = scan(&session, &options, counters.clone(), stop.clone());
@@ -203,7 +205,11 @@ fn record(report: &mut Report, document_seconds: &mut Vec<f64>, counters: &Count
             true
         }
         Outcome::Retried(failure) => {
-            tracing::info!(uri = finished.uri, code = failure.code.as_str(), "document will be tried again");
+            tracing::info!(
+                uri = finished.uri,
+                code = failure.code.as_str(),
+                "document will be tried again"
+            );
             false
         }
         Outcome::Deleted | Outcome::NothingToDo | Outcome::Elsewhere => false,
@@ -238,7 +244,11 @@ async fn remove_vanished(
         Removal::Remove => {
             for gone in &scanned.vanished {
                 if let Some(message) = session.database.delete(gone.document).await? {
-                    session.queue.enqueue(&[message]).await.map_err(|error| Error::Delivery(error.into()))?;
+                    session
+                        .queue
+                        .enqueue(&[message])
+                        .await
+                        .map_err(|error| Error::Delivery(error.into()))?;
                 }
             }
             let done = Arc::new(std::sync::atomic::AtomicBool::new(true));

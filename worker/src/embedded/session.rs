@@ -133,7 +133,9 @@ pub fn load_embedder(spec: &IndexSpec, threads: usize) -> Result<Option<Arc<Batc
     let model: Arc<dyn EmbeddingModel> = match spec.embedder.as_str() {
         NONE => return Ok(None),
         MockEmbedder::FINGERPRINT => Arc::new(MockEmbedder::default()),
-        MiniLm::FINGERPRINT => Arc::new(MiniLm::find_and_load().map_err(|error| Error::Model(error.to_string()))?),
+        MiniLm::FINGERPRINT => {
+            Arc::new(MiniLm::find_and_load().map_err(|error| Error::Model(error.to_string()))?)
+        }
         other => return Err(Error::Model(format!("{other} is not a model that this docmill has"))),
     };
     Ok(Some(Arc::new(Batcher::new(model, threads, EMBED_BATCH, EMBED_FLUSH))))
@@ -179,7 +181,8 @@ impl Session {
             readers: database.readers().clone(),
             counters: counters.clone(),
         };
-        let started_ns = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let started_ns =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let worker = WorkerId(format!("{}-{:x}", std::process::id(), started_ns.as_nanos()));
         ledger.heartbeat(&worker, lease.lease_ms).await?;
         let beating = beat(ledger.clone(), worker.clone(), lease.clone());
@@ -197,7 +200,16 @@ impl Session {
             planted: None,
         };
         let data_dir = data_dir.to_owned();
-        Ok(Self { database, queue, deliverer: Arc::new(deliverer), pool, models, counters, data_dir, beating })
+        Ok(Self {
+            database,
+            queue,
+            deliverer: Arc::new(deliverer),
+            pool,
+            models,
+            counters,
+            data_dir,
+            beating,
+        })
     }
 
     /// Delivers until `scan_done` and nothing is left, or `stop` says so; then what is in hand is given back.
@@ -225,11 +237,17 @@ impl Session {
                 for delivery in self.queue.receive(consumer, look, free).await.map_err(delivery_error)? {
                     look += 1;
                     received += 1;
-                    running.spawn(deliver_one(self.deliverer.clone(), self.database.clone(), delivery, budget.clone()));
+                    running.spawn(deliver_one(
+                        self.deliverer.clone(),
+                        self.database.clone(),
+                        delivery,
+                        budget.clone(),
+                    ));
                 }
             }
             if received == 0 && running.is_empty() && scan_done.load(Ordering::Acquire) {
-                let round = maintain(self.queue.as_ref(), self.database.as_ref(), &self.deliverer.sinks).await?;
+                let round =
+                    maintain(self.queue.as_ref(), self.database.as_ref(), &self.deliverer.sinks).await?;
                 let due = self.queue.next_due_ms().await.map_err(delivery_error)?;
                 if round.reconciled == 0 && round.promoted == 0 && due.is_none() {
                     return Ok(());
@@ -268,10 +286,11 @@ impl Session {
                      AND generation = ? AND replaced_by IS NULL)";
         let (document, generation) = (manifest.document, manifest.generation.0);
         let looked = self.database.readers().read(|connection| {
-            connection.prepare_cached(sql)?.query_row(
-                rusqlite::params![&document.as_bytes()[..], index.0, generation],
-                |row| row.get(0),
-            )
+            connection
+                .prepare_cached(sql)?
+                .query_row(rusqlite::params![&document.as_bytes()[..], index.0, generation], |row| {
+                    row.get(0)
+                })
         })?;
         Ok(looked.map_err(crate::sqlite::Error::from)?)
     }
@@ -304,7 +323,9 @@ fn beat(ledger: Arc<dyn Ledger>, worker: WorkerId, lease: LeaseConfig) -> tokio:
 
 /// Numbers in [0, 1) that differ between processes; nothing secret depends on them.
 fn jitter() -> crate::delivery::Jitter {
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
+    let seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(1, |now| now.as_nanos() as u64);
     let state = AtomicU64::new(seed | 1);
     Arc::new(move || {
         // Weyl sequence mixed by the finaliser of MurmurHash3.
@@ -328,7 +349,9 @@ async fn deliver_one(
         look.read(|connection| {
             connection
                 .prepare_cached("SELECT uri, bytes FROM documents WHERE document = ?")?
-                .query_row([&document.as_bytes()[..]], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?)))
+                .query_row([&document.as_bytes()[..]], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))
+                })
         })
     };
     let (uri, bytes) = place().ok().and_then(Result::ok).unwrap_or_default();

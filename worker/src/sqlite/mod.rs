@@ -28,10 +28,10 @@ mod vectors;
 mod writer;
 
 pub use graph::GraphSink;
+pub use manifests::entries as manifest_entries;
 pub use sources::{KnownSource, Move, known_sources};
 pub use text::TextSink;
 pub use vectors::{VectorSink, from_bytes as vector_from_bytes, to_bytes as vector_to_bytes};
-pub use manifests::entries as manifest_entries;
 pub use writer::{Answer, Writer};
 
 /// Format of the tables; a file with a higher one is refused.

@@ -54,7 +54,6 @@ fn chunk_now(pages: &[Page], concepts: bool) -> Chunked {
     for page in pages {
         places.extend(chunker.push(page));
     }
-    places.extend(chunker.finish());
     let first_heading = places.iter().find_map(|chunk| chunk.heading.clone());
     let chunks: Vec<ChunkText> = places.into_iter().map(|place| text_of(place, concepts)).collect();
     let language = main_language(&chunks);

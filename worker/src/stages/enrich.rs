@@ -81,11 +81,13 @@ async fn embed(
     let mut bytes: Vec<Option<Vec<u8>>> = kept;
     if !lacking.is_empty() {
         let texts = lacking.iter().map(|&i| chunks[i].text.to_string()).collect();
-        let made = embedder.embed(texts).await.map_err(|error| {
-            Failure::new(FailureCode::ModelFailed, error.to_string())
-        })?;
+        let made = embedder
+            .embed(texts)
+            .await
+            .map_err(|error| Failure::new(FailureCode::ModelFailed, error.to_string()))?;
         Counters::add(&stages.counters.embedded, lacking.len() as u64);
-        let values = lacking.iter().zip(&made).map(|(&i, vector)| (hashes[i], vector_to_bytes(vector))).collect();
+        let values =
+            lacking.iter().zip(&made).map(|(&i, vector)| (hashes[i], vector_to_bytes(vector))).collect();
         let won = stages.ledger.keep_derived(&grant.tenant, stage, values).await.map_err(internal)?;
         for (&i, value) in lacking.iter().zip(won) {
             bytes[i] = Some(value);
@@ -96,7 +98,8 @@ async fn embed(
         .map(|value| {
             let vector = vector_from_bytes(&value.unwrap_or_default());
             if vector.len() != embedder.dimensions() {
-                let detail = format!("a vector has {} dimensions, not {}", vector.len(), embedder.dimensions());
+                let detail =
+                    format!("a vector has {} dimensions, not {}", vector.len(), embedder.dimensions());
                 return Err(Failure::new(FailureCode::ModelFailed, detail));
             }
             Ok(vector.into())

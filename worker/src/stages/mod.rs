@@ -138,7 +138,12 @@ impl Stages {
     }
 
     /// The file was changed since it was scanned: that is its next generation.
-    async fn register_change(&self, grant: &Grant, content: ContentHash, stat: FileStat) -> Result<(), Failure> {
+    async fn register_change(
+        &self,
+        grant: &Grant,
+        content: ContentHash,
+        stat: FileStat,
+    ) -> Result<(), Failure> {
         let registration = Registration {
             tenant: grant.tenant.clone(),
             uri: grant.uri.clone(),
@@ -159,13 +164,19 @@ impl Stages {
     fn root_of(&self, grant: &Grant) -> Option<String> {
         let sql = "SELECT root FROM sources WHERE tenant = ? AND uri = ?";
         let looked = self.readers.read(|connection| {
-            connection.query_row(sql, [grant.tenant.as_str(), &grant.uri], |row| row.get::<_, Option<String>>(0))
+            connection
+                .query_row(sql, [grant.tenant.as_str(), &grant.uri], |row| row.get::<_, Option<String>>(0))
         });
         looked.ok().and_then(Result::ok).flatten()
     }
 
     /// Reads pages, beginning after those that an earlier trial kept.
-    async fn extract(&self, grant: &Grant, tracker: &Tracker<'_>, path: PathBuf) -> Result<Extracted, NotPrepared> {
+    async fn extract(
+        &self,
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+        path: PathBuf,
+    ) -> Result<Extracted, NotPrepared> {
         // Only a generation that was begun before can have kept pages.
         let mut pages = if grant.history.best > Progress::default() {
             self.ledger.kept_pages(grant).await.map_err(internal)?
@@ -193,7 +204,8 @@ impl Stages {
                         let recognised = page.source == PageSource::Ocr;
                         Counters::add(&self.counters.ocr_pages, u64::from(recognised));
                         pages.push(page);
-                        if checkpoint_due(pages.len() - kept, last_kept.elapsed().as_secs_f64(), recognised) {
+                        if checkpoint_due(pages.len() - kept, last_kept.elapsed().as_secs_f64(), recognised)
+                        {
                             let progress = Progress { stage: Stage::Extract, units: pages.len() as u32 };
                             tracker.mark(progress, pages[kept..].to_vec()).await?;
                             (kept, last_kept) = (pages.len(), Instant::now());

@@ -31,7 +31,9 @@ pub async fn prepare(
     let readers = stages.readers.clone();
     let (document, generation) = (grant.document, grant.generation);
     let look = move || {
-        readers.read(|connection| load(connection, &document.as_bytes()[..], generation.0)).map_err(internal)
+        readers
+            .read(|connection| load(connection, &document.as_bytes()[..], generation.0))
+            .map_err(internal)
     };
     let stored = tokio::task::spawn_blocking(look).await.map_err(internal)??.map_err(internal)?;
     let Some(stored) = stored else { return Ok(None) };

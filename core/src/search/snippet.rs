@@ -1,0 +1,174 @@
+//! The part of a chunk worth showing for a query, taken from its original text.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::segment::{QueryTerm, segment_query};
+
+/// A part of a text with what to highlight in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Snippet {
+    /// The part, with `…` where text was left out.
+    pub text: String,
+    /// Byte ranges in it, ascending, that match the query.
+    pub highlights: Vec<(u32, u32)>,
+}
+
+/// What stands for text that was left out.
+const ELLIPSIS: &str = "…";
+
+/// The densest part of at most about `max_bytes`.
+pub fn snippet(text: &str, query: &str, max_bytes: usize) -> Snippet {
+    let terms = segment_query(query);
+    let matches = matches_of(text, &terms);
+    let (start, end) = window(text, &matches, max_bytes);
+    let mut shown = String::new();
+    if start > 0 {
+        shown.push_str(ELLIPSIS);
+    }
+    let shift = shown.len();
+    shown.push_str(&text[start..end]);
+    if end < text.len() {
+        shown.push_str(ELLIPSIS);
+    }
+    let highlights = matches
+        .iter()
+        .filter(|(from, to, _)| *from >= start && *to <= end)
+        .map(|(from, to, _)| ((from - start + shift) as u32, (to - start + shift) as u32))
+        .collect();
+    Snippet { text: shown, highlights }
+}
+
+/// (from, to, which term) of words in the text that a term of the query matches.
+fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
+    let mut matches = Vec::new();
+    let mut previous: Option<(usize, &str)> = None;
+    for (at, word) in text.unicode_word_indices() {
+        if let Some(term) = position(terms, &forms_of(word)) {
+            matches.push((at, at + word.len(), term));
+        }
+        // Words of scripts without spaces come a character at a time; terms there are pairs of them.
+        if let Some((before, first)) = previous.filter(|(before, first)| before + first.len() == at) {
+            let forms = forms_of(&text[before..at + word.len()]);
+            if first.chars().count() == 1
+                && !first.is_ascii()
+                && let Some(term) = position(terms, &forms)
+            {
+                matches.retain(|(from, _, _)| *from != before && *from != at);
+                matches.push((before, at + word.len(), term));
+            }
+        }
+        previous = Some((at, word));
+    }
+    merged(matches)
+}
+
+/// Every form and stem of a word: highlighting need not know the text's language.
+fn forms_of(word: &str) -> HashSet<String> {
+    segment_query(word).into_iter().flat_map(|term| term.alternatives).collect()
+}
+
+fn position(terms: &[QueryTerm], forms: &HashSet<String>) -> Option<usize> {
+    terms.iter().position(|term| {
+        term.alternatives.iter().any(|alternative| {
+            forms.contains(alternative)
+                || (term.prefix && forms.iter().any(|form| form.starts_with(alternative.as_str())))
+        })
+    })
+}
+
+/// Joins overlapping ranges.
+fn merged(matches: Vec<(usize, usize, usize)>) -> Vec<(usize, usize, usize)> {
+    let mut joined: Vec<(usize, usize, usize)> = Vec::with_capacity(matches.len());
+    for (from, to, term) in matches {
+        match joined.last_mut() {
+            Some(last) if from < last.1 => last.1 = last.1.max(to),
+            _ => joined.push((from, to, term)),
+        }
+    }
+    joined
+}
+
+/// The range with the most different terms, then the most matches; from the start where there is none.
+fn window(text: &str, matches: &[(usize, usize, usize)], max_bytes: usize) -> (usize, usize) {
+    if text.len() <= max_bytes {
+        return (0, text.len());
+    }
+    let best = matches
+        .iter()
+        .enumerate()
+        .max_by_key(|(first, (from, _, _))| {
+            let inside = matches[*first..].iter().take_while(|(_, to, _)| *to <= from + max_bytes);
+            let terms: Vec<usize> = inside.map(|(_, _, term)| *term).collect();
+            let distinct: HashSet<usize> = terms.iter().copied().collect();
+            (distinct.len(), terms.len(), std::cmp::Reverse(*first))
+        })
+        .map_or(0, |(_, (from, _, _))| *from);
+    // A little of what stands before the first match, from a word's start.
+    let lead = best.saturating_sub(max_bytes / 6);
+    let start = if lead == 0 { 0 } else { word_start(text, lead).min(best) };
+    let mut end = (start + max_bytes).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    if end < text.len()
+        && let Some(space) = text[start..end].rfind(char::is_whitespace)
+        && space > (end - start) / 2
+    {
+        end = start + space;
+    }
+    (start, end)
+}
+
+fn word_start(text: &str, at: usize) -> usize {
+    let at = (at..text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len());
+    match text[at..].find(char::is_whitespace) {
+        Some(space) if space < 40 => {
+            at + space + text[at + space..].chars().next().map_or(0, char::len_utf8)
+        }
+        _ => at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_matching_words_are_shown_and_marked() {
+        let text = format!(
+            "{} The shells expand aliases early. {}",
+            "filler word ".repeat(60),
+            "more text ".repeat(60)
+        );
+        let snippet = snippet(&text, "shell alias", 120);
+        let marked: Vec<&str> = snippet
+            .highlights
+            .iter()
+            .map(|(from, to)| &snippet.text[*from as usize..*to as usize])
+            .collect();
+        assert_eq!(marked, ["shells", "aliases"]);
+        assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…'));
+    }
+
+    #[test]
+    fn text_without_spaces_is_marked_too() {
+        let snippet = snippet("これは日本語の文書です。", "日本語", 200);
+        assert!(!snippet.highlights.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_and_query_give_valid_ranges(text in "\\PC{0,300}", query in "\\PC{0,30}", max in 10usize..200) {
+            let snippet = snippet(&text, &query, max);
+            for (from, to) in &snippet.highlights {
+                prop_assert!(from < to);
+                prop_assert!(snippet.text.get(*from as usize..*to as usize).is_some());
+            }
+            prop_assert!(snippet.text.len() <= max + 2 * ELLIPSIS.len());
+        }
+    }
+}
