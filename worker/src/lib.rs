@@ -8,3 +8,4 @@ pub mod delivery;
 pub mod ledger;
 pub mod queue;
 pub mod sink;
+pub mod verify;
