@@ -21,12 +21,19 @@ use crate::queue::{Delivery, Queue};
 use crate::sink::{ChunkRow, Sink};
 use crate::{ledger, queue, sink};
 
+mod here;
 mod maintain;
 mod planted;
+mod reindex;
+mod sweep;
 mod tracker;
 
+pub use here::Here;
 pub use maintain::{Maintained, maintain};
 pub use planted::PlantedFault;
+pub use reindex::reindex_round;
+pub use sweep::{Sweep, Swept};
+pub(crate) use sweep::{orphans, remove as remove_orphan};
 pub use tracker::Tracker;
 
 /// Times that a store is asked again for rows that it did not take.
@@ -132,6 +139,8 @@ pub struct Deliverer {
     pub jitter: Jitter,
     /// Held for reading by documents that run together, for writing by one that must run alone.
     pub alone: tokio::sync::RwLock<()>,
+    /// What this process works on, and what it no longer knows the outcome of.
+    pub here: Here,
     /// A known mistake to make, for the simulation.
     #[cfg(feature = "planted-faults")]
     pub planted: Option<PlantedFault>,
@@ -147,6 +156,7 @@ enum Worked {
     Failed(Failure),
     /// The ledger has it as a dead letter already.
     GivenUp(Failure),
+    /// The claim is no longer ours, or the entry is not.
     Fenced,
 }
 
@@ -156,7 +166,13 @@ impl Deliverer {
     /// # Errors
     /// Queue or ledger did not answer. Nothing is lost: the lease runs out and the entry comes back.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let grant = match self.ledger.claim(&delivery.message, &self.worker).await? {
+        let Some(_here) = self.here.enter(delivery.message.document) else {
+            // A second entry for what this process works on: claiming it would fence our own work.
+            self.queue.release(&delivery, self.lease.lease_ms).await?;
+            return Ok(Outcome::Elsewhere);
+        };
+        let claimed = self.ledger.claim(&delivery.message, &self.worker).await;
+        let grant = match claimed.inspect_err(|_| self.here.lost_claim(delivery.message))? {
             Claim::Granted(grant) => grant,
             Claim::Refused(ClaimDecision::HeldByLiveWorker) => {
                 self.queue.release(&delivery, self.lease.lease_ms).await?;
@@ -170,17 +186,28 @@ impl Deliverer {
         if self.plants(PlantedFault::AckEarly) {
             self.queue.ack(&delivery).await?;
         }
-        let tracker = Tracker::new(&grant, self.ledger.as_ref(), self.clock.as_ref());
-        let work = std::pin::pin!(self.work(&grant, &tracker));
-        let lease = std::pin::pin!(self.keep_lease(&delivery, &tracker));
-        let worked = match select(work, lease).await {
-            Either::Left((worked, _)) => worked?,
-            Either::Right((LeaseEnd::Lost, _)) => Worked::Fenced,
+        let worked = self.work_under_lease(&delivery, &grant).await;
+        match worked {
+            Ok(worked) => self.settle(&delivery, &grant, worked).await,
+            Err(error) => Err(error),
+        }
+        // The ledger did not answer, so the row may still be ours, held by a live worker that does
+        // nothing for it.
+        .inspect_err(|_| self.here.lost_outcome(&grant))
+    }
+
+    /// Works while the lease holds; whichever ends first drops the other, before anything is settled.
+    async fn work_under_lease(&self, delivery: &Delivery, grant: &Grant) -> Result<Worked, Error> {
+        let tracker = Tracker::new(grant, self.ledger.as_ref(), self.clock.as_ref());
+        let work = std::pin::pin!(self.work(grant, &tracker));
+        let lease = std::pin::pin!(self.keep_lease(delivery, &tracker));
+        match select(work, lease).await {
+            Either::Left((worked, _)) => worked,
+            Either::Right((LeaseEnd::Lost, _)) => Ok(Worked::Fenced),
             Either::Right((LeaseEnd::Stalled, _)) => {
-                Worked::Failed(Failure::new(FailureCode::Stalled, tracker.describe()))
+                Ok(Worked::Failed(Failure::new(FailureCode::Stalled, tracker.describe())))
             }
-        };
-        self.settle(&delivery, &grant, worked).await
+        }
     }
 
     async fn settle(&self, delivery: &Delivery, grant: &Grant, worked: Worked) -> Result<Outcome, Error> {
@@ -192,8 +219,10 @@ impl Deliverer {
                 }
                 return Ok(if deleted { Outcome::Deleted } else { Outcome::Committed { seq, summary } });
             }
-            // Never acked here: the next look at the row says whether anything is left to do.
+            // Never acked here: the next look at the row says whether anything is left to do. The claim
+            // may still be ours (only the entry was lost), and nobody else could take it while we live.
             Worked::Fenced => {
+                self.ledger.hand_back(grant).await?;
                 self.queue.release(delivery, 0).await?;
                 return Ok(Outcome::Elsewhere);
             }
@@ -219,6 +248,17 @@ impl Deliverer {
         }
     }
 
+    /// Says that this worker lives, and gives back what it may hold without working on it. Called each
+    /// [`LeaseConfig::beat_ms`], and once before the first delivery.
+    ///
+    /// # Errors
+    /// The ledger did not answer; the next beat does the rest.
+    pub async fn beat(&self) -> Result<(), Error> {
+        self.ledger.heartbeat(&self.worker, self.lease.lease_ms).await?;
+        self.here.give_back(self.ledger.as_ref(), &self.worker).await?;
+        Ok(())
+    }
+
     /// Prepares, writes and commits under the guard that a document of its history needs.
     async fn work(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Worked, Error> {
         let _alone;
@@ -228,7 +268,7 @@ impl Deliverer {
         } else {
             _together = self.alone.read().await;
         }
-        tracker.touch();
+        tracker.begin();
         let prepared = if grant.content.is_some() {
             match self.ledger.start(grant).await? {
                 Start::Go => {}

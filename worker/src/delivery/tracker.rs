@@ -16,17 +16,24 @@ pub struct Tracker<'a> {
     grant: &'a Grant,
     ledger: &'a dyn Ledger,
     clock: &'a dyn Clock,
-    started_ms: u64,
+    /// 0 while the trial waits for others to end: that wait has no bound of its own and is not its fault.
+    started_ms: AtomicU64,
     last_sign_ms: AtomicU64,
     reached: Mutex<Progress>,
 }
 
 impl<'a> Tracker<'a> {
-    /// A trial that begins now.
+    /// A trial that waits for its turn.
     pub fn new(grant: &'a Grant, ledger: &'a dyn Ledger, clock: &'a dyn Clock) -> Self {
-        let now = clock.now_ms();
         let reached = Mutex::new(Progress::default());
-        Self { grant, ledger, clock, started_ms: now, last_sign_ms: AtomicU64::new(now), reached }
+        let (started_ms, last_sign_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { grant, ledger, clock, started_ms, last_sign_ms, reached }
+    }
+
+    /// The trial begins now.
+    pub fn begin(&self) {
+        self.started_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+        self.touch();
     }
 
     /// Records how far the work got, with pages that the next trial need not read again.
@@ -50,14 +57,21 @@ impl<'a> Tracker<'a> {
         self.last_sign_ms.store(self.clock.now_ms(), Ordering::Relaxed);
     }
 
-    /// Milliseconds since the last mark or sign of life.
+    /// Milliseconds since the last mark or sign of life; 0 before the trial began.
     pub fn since_progress_ms(&self) -> u64 {
-        self.clock.now_ms().saturating_sub(self.last_sign_ms.load(Ordering::Relaxed))
+        self.since(&self.last_sign_ms)
     }
 
-    /// Milliseconds since the trial began.
+    /// Milliseconds since the trial began; 0 before.
     pub fn since_start_ms(&self) -> u64 {
-        self.clock.now_ms().saturating_sub(self.started_ms)
+        self.since(&self.started_ms)
+    }
+
+    fn since(&self, then: &AtomicU64) -> u64 {
+        match then.load(Ordering::Relaxed) {
+            0 => 0,
+            then => self.clock.now_ms().saturating_sub(then),
+        }
     }
 
     /// Where the trial stands, for a person.

@@ -11,13 +11,12 @@ use tokio::sync::watch;
 
 use super::session::{Session, Setup, active_spec, asked_spec, describe, load_embedder, sinks};
 use super::{Concepts, Counters, Embeddings, Error};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::delivery::Outcome;
 use crate::extract::{ExtractOptions, OcrLanguages, OcrMode};
 use crate::ledger::Ledger;
-use crate::queue::memory::MemoryQueue;
 use crate::sqlite::Database;
-use crate::verify::{self, Findings};
+use crate::verify::{self, Findings, Options};
 
 /// How these commands extract, where they have to: as the run that began the directory would by default.
 fn setup(tenant: TenantId, extractor: PathBuf) -> Setup {
@@ -115,13 +114,13 @@ pub async fn verify(
         return Err(crate::sqlite::Error::Absent { dir: data_dir.to_owned() }.into());
     }
     let before = {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let database = Arc::new(Database::open(data_dir, clock.clone())?);
+        let database = Arc::new(Database::open(data_dir, Arc::new(SystemClock))?);
         let stores = sinks(&database);
-        let queue = MemoryQueue::new(clock, 30_000);
-        let findings = verify::verify(database.as_ref(), &stores, 0).await?;
+        let options = Options::default();
+        // Without the queue: it is rebuilt from the ledger by every command that writes.
+        let findings = verify::verify(database.as_ref(), &stores, None, &options).await?;
         if repair && !findings.is_clean() {
-            verify::repair(database.as_ref(), &stores, &queue).await?;
+            verify::repair(database.as_ref(), &stores, None, &options).await?;
         }
         findings
     };

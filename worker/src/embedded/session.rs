@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use docmill_core::delivery::LeaseConfig;
+use docmill_core::failure::FailureCode;
 use docmill_core::id::{IndexId, TenantId};
 use docmill_core::index::{IndexSpec, IndexState};
 use docmill_core::manifest::{Manifest, Store};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::{Clock, SystemClock};
-use crate::delivery::{Deliverer, Outcome, maintain};
+use crate::delivery::{Deliverer, Here, Outcome, Sweep, maintain};
 use crate::embed::{Batcher, EmbeddingModel, MiniLm, MockEmbedder};
 use crate::extract::{ExtractOptions, Pool};
 use crate::health::{self, Gate};
@@ -40,6 +41,8 @@ const GATE_EVERY: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_millis(20);
 /// Time that a text waits for company in a batch.
 const EMBED_FLUSH: Duration = Duration::from_millis(10);
+/// Rows that one look of the sweep takes.
+const SWEEP_ROWS: usize = 2_000;
 /// Texts in one batch of the model (research/deps §1: 4 to 8, sorted by length).
 const EMBED_BATCH: usize = 8;
 
@@ -88,6 +91,8 @@ pub struct Session {
     /// What is shown.
     pub counters: Arc<Counters>,
     data_dir: PathBuf,
+    /// A worker died or lost a claim after it may have written rows that no manifest names.
+    rows_may_be_loose: AtomicBool,
     beating: tokio::task::JoinHandle<()>,
 }
 
@@ -168,7 +173,7 @@ impl Session {
         }
         ledger.begin_index(&setup.tenant, &asked).await?;
         // The lock is ours: whoever claimed something before is dead.
-        database.retire_all_workers().await?;
+        let died = database.retire_all_workers().await? > 0;
 
         let lease = LeaseConfig { cleanup_delay_ms: 0, ..LeaseConfig::default() };
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(clock.clone(), lease.lease_ms));
@@ -184,8 +189,6 @@ impl Session {
         let started_ns =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let worker = WorkerId(format!("{}-{:x}", std::process::id(), started_ns.as_nanos()));
-        ledger.heartbeat(&worker, lease.lease_ms).await?;
-        let beating = beat(ledger.clone(), worker.clone(), lease.clone());
         let deliverer = Deliverer {
             worker,
             queue: queue.clone(),
@@ -196,18 +199,23 @@ impl Session {
             lease,
             jitter: jitter(),
             alone: tokio::sync::RwLock::new(()),
+            here: Here::default(),
             #[cfg(feature = "planted-faults")]
             planted: None,
         };
-        let data_dir = data_dir.to_owned();
+        let deliverer = Arc::new(deliverer);
+        deliverer.beat().await?;
+        let beating = tokio::spawn(beat(deliverer.clone()));
+        let (data_dir, rows_may_be_loose) = (data_dir.to_owned(), AtomicBool::new(died));
         Ok(Self {
             database,
             queue,
-            deliverer: Arc::new(deliverer),
+            deliverer,
             pool,
             models,
             counters,
             data_dir,
+            rows_may_be_loose,
             beating,
         })
     }
@@ -257,11 +265,12 @@ impl Session {
             }
             tokio::select! {
                 ended = running.join_next(), if !running.is_empty() => {
-                    if let Some(ended) = ended {
-                        finished(ended.map_err(|error| crate::ledger::Error::Failed(error.to_string()))??);
-                    }
-                    while let Some(ended) = running.try_join_next() {
-                        finished(ended.map_err(|error| crate::ledger::Error::Failed(error.to_string()))??);
+                    for ended in ended.into_iter().chain(std::iter::from_fn(|| running.try_join_next())) {
+                        let ended = ended.map_err(|error| crate::ledger::Error::Failed(error.to_string()))??;
+                        if leaves_rows(&ended.outcome) {
+                            self.rows_may_be_loose.store(true, Ordering::Relaxed);
+                        }
+                        finished(ended);
                     }
                 }
                 () = tokio::time::sleep(IDLE) => {}
@@ -295,13 +304,38 @@ impl Session {
         Ok(looked.map_err(crate::sqlite::Error::from)?)
     }
 
-    /// Ends the children and says that this worker is gone.
+    /// Removes rows that a worker left that died between its writes and its commit.
+    async fn sweep(&self) -> Result<(), Error> {
+        if !self.rows_may_be_loose.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut sweep = Sweep::default();
+        while !sweep.round(self.database.as_ref(), &self.deliverer.sinks, SWEEP_ROWS).await?.wrapped {}
+        Ok(())
+    }
+
+    /// Tidies up, ends the children and says that this worker is gone.
+    ///
+    /// # Errors
+    /// The database did not answer; the next session does the rest.
     pub async fn close(self) -> Result<(), Error> {
         self.beating.abort();
         self.pool.shutdown().await;
+        self.sweep().await?;
         while self.database.sweep_derived().await? > 0 {}
         self.database.retire_worker(&self.deliverer.worker).await?;
         Ok(())
+    }
+}
+
+/// Whether a delivery that ended so may have written rows that it did not commit.
+fn leaves_rows(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Elsewhere => true,
+        Outcome::DeadLettered(failure) | Outcome::Retried(failure) => {
+            failure.code == FailureCode::StoreFailed
+        }
+        Outcome::Committed { .. } | Outcome::Deleted | Outcome::NothingToDo => false,
     }
 }
 
@@ -310,15 +344,13 @@ fn delivery_error(error: crate::queue::Error) -> Error {
 }
 
 /// Says that the worker lives, each third of a lease.
-fn beat(ledger: Arc<dyn Ledger>, worker: WorkerId, lease: LeaseConfig) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(lease.beat_ms())).await;
-            if let Err(error) = ledger.heartbeat(&worker, lease.lease_ms).await {
-                tracing::warn!(%error, "heartbeat failed");
-            }
+async fn beat(deliverer: Arc<Deliverer>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(deliverer.lease.beat_ms())).await;
+        if let Err(error) = deliverer.beat().await {
+            tracing::warn!(%error, "heartbeat failed");
         }
-    })
+    }
 }
 
 /// Numbers in [0, 1) that differ between processes; nothing secret depends on them.

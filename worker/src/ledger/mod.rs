@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::queue::Message;
 
+#[cfg(feature = "testing")]
+pub mod memory;
+
 /// A ledger call that failed. Nothing of it took effect.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TenantId, TextHash};
 use docmill_core::manifest::Store;
 
+#[cfg(feature = "testing")]
+pub mod memory;
+
 /// A store that did not take or give rows.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

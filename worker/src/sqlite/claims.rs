@@ -82,9 +82,11 @@ pub(super) fn claim(
                     d.starts, d.child_crashes, d.transient_failures, d.best,
                     EXISTS(SELECT 1 FROM manifests m WHERE m.document = d.document
                              AND m.generation = d.generation AND m.replaced_by IS NULL)
-             FROM documents d LEFT JOIN workers w ON w.worker = d.owner WHERE d.document = ?",
+             FROM documents d
+             -- What its own worker asks for, that worker does not have: it lost the answer to a claim.
+             LEFT JOIN workers w ON w.worker = d.owner AND d.owner <> ?2 WHERE d.document = ?1",
         )?
-        .query_row([&message.document.as_bytes()[..]], |row| {
+        .query_row(params![&message.document.as_bytes()[..], worker.0], |row| {
             let until_ms: Option<i64> = row.get(2)?;
             let view = ClaimView {
                 generation: Generation(row.get(0)?),
@@ -116,7 +118,9 @@ pub(super) fn claim(
     grant.indexes = indexes::written(connection, &grant.tenant)?;
     connection
         .prepare_cached(
-            "UPDATE documents SET state = 'processing', owner = ?, epoch = ? WHERE document = ?",
+            "UPDATE documents SET state = 'processing', owner = ?1, epoch = ?2, started = 0,
+                    starts = CASE WHEN started AND owner = ?1 THEN max(starts - 1, 0) ELSE starts END
+             WHERE document = ?3",
         )?
         .execute(params![worker.0, grant.epoch.0, &grant.document.as_bytes()[..]])?;
     Ok(Claim::Granted(Box::new(grant)))
@@ -158,6 +162,9 @@ pub(super) fn start(connection: &Connection, grant: &Grant, now_ms: i64) -> rusq
     let Some(history) = held(connection, grant)? else { return Ok(Start::Fenced) };
     let (decision, started) = decide_start(history);
     store_history(connection, grant, started)?;
+    connection
+        .prepare_cached("UPDATE documents SET started = 1 WHERE document = ?")?
+        .execute([&grant.document.as_bytes()[..]])?;
     match decision {
         StartDecision::Together | StartDecision::Alone => Ok(Start::Go),
         StartDecision::GiveUp(failure) => {
@@ -254,10 +261,17 @@ fn release(connection: &Connection, grant: &Grant) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
+/// Gives the document back; a start that was counted is taken back.
 pub(super) fn hand_back(connection: &Connection, grant: &Grant) -> rusqlite::Result<bool> {
-    let Some(history) = held(connection, grant)? else { return Ok(false) };
-    store_history(connection, grant, History { starts: history.starts.saturating_sub(1), ..history })?;
-    release(connection, grant)?;
+    if !still_held(connection, grant)? {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE documents SET state = 'queued', owner = NULL, starts = max(starts - started, 0), started = 0
+             WHERE document = ?",
+        )?
+        .execute([&grant.document.as_bytes()[..]])?;
     Ok(true)
 }
 
@@ -265,7 +279,7 @@ pub(super) fn hand_back(connection: &Connection, grant: &Grant) -> rusqlite::Res
 pub(super) fn hand_back_all(connection: &Connection, worker: &WorkerId) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "UPDATE documents SET state = 'queued', owner = NULL, starts = max(starts - 1, 0)
+            "UPDATE documents SET state = 'queued', owner = NULL, starts = max(starts - started, 0), started = 0
              WHERE owner = ? AND state = 'processing'",
         )?
         .execute([&worker.0])

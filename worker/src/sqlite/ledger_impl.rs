@@ -44,13 +44,13 @@ impl Database {
         self.job(Answer::Durable, move |connection| claims::hand_back_all(connection, &worker)).await
     }
 
-    /// Forgets every worker: the caller holds the directory's lock, so none of them lives.
+    /// Forgets every worker: the caller holds the directory's lock, so none of them lives. Returns how
+    /// many there were; a worker that ended well is not among them.
     ///
     /// # Errors
     /// Nothing of it took effect.
-    pub async fn retire_all_workers(&self) -> Result<(), Error> {
-        self.job(Answer::Applied, |connection| connection.execute("DELETE FROM workers", []).map(|_| ()))
-            .await
+    pub async fn retire_all_workers(&self) -> Result<usize, Error> {
+        self.job(Answer::Applied, |connection| connection.execute("DELETE FROM workers", [])).await
     }
 }
 

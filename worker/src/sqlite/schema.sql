@@ -18,6 +18,7 @@ CREATE TABLE documents(
   epoch INTEGER NOT NULL DEFAULT 0,
   content BLOB,                       -- NULL: the newest generation is a deletion
   bytes INTEGER NOT NULL,
+  started INTEGER NOT NULL DEFAULT 0, -- the present claim counted a start, which a hand-back takes back
   starts INTEGER NOT NULL DEFAULT 0,
   child_crashes INTEGER NOT NULL DEFAULT 0,
   transient_failures INTEGER NOT NULL DEFAULT 0,
