@@ -1,1 +1,3 @@
 //! Queue in, rows out.
+
+pub mod extract;
