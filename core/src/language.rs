@@ -118,7 +118,7 @@ pub fn detect(text: &str) -> Detected {
     if scripts.other == 0 {
         return Detected { language: Language::UND, confidence: 0.0 };
     }
-    match whatlang::detect(prefix(sample.trim_start(), TRIGRAM_SAMPLE_BYTES)) {
+    match detector().detect(prefix(sample.trim_start(), TRIGRAM_SAMPLE_BYTES)) {
         Some(info) => {
             // Not `info.is_reliable()`: it is a threshold, and callers choose their own.
             let enough = (scripts.other as f32 / LETTERS_SURE).min(1.0);
@@ -128,6 +128,21 @@ pub fn detect(text: &str) -> Detected {
         None => Detected { language: Language::UND, confidence: 0.0 },
     }
 }
+
+/// Told to choose among languages that people have piles of documents in: each further one costs time
+/// on every chunk and is one more that a table of options may be mistaken for.
+fn detector() -> &'static whatlang::Detector {
+    static DETECTOR: std::sync::OnceLock<whatlang::Detector> = std::sync::OnceLock::new();
+    DETECTOR.get_or_init(|| whatlang::Detector::with_allowlist(CANDIDATES.to_vec()))
+}
+
+#[rustfmt::skip]
+const CANDIDATES: &[Lang] = &[
+    Lang::Eng, Lang::Deu, Lang::Fra, Lang::Spa, Lang::Por, Lang::Ita, Lang::Nld, Lang::Swe, Lang::Dan, Lang::Nob,
+    Lang::Fin, Lang::Pol, Lang::Ces, Lang::Slk, Lang::Hun, Lang::Ron, Lang::Tur, Lang::Vie, Lang::Ind, Lang::Hrv,
+    Lang::Rus, Lang::Ukr, Lang::Bul, Lang::Srp, Lang::Ell, Lang::Ara, Lang::Heb, Lang::Hin, Lang::Tha,
+    Lang::Jpn, Lang::Cmn, Lang::Kor,
+];
 
 fn detect_cjk(scripts: &Scripts) -> Detected {
     let cjk = scripts.kana + scripts.han + scripts.hangul;

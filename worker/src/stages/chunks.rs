@@ -1,16 +1,19 @@
 //! The chunk stage: pages to chunks with language, terms and concepts. One piece of CPU work a document.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use docmill_core::chunk::{Chunk, Chunker, ChunkerConfig};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TextHash;
-use docmill_core::language::{self, Language};
+use docmill_core::language::{self, Detected, Language};
 use docmill_core::page::Page;
 use docmill_core::{concept, segment};
 
 use crate::sink::MentionRow;
+
+/// A language is believed from this confidence on (protocol "Identity").
+pub const LANGUAGE_CONFIDENCE_MIN: f32 = 0.5;
 
 /// A chunk with all that needs no model.
 #[derive(Debug, Clone)]
@@ -22,7 +25,7 @@ pub struct ChunkText {
     /// Hash of its text.
     pub hash: TextHash,
     /// Its language, and how sure that is.
-    pub language: language::Detected,
+    pub language: Detected,
     /// Its terms for full text.
     pub terms: Arc<str>,
     /// Its concepts; empty where none were asked for.
@@ -55,14 +58,25 @@ fn chunk_now(pages: &[Page], concepts: bool) -> Chunked {
         places.extend(chunker.push(page));
     }
     let first_heading = places.iter().find_map(|chunk| chunk.heading.clone());
-    let chunks: Vec<ChunkText> = places.into_iter().map(|place| text_of(place, concepts)).collect();
-    let language = main_language(&chunks);
-    Chunked { chunks, language, first_heading }
+    let detected: Vec<Detected> = places.iter().map(|place| language::detect(&place.text)).collect();
+    let main = main_language(&places, &detected);
+    let chunks = places
+        .into_iter()
+        .zip(detected)
+        .map(|(place, detected)| text_of(place, believed(detected, main), concepts))
+        .collect();
+    Chunked { chunks, language: main.language.code().to_owned(), first_heading }
 }
 
-fn text_of(mut place: Chunk, concepts: bool) -> ChunkText {
+/// A chunk that says little of its language (a table, code) is in the document's.
+pub fn believed(chunk: Detected, document: Detected) -> Detected {
+    let sure = chunk.confidence >= LANGUAGE_CONFIDENCE_MIN;
+    let same_script = |language: Language| ["ja", "zh", "ko"].contains(&language.code());
+    if sure || same_script(chunk.language) != same_script(document.language) { chunk } else { document }
+}
+
+fn text_of(mut place: Chunk, language: Detected, concepts: bool) -> ChunkText {
     let text: Arc<str> = std::mem::take(&mut place.text).into();
-    let language = language::detect(&text);
     let mentions = if concepts { mentions(&text, language.language) } else { Arc::new([]) };
     ChunkText {
         hash: TextHash::of(text.as_bytes()),
@@ -87,11 +101,16 @@ pub fn mentions(text: &str, language: Language) -> Arc<[MentionRow]> {
         .collect()
 }
 
-fn main_language(chunks: &[ChunkText]) -> String {
-    let mut bytes: HashMap<&str, usize> = HashMap::new();
-    for chunk in chunks {
-        *bytes.entry(chunk.language.language.code()).or_default() += chunk.text.len();
+/// The language of most of the text, with its share of what is sure.
+fn main_language(places: &[Chunk], detected: &[Detected]) -> Detected {
+    let mut weights: BTreeMap<Language, f32> = BTreeMap::new();
+    for (place, detected) in places.iter().zip(detected) {
+        *weights.entry(detected.language).or_default() += place.text.len() as f32 * detected.confidence;
     }
-    let most = bytes.into_iter().max_by_key(|(code, bytes)| (*bytes, std::cmp::Reverse(*code)));
-    most.map_or("und", |(code, _)| code).to_owned()
+    let all: f32 = weights.values().sum();
+    let most = weights.into_iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|_| all > 0.0);
+    match most {
+        Some((language, weight)) => Detected { language, confidence: weight / all },
+        None => Detected { language: Language::UND, confidence: 0.0 },
+    }
 }

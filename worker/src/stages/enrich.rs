@@ -8,7 +8,7 @@ use docmill_core::id::{ChunkId, IndexId, TextHash};
 use docmill_core::index::IndexSpec;
 use docmill_core::manifest::{Manifest, ManifestEntry, Occurrences, StoreSet};
 
-use super::chunks::{ChunkText, Chunked};
+use super::chunks::{ChunkText, Chunked, LANGUAGE_CONFIDENCE_MIN};
 use super::{Stages, internal, models};
 use crate::delivery::{NotPrepared, PreparedIndex, Tracker};
 use crate::embed::Batcher;
@@ -17,8 +17,6 @@ use crate::ledger::Grant;
 use crate::sink::ChunkRow;
 use crate::sqlite::{vector_from_bytes, vector_to_bytes};
 
-/// A language is believed from this confidence on (protocol "Identity").
-const LANGUAGE_CONFIDENCE_MIN: f32 = 0.5;
 /// Texts embedded between two progress marks: what a crash costs at most.
 const TEXTS_BETWEEN_MARKS: usize = 64;
 

@@ -4,12 +4,12 @@
 use docmill_core::chunk::Chunk;
 use docmill_core::delivery::Stage;
 use docmill_core::id::TextHash;
-use docmill_core::language;
+use docmill_core::language::{self, Detected, Language};
 use docmill_core::manifest::ManifestEntry;
 use docmill_core::segment;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::chunks::{ChunkText, Chunked, mentions};
+use super::chunks::{ChunkText, Chunked, believed, mentions};
 use super::{Stages, enrich, internal, models};
 use crate::delivery::{NotPrepared, Prepared, Tracker, reached};
 use crate::ledger::{Grant, Summary};
@@ -74,11 +74,13 @@ fn load(connection: &Connection, document: &[u8], generation: u64) -> rusqlite::
 }
 
 fn chunked(stored: Stored, concepts: bool) -> Chunked {
+    let main = Language::parse(&stored.language).unwrap_or(Language::UND);
+    let main = Detected { language: main, confidence: 1.0 };
     let chunks = stored
         .entries
         .into_iter()
         .map(|(entry, text)| {
-            let language = language::detect(&text);
+            let language = believed(language::detect(&text), main);
             ChunkText {
                 place: Chunk {
                     ordinal: entry.ordinal,
