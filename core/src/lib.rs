@@ -3,6 +3,7 @@
 //! Nothing here does IO. Time, randomness and clients are arguments; decisions are functions that
 //! return data, so that the worker, the simulation and later the operator share one meaning.
 
+pub mod concept;
 pub mod delivery;
 pub mod failure;
 pub mod id;
