@@ -36,7 +36,8 @@ fn serve() -> io::Result<()> {
         super::sandbox::at_request(&request.options.limits)?;
         let mut forward = |event: Event| {
             hooks::before(&request, &event);
-            frame::write(&mut replies, &Reply::Event(event)).map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
+            frame::write(&mut replies, &Reply::Event(event))
+                .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
         };
         let outcome = read(Source::File(File::from(file)), &request, &mut pdf, &mut forward);
         if let Err(failure) = outcome {
@@ -100,7 +101,10 @@ fn archive(source: Source, name: &str, emitter: &mut Emitter<'_>) -> Result<(), 
         Kind::Docx => office::docx(archive, emitter),
         Kind::Pptx => office::pptx(archive, emitter),
         Kind::Spreadsheet => spreadsheet::read(archive.into_inner().into_inner(), format, emitter),
-        _ => Err(Failure::new(FailureCode::TypeUnsupported, format!("{name} is a zip archive without a known document in it"))),
+        _ => Err(Failure::new(
+            FailureCode::TypeUnsupported,
+            format!("{name} is a zip archive without a known document in it"),
+        )),
     }
 }
 
@@ -112,7 +116,10 @@ fn ole(source: Source, name: &str, bytes_max: u64, emitter: &mut Emitter<'_>) ->
         bytes.windows(entry.len()).any(|window| window == entry)
     };
     if has("EncryptedPackage") {
-        return Err(Failure::new(FailureCode::Encrypted, format!("{name} is an Office document with a password")));
+        return Err(Failure::new(
+            FailureCode::Encrypted,
+            format!("{name} is an Office document with a password"),
+        ));
     }
     if !has("Workbook") && !has("Book") {
         let detail = format!("{name} is an old Office format (DOC, PPT or MSG)");

@@ -12,7 +12,9 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&'static Encoding>) -> Strin
         Some((encoding, _)) => encoding,
         None => match std::str::from_utf8(bytes) {
             Ok(text) if utf16_without_bom(bytes).is_none() => return text.to_owned(),
-            _ => utf16_without_bom(bytes).or(declared.filter(|&d| d != UTF_8)).unwrap_or_else(|| guess(bytes)),
+            _ => utf16_without_bom(bytes)
+                .or(declared.filter(|&d| d != UTF_8))
+                .unwrap_or_else(|| guess(bytes)),
         },
     };
     encoding.decode(bytes).0.into_owned()
@@ -56,8 +58,10 @@ mod tests {
     #[test]
     fn encodings_are_found() {
         let japanese = "日本語の文章を正しく読み取れることを確認するためのテストです。漢字とひらがなとカタカナを含みます。";
-        let chinese = "这是一个用来检查编码识别的中文段落，里面有常用的汉字和标点符号。我们希望它能被正确读取。";
-        let german = "Die Größe der Häuser überrascht: schöne Straßen, müde Füße und „Anführungszeichen“ für alle.";
+        let chinese =
+            "这是一个用来检查编码识别的中文段落，里面有常用的汉字和标点符号。我们希望它能被正确读取。";
+        let german =
+            "Die Größe der Häuser überrascht: schöne Straßen, müde Füße und „Anführungszeichen“ für alle.";
         let russian = "Это предложение проверяет, что кодировка определяется правильно без подсказок.";
         for (text, encoding) in [
             (japanese, encoding_rs::SHIFT_JIS),
@@ -74,7 +78,8 @@ mod tests {
         let big: Vec<u8> = german.encode_utf16().flat_map(u16::to_be_bytes).collect();
         assert_eq!(decode(&little, None), german);
         assert_eq!(decode(&big, None), german);
-        let mark: Vec<u8> = [0xff, 0xfe].into_iter().chain(japanese.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let mark: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain(japanese.encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(decode(&mark, None), japanese);
     }
 }

@@ -29,7 +29,10 @@ pub(super) struct Emitter<'a> {
 
 /// The failure of a document with too much text.
 pub(super) fn text_limit(limits: &Limits) -> Failure {
-    Failure::new(FailureCode::LimitText, format!("the document holds more than {} MiB of text", limits.text_mib))
+    Failure::new(
+        FailureCode::LimitText,
+        format!("the document holds more than {} MiB of text", limits.text_mib),
+    )
 }
 
 impl<'a> Emitter<'a> {
@@ -55,7 +58,10 @@ impl<'a> Emitter<'a> {
 
     /// Says what the document is. Once, before any text.
     pub fn info(&mut self, mut info: DocumentInfo) -> Result<(), Failure> {
-        info.title = info.title.map(|title| clean(&title).chars().take(500).collect()).filter(|t: &String| !t.is_empty());
+        info.title = info
+            .title
+            .map(|title| clean(&title).chars().take(500).collect())
+            .filter(|t: &String| !t.is_empty());
         (self.forward)(Event::Info(info))
     }
 
@@ -124,7 +130,10 @@ impl<'a> Emitter<'a> {
         if !self.has_text && self.resume_from_page == 1 {
             return Err(match self.ocr_missing {
                 Some(why) => Failure::new(FailureCode::OcrUnavailable, why),
-                None => Failure::new(FailureCode::NoText, format!("{} pages, none with text", self.next_page - 1)),
+                None => Failure::new(
+                    FailureCode::NoText,
+                    format!("{} pages, none with text", self.next_page - 1),
+                ),
             });
         }
         (self.forward)(Event::Done)
@@ -133,7 +142,10 @@ impl<'a> Emitter<'a> {
 
 /// Line ends become `\n`; control characters, non-characters and soft hyphens go; outer white space too.
 pub(super) fn clean(text: &str) -> String {
-    let unwanted = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{ad}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let unwanted = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{ad}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
     let text = text.trim_matches(|c: char| c.is_whitespace() || unwanted(c));
     if !text.contains(unwanted) {
         return text.to_owned();

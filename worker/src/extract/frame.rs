@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use docmill_core::failure::Failure;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,9 @@ pub(super) fn write(out: &mut impl Write, message: &impl Serialize) -> io::Resul
 }
 
 /// Reads one frame; `None` at a clean end.
-pub(super) async fn read_async<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
+pub(super) async fn read_async<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<T>> {
     let mut header = [0; 4];
     match from.read_exact(&mut header).await {
         Ok(_) => {}
@@ -78,7 +80,11 @@ pub(super) async fn read_async<T: DeserializeOwned>(from: &mut (impl AsyncRead +
 }
 
 /// Sends one frame and the file. Requests are far smaller than a socket's buffer, so this does not block.
-pub(super) fn send_with_file(socket: impl AsFd, message: &impl Serialize, file: impl AsFd) -> io::Result<()> {
+pub(super) fn send_with_file(
+    socket: impl AsFd,
+    message: &impl Serialize,
+    file: impl AsFd,
+) -> io::Result<()> {
     let frame = encode(message)?;
     let files = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -127,8 +133,7 @@ mod tests {
         let (parent, mut child) = UnixStream::pair().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
-        let request =
-            Request { name: "a".into(), options: ExtractOptions::default(), resume_from_page: 3 };
+        let request = Request { name: "a".into(), options: ExtractOptions::default(), resume_from_page: 3 };
         send_with_file(&parent, &request, &file).unwrap();
         let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
         assert_eq!(got.resume_from_page, 3);

@@ -10,11 +10,35 @@ use super::emit::Emitter;
 use super::text::Table;
 use super::{Kind, decode};
 
-const SKIPPED: &[&str] =
-    &["script", "style", "noscript", "template", "nav", "head", "svg", "iframe", "select", "button", "textarea"];
+const SKIPPED: &[&str] = &[
+    "script", "style", "noscript", "template", "nav", "head", "svg", "iframe", "select", "button",
+    "textarea",
+];
 const BLOCKS: &[&str] = &[
-    "p", "div", "section", "article", "main", "header", "footer", "aside", "blockquote", "figure", "figcaption", "ul",
-    "ol", "dl", "table", "form", "fieldset", "address", "hr", "body", "html", "details", "summary", "center",
+    "p",
+    "div",
+    "section",
+    "article",
+    "main",
+    "header",
+    "footer",
+    "aside",
+    "blockquote",
+    "figure",
+    "figcaption",
+    "ul",
+    "ol",
+    "dl",
+    "table",
+    "form",
+    "fieldset",
+    "address",
+    "hr",
+    "body",
+    "html",
+    "details",
+    "summary",
+    "center",
 ];
 
 /// Reads a page. Very deep nesting ends the process, which is why this runs in a child.
@@ -26,7 +50,11 @@ pub(super) fn read(bytes: &[u8], emitter: &mut Emitter<'_>) -> Result<(), Failur
     let title = find(&tree, "title").map(|node| text_of(&node)).filter(|title| !title.trim().is_empty());
     let title = title.or_else(|| find(&tree, "h1").map(|node| text_of(&node)));
     let title = title.map(|title| title.split_whitespace().collect::<Vec<_>>().join(" "));
-    emitter.info(DocumentInfo { title, media_type: Kind::Html.media_type().to_owned(), page_count: None })?;
+    emitter.info(DocumentInfo {
+        title,
+        media_type: Kind::Html.media_type().to_owned(),
+        page_count: None,
+    })?;
     let mut walk = Walk { text: String::new(), kind: BlockKind::Paragraph, emitter };
     walk.node(&tree)?;
     walk.end()
@@ -36,8 +64,11 @@ pub(super) fn read(bytes: &[u8], emitter: &mut Emitter<'_>) -> Result<(), Failur
 fn declared_encoding(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1_024)]).to_ascii_lowercase();
     let at = head.find("charset=").map(|at| at + 8).or_else(|| head.find("encoding=").map(|at| at + 9))?;
-    let label: String =
-        head[at..].trim_start_matches(['"', '\'']).chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let label: String = head[at..]
+        .trim_start_matches(['"', '\''])
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+        .collect();
     Encoding::for_label(label.as_bytes())
 }
 
@@ -88,7 +119,9 @@ impl Walk<'_, '_> {
         };
         match name {
             skipped if SKIPPED.contains(&skipped) => Ok(()),
-            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.as_block(BlockKind::Heading(name.as_bytes()[1] - b'0'), node),
+            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
+                self.as_block(BlockKind::Heading(name.as_bytes()[1] - b'0'), node)
+            }
             "li" | "dt" | "dd" => self.as_block(BlockKind::ListItem, node),
             "pre" => self.as_block(BlockKind::Code, node),
             "br" => {
@@ -103,7 +136,11 @@ impl Walk<'_, '_> {
             }
             block if BLOCKS.contains(&block) => {
                 // A paragraph within a list item is still the item.
-                let kind = if self.kind == BlockKind::ListItem { BlockKind::ListItem } else { BlockKind::Paragraph };
+                let kind = if self.kind == BlockKind::ListItem {
+                    BlockKind::ListItem
+                } else {
+                    BlockKind::Paragraph
+                };
                 self.as_block(kind, node)
             }
             "td" | "th" | "tr" | "caption" => self.as_block(BlockKind::Paragraph, node),
@@ -137,9 +174,9 @@ fn element(node: &Node) -> Option<&str> {
 
 /// A table with block structure in it only lays a page out; its cells are read as text.
 fn is_data_table(table: &Node) -> bool {
-    !["table", "h1", "h2", "h3", "ul", "ol", "pre"].iter().any(|name| {
-        table.children.borrow().iter().any(|child| find(child, name).is_some())
-    })
+    !["table", "h1", "h2", "h3", "ul", "ol", "pre"]
+        .iter()
+        .any(|name| table.children.borrow().iter().any(|child| find(child, name).is_some()))
 }
 
 fn find(node: &std::rc::Rc<Node>, name: &str) -> Option<std::rc::Rc<Node>> {
@@ -190,7 +227,10 @@ mod tests {
             (Table, "x\ty\n1\t2"),
             (Code, "a\n  b"),
         ];
-        assert_eq!(blocks_of(|emitter| read(html, emitter)), expected.map(|(kind, text)| (kind, text.to_owned())));
+        assert_eq!(
+            blocks_of(|emitter| read(html, emitter)),
+            expected.map(|(kind, text)| (kind, text.to_owned()))
+        );
     }
 
     #[test]

@@ -113,7 +113,13 @@ fn heading(line: &str) -> Option<(u8, &str)> {
 
 fn underline(line: &str) -> Option<u8> {
     let all = |mark| line.len() >= 2 && line.chars().all(|c| c == mark);
-    if all('=') { Some(1) } else if all('-') { Some(2) } else { None }
+    if all('=') {
+        Some(1)
+    } else if all('-') {
+        Some(2)
+    } else {
+        None
+    }
 }
 
 fn is_rule(line: &str) -> bool {
@@ -152,7 +158,9 @@ fn inline(text: &str) -> String {
             '*' | '_' => {
                 let opens = after.is_some_and(|a| !a.is_whitespace());
                 let closes = before.is_some_and(|b| !b.is_whitespace());
-                let inside_word = c == '_' && before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric);
+                let inside_word = c == '_'
+                    && before.is_some_and(char::is_alphanumeric)
+                    && after.is_some_and(char::is_alphanumeric);
                 if inside_word || !(opens || closes) {
                     out.push(c);
                 }

@@ -40,7 +40,9 @@ pub(super) fn why_needed(page: &PdfPage<'_>, text: &str) -> Option<String> {
     for c in text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{2}' | '\u{fffe}')) {
         visible += 1;
         letters += usize::from(c.is_alphanumeric());
-        unmapped += usize::from(matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\0'..='\u{1f}' | '\u{f0000}'..));
+        unmapped += usize::from(
+            matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\0'..='\u{1f}' | '\u{f0000}'..),
+        );
     }
     if visible >= LETTERS_MIN && unmapped * 10 > visible * 3 {
         return Some(format!("{} % of the characters have no meaning", unmapped * 100 / visible));
@@ -94,7 +96,12 @@ pub(super) struct Recogniser {
 
 impl Recogniser {
     /// Renders a page and reads it.
-    pub fn recognise(&mut self, page: &PdfPage<'_>, options: &ExtractOptions, reason: &str) -> Result<Found, Unrecognised> {
+    pub fn recognise(
+        &mut self,
+        page: &PdfPage<'_>,
+        options: &ExtractOptions,
+        reason: &str,
+    ) -> Result<Found, Unrecognised> {
         let tesseract = self.tesseract.get_or_insert_with(Tesseract::load);
         let tesseract = tesseract.as_ref().map_err(|why| Unrecognised::NoRecogniser(why.clone()))?;
         let (mut image, dpi) = render(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
@@ -108,9 +115,14 @@ impl Recogniser {
         let languages = match &options.languages {
             OcrLanguages::Fixed(languages) => languages.clone(),
             OcrLanguages::Auto => languages_for(script.as_ref(), |language| tesseract.has(language))
-                .ok_or_else(|| Unrecognised::NoRecogniser("no model for its script is installed".to_owned()))?,
+                .ok_or_else(|| {
+                    Unrecognised::NoRecogniser("no model for its script is installed".to_owned())
+                })?,
         };
-        let turn = script.as_ref().filter(|s| s.degrees_confidence >= TURN_CONFIDENCE_MIN).map_or(0, |s| s.degrees);
+        let turn = script
+            .as_ref()
+            .filter(|s| s.degrees_confidence >= TURN_CONFIDENCE_MIN)
+            .map_or(0, |s| s.degrees);
         if turn != 0 {
             image = turned(image, turn);
         }
@@ -118,7 +130,10 @@ impl Recogniser {
             if let Some((_, engine)) = self.text.take() {
                 tesseract.close(engine);
             }
-            self.text = Some((languages.clone(), tesseract.engine(&languages).map_err(Unrecognised::NoRecogniser)?));
+            self.text = Some((
+                languages.clone(),
+                tesseract.engine(&languages).map_err(Unrecognised::NoRecogniser)?,
+            ));
         }
         let Some((_, engine)) = &self.text else {
             return Err(Unrecognised::Page("no engine is open".to_owned()));
@@ -137,7 +152,10 @@ impl Recogniser {
 fn languages_for(script: Option<&Script>, has: impl Fn(&str) -> bool) -> Option<String> {
     let sure = script.filter(|script| script.confidence >= SCRIPT_CONFIDENCE_MIN);
     let name = sure.map_or("Latin", |script| script.name.as_str());
-    let wanted = SCRIPT_LANGUAGES.iter().find(|(script, _)| *script == name).map_or(SCRIPT_LANGUAGES[0].1, |found| found.1);
+    let wanted = SCRIPT_LANGUAGES
+        .iter()
+        .find(|(script, _)| *script == name)
+        .map_or(SCRIPT_LANGUAGES[0].1, |found| found.1);
     // Two models at most: each more costs its share of time for every page.
     let installed: Vec<&str> = wanted.iter().copied().filter(|language| has(language)).take(2).collect();
     // With only the fallback left, a page in another script would come out as noise.
@@ -160,7 +178,8 @@ fn render(page: &PdfPage<'_>, dpi: u32) -> Result<(Grey, u32), String> {
         .set_format(PdfBitmapFormat::BGR)
         .set_clear_color(PdfColor::WHITE)
         .render_form_data(false);
-    let bitmap = page.render_with_config(&config).map_err(|error| format!("it cannot be rendered: {error:?}"))?;
+    let bitmap =
+        page.render_with_config(&config).map_err(|error| format!("it cannot be rendered: {error:?}"))?;
     let (width, height) = (bitmap.width() as usize, bitmap.height() as usize);
     let bytes = bitmap.as_raw_bytes();
     // Rows are padded to whole words.
@@ -185,8 +204,22 @@ fn turned(image: Grey, degrees: i32) -> Grey {
     let Grey { width: w, height: h, pixels } = image;
     match degrees {
         180 => Grey { width: w, height: h, pixels: pixels.into_iter().rev().collect() },
-        90 => Grey { width: h, height: w, pixels: (0..w).flat_map(|y| (0..h).map(move |x| (x, y))).map(|(x, y)| pixels[(h - 1 - x) * w + y]).collect() },
-        270 => Grey { width: h, height: w, pixels: (0..w).flat_map(|y| (0..h).map(move |x| (x, y))).map(|(x, y)| pixels[x * w + (w - 1 - y)]).collect() },
+        90 => Grey {
+            width: h,
+            height: w,
+            pixels: (0..w)
+                .flat_map(|y| (0..h).map(move |x| (x, y)))
+                .map(|(x, y)| pixels[(h - 1 - x) * w + y])
+                .collect(),
+        },
+        270 => Grey {
+            width: h,
+            height: w,
+            pixels: (0..w)
+                .flat_map(|y| (0..h).map(move |x| (x, y)))
+                .map(|(x, y)| pixels[x * w + (w - 1 - y)])
+                .collect(),
+        },
         _ => Grey { width: w, height: h, pixels },
     }
 }
@@ -197,7 +230,12 @@ mod tests {
 
     #[test]
     fn languages_follow_the_script_and_what_is_installed() {
-        let script = |name: &str, confidence| Script { degrees: 0, name: name.into(), confidence, degrees_confidence: 9.0 };
+        let script = |name: &str, confidence| Script {
+            degrees: 0,
+            name: name.into(),
+            confidence,
+            degrees_confidence: 9.0,
+        };
         let all = |_: &str| true;
         assert_eq!(languages_for(Some(&script("Japanese", 3.0)), all).as_deref(), Some("jpn+eng"));
         assert_eq!(languages_for(Some(&script("Cyrillic", 3.0)), all).as_deref(), Some("rus+eng"));

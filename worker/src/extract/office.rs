@@ -43,7 +43,11 @@ fn damaged(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Calls back for every event of a part; `false` when the archive has no such part.
-fn events(archive: &mut Archive, part: &str, mut each: impl FnMut(Xml<'_>) -> Result<(), Failure>) -> Result<bool, Failure> {
+fn events(
+    archive: &mut Archive,
+    part: &str,
+    mut each: impl FnMut(Xml<'_>) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
     let file = match archive.by_name(part) {
         Ok(file) => file,
         Err(ZipError::FileNotFound) => return Ok(false),
@@ -166,7 +170,11 @@ fn heading_styles(archive: &mut Archive) -> Result<HashMap<String, u8>, Failure>
 /// Reads a Word document as one run of blocks, notes at the end.
 pub(super) fn docx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
     let title = title(&mut archive);
-    emitter.info(DocumentInfo { title, media_type: Kind::Docx.media_type().to_owned(), page_count: None })?;
+    emitter.info(DocumentInfo {
+        title,
+        media_type: Kind::Docx.media_type().to_owned(),
+        page_count: None,
+    })?;
     let styles = heading_styles(&mut archive)?;
     if !part(&mut archive, "word/document.xml", &styles, emitter)? {
         return Err(damaged("it has no word/document.xml"));
@@ -185,7 +193,9 @@ pub(super) fn pptx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<()
         if let Xml::Empty(tag) | Xml::Start(tag) = event
             && local(tag.name().as_ref()) == "sldId"
         {
-            slides.extend(attribute(&tag, "r:id").or_else(|| last_id(&tag)).and_then(|id| targets.get(&id).cloned()));
+            slides.extend(
+                attribute(&tag, "r:id").or_else(|| last_id(&tag)).and_then(|id| targets.get(&id).cloned()),
+            );
         }
         Ok(())
     })?;
@@ -195,7 +205,8 @@ pub(super) fn pptx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<()
     let no_styles = HashMap::new();
     for slide in slides {
         part(&mut archive, &slide, &no_styles, emitter)?;
-        let notes = relations(&mut archive, &slide)?.into_values().find(|target| target.contains("notesSlide"));
+        let notes =
+            relations(&mut archive, &slide)?.into_values().find(|target| target.contains("notesSlide"));
         if let Some(notes) = notes {
             part(&mut archive, &notes, &no_styles, emitter)?;
         }
@@ -220,7 +231,12 @@ struct Paragraph {
     is_item: bool,
 }
 
-fn part(archive: &mut Archive, name: &str, styles: &HashMap<String, u8>, emitter: &mut Emitter<'_>) -> Result<bool, Failure> {
+fn part(
+    archive: &mut Archive,
+    name: &str,
+    styles: &HashMap<String, u8>,
+    emitter: &mut Emitter<'_>,
+) -> Result<bool, Failure> {
     let mut paragraph = Paragraph::default();
     let (mut in_text, mut fallback, mut in_table) = (false, 0, 0);
     let (mut cell, mut row, mut table) = (String::new(), Vec::new(), Table::default());
@@ -246,7 +262,9 @@ fn part(archive: &mut Archive, name: &str, styles: &HashMap<String, u8>, emitter
             },
             Xml::Text(text) if in_text && fallback == 0 => paragraph.text.push_str(&text),
             Xml::CData(text) if in_text && fallback == 0 => paragraph.text.push_str(&text),
-            Xml::GeneralRef(reference) if in_text && fallback == 0 => push_reference(&mut paragraph.text, &reference),
+            Xml::GeneralRef(reference) if in_text && fallback == 0 => {
+                push_reference(&mut paragraph.text, &reference)
+            }
             Xml::End(tag) => match local(tag.name().as_ref()) {
                 "Fallback" => fallback -= 1,
                 "t" => in_text = false,
@@ -256,7 +274,8 @@ fn part(archive: &mut Archive, name: &str, styles: &HashMap<String, u8>, emitter
                 }
                 "p" if !matches!(placeholder.as_str(), "sldNum" | "dt" | "ftr" | "sldImg" | "hdr") => {
                     let done = std::mem::take(&mut paragraph);
-                    let level = done.level.or(matches!(placeholder.as_str(), "title" | "ctrTitle").then_some(1));
+                    let level =
+                        done.level.or(matches!(placeholder.as_str(), "title" | "ctrTitle").then_some(1));
                     let kind = match level {
                         Some(level) => BlockKind::Heading(level),
                         None if done.is_item => BlockKind::ListItem,
@@ -282,7 +301,13 @@ fn part(archive: &mut Archive, name: &str, styles: &HashMap<String, u8>, emitter
     })
 }
 
-fn style(name: &str, tag: &BytesStart<'_>, styles: &HashMap<String, u8>, paragraph: &mut Paragraph, placeholder: &mut String) {
+fn style(
+    name: &str,
+    tag: &BytesStart<'_>,
+    styles: &HashMap<String, u8>,
+    paragraph: &mut Paragraph,
+    placeholder: &mut String,
+) {
     match name {
         "pStyle" => {
             let id = attribute(tag, "val").unwrap_or_default();

@@ -30,7 +30,12 @@ pub(super) struct PdfReader {
 
 impl PdfReader {
     /// Reads a document and sends its pages.
-    pub fn read(&mut self, source: Source, options: &ExtractOptions, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+    pub fn read(
+        &mut self,
+        source: Source,
+        options: &ExtractOptions,
+        emitter: &mut Emitter<'_>,
+    ) -> Result<(), Failure> {
         let pdfium = match &mut self.pdfium {
             Some(pdfium) => pdfium,
             empty => empty.insert(load()?),
@@ -39,19 +44,28 @@ impl PdfReader {
         let count = u32::try_from(document.pages().len()).unwrap_or(0);
         let limit = options.limits.pdf_pages;
         if count > limit {
-            return Err(Failure::new(FailureCode::LimitPages, format!("{count} pages, {limit} are allowed")));
+            return Err(Failure::new(
+                FailureCode::LimitPages,
+                format!("{count} pages, {limit} are allowed"),
+            ));
         }
         if count == 0 {
             return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
         }
-        let title = document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
+        let title =
+            document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
         let outline = outline(&document);
         let title = title.filter(|title| !title.trim().is_empty());
-        emitter.info(DocumentInfo { title, media_type: Kind::Pdf.media_type().to_owned(), page_count: Some(count) })?;
+        emitter.info(DocumentInfo {
+            title,
+            media_type: Kind::Pdf.media_type().to_owned(),
+            page_count: Some(count),
+        })?;
         for number in emitter.resume_from_page()..=count {
             let no_headings = Vec::new();
             let headings = outline.get(&number).unwrap_or(&no_headings);
-            let page = match read_page(&document, number, headings, options, &mut self.recogniser, emitter) {
+            let page = match read_page(&document, number, headings, options, &mut self.recogniser, emitter)
+            {
                 Ok(page) => page,
                 Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
             };
@@ -154,7 +168,8 @@ fn library_paths() -> Vec<PathBuf> {
 fn load() -> Result<Pdfium, Failure> {
     let paths = library_paths();
     let Some(path) = paths.iter().find(|path| path.exists()) else {
-        let detail = format!("PDF needs libpdfium.so, which is in none of {paths:?}; `make setup` fetches it");
+        let detail =
+            format!("PDF needs libpdfium.so, which is in none of {paths:?}; `make setup` fetches it");
         return Err(Failure::new(FailureCode::Internal, detail));
     };
     let bindings = Pdfium::bind_to_library(path)

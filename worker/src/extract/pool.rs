@@ -42,9 +42,15 @@ impl Pool {
 
     /// Reads one document and sends its events; waits for a free slot first. On a failure with a page,
     /// all pages before that one were sent. Dropping the future kills the child that works on it.
-    pub async fn extract(&self, tenant: &TenantId, input: Input, sink: mpsc::Sender<Event>) -> Result<(), Failure> {
+    pub async fn extract(
+        &self,
+        tenant: &TenantId,
+        input: Input,
+        sink: mpsc::Sender<Event>,
+    ) -> Result<(), Failure> {
         let slot = self.slots.acquire().await;
-        let _slot = slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
+        let _slot =
+            slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
         let limits = self.options.limits.clone();
         let opening = input.clone();
         let opened = tokio::task::spawn_blocking(move || open(&opening, &limits)).await;
@@ -53,7 +59,14 @@ impl Pool {
             let options = self.options.clone();
             let reading = tokio::task::spawn_blocking(move || {
                 let mut forward = |event| sink.blocking_send(event).map_err(|_| receiver_gone());
-                super::text::read(Source::File(file), kind, &input.name, input.resume_from_page, &options, &mut forward)
+                super::text::read(
+                    Source::File(file),
+                    kind,
+                    &input.name,
+                    input.resume_from_page,
+                    &options,
+                    &mut forward,
+                )
             });
             return reading.await.map_err(|error| internal(&error))?;
         }
@@ -75,7 +88,12 @@ impl Pool {
         }
     }
 
-    async fn listen(&self, mut guard: Guard<'_>, input: &Input, sink: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    async fn listen(
+        &self,
+        mut guard: Guard<'_>,
+        input: &Input,
+        sink: &mpsc::Sender<Event>,
+    ) -> Result<(), Failure> {
         let limits = &self.options.limits;
         let mut at_page = input.resume_from_page.max(1);
         // Only time spent waiting for the child counts: a slow receiver is not the document's fault.
@@ -84,7 +102,8 @@ impl Pool {
         loop {
             let left = limits.document_deadline().saturating_sub(waited);
             let started = Instant::now();
-            let answer = tokio::time::timeout(left.min(limits.page_deadline()), guard.extractor()?.next()).await;
+            let answer =
+                tokio::time::timeout(left.min(limits.page_deadline()), guard.extractor()?.next()).await;
             waited += started.elapsed();
             match answer {
                 Ok(Ok(Some(Reply::Event(event)))) => {
@@ -114,7 +133,9 @@ impl Pool {
                 Ok(Err(error)) => {
                     let (_, stderr) = guard.into_extractor()?.end().await;
                     let detail = format!("the extractor's answer makes no sense: {error}");
-                    return Err(Failure::new(FailureCode::ExtractorDied, detail).with_stderr(&stderr).at_page(at_page));
+                    return Err(Failure::new(FailureCode::ExtractorDied, detail)
+                        .with_stderr(&stderr)
+                        .at_page(at_page));
                 }
                 Err(_) => {
                     let stderr = guard.into_extractor()?.kill().await;
@@ -123,7 +144,9 @@ impl Pool {
                     } else {
                         format!("no page was finished for {} ms", limits.page_ms)
                     };
-                    return Err(Failure::new(FailureCode::LimitTime, detail).with_stderr(&stderr).at_page(at_page));
+                    return Err(Failure::new(FailureCode::LimitTime, detail)
+                        .with_stderr(&stderr)
+                        .at_page(at_page));
                 }
             }
         }
@@ -193,7 +216,9 @@ struct Guard<'a> {
 
 impl Guard<'_> {
     fn extractor(&mut self) -> Result<&mut Extractor, Failure> {
-        self.extractor.as_mut().ok_or_else(|| Failure::new(FailureCode::Internal, "the extractor was given away"))
+        self.extractor
+            .as_mut()
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "the extractor was given away"))
     }
 
     fn into_extractor(mut self) -> Result<Extractor, Failure> {
@@ -270,7 +295,8 @@ fn open(input: &Input, limits: &docmill_core::limits::Limits) -> Result<(File, K
         let detail = format!("{} had {} bytes when it was listed and has {bytes}", input.name, input.bytes);
         return Err(Failure::new(FailureCode::ChangedWhileRead, detail));
     }
-    let too_large = |mib| Failure::new(FailureCode::LimitFileSize, format!("{} is larger than {mib} MiB", input.name));
+    let too_large =
+        |mib| Failure::new(FailureCode::LimitFileSize, format!("{} is larger than {mib} MiB", input.name));
     if bytes > limits.file_mib << 20 {
         return Err(too_large(limits.file_mib));
     }

@@ -22,7 +22,8 @@ use tokio::task::JoinHandle;
 use super::frame::{self, Reply, Request};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
-const PASSED_VARIABLES: &[&str] = &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "XDG_CACHE_HOME", "HOME"];
+const PASSED_VARIABLES: &[&str] =
+    &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "XDG_CACHE_HOME", "HOME"];
 
 /// How long a dead child's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -139,7 +140,9 @@ impl Drop for Extractor {
 fn passed_variables() -> Vec<(OsString, OsString)> {
     let hooks = |name: &str| cfg!(feature = "testing") && name.starts_with("DOCMILL_TEST_");
     std::env::vars_os()
-        .filter(|(name, _)| name.to_str().is_some_and(|name| PASSED_VARIABLES.contains(&name) || hooks(name)))
+        .filter(|(name, _)| {
+            name.to_str().is_some_and(|name| PASSED_VARIABLES.contains(&name) || hooks(name))
+        })
         .collect()
 }
 
@@ -160,7 +163,9 @@ pub(super) fn classify_death(status: Option<ExitStatus>, stderr: &str) -> Failur
     let (signal, code) = status.map_or((None, None), |status| (status.signal(), status.code()));
     let said_memory = OUT_OF_MEMORY.iter().any(|words| stderr.contains(words));
     // pdfium aborts without a word when an allocation fails; a Rust panic always says where.
-    let aborted = signal == Some(Signal::ABORT.as_raw()) && !stderr.contains("panicked") && !stderr.contains("overflowed its stack");
+    let aborted = signal == Some(Signal::ABORT.as_raw())
+        && !stderr.contains("panicked")
+        && !stderr.contains("overflowed its stack");
     let ended = match (signal, code) {
         (Some(signal), _) => format!("ended by signal {signal}{}", signal_name(signal)),
         (_, Some(code)) => format!("ended with status {code}"),

@@ -65,8 +65,9 @@ pub fn is_in_process(kind: Kind) -> bool {
 }
 
 const CODE_EXTENSIONS: &[&str] = &[
-    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb", "php", "swift",
-    "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css", "proto",
+    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
+    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css",
+    "proto",
 ];
 
 /// The kind of a file with this name and these first bytes. Content decides, not the name.
@@ -93,11 +94,13 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if !is_text(head) {
         return Kind::Unknown;
     }
-    let start: String = head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
+    let start: String =
+        head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
     if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
         return Kind::Unknown;
     }
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    let extension =
+        name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
     match extension.as_str() {
         "md" | "markdown" | "mdx" => Kind::Markdown,
@@ -121,7 +124,10 @@ pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
 
 /// Text has no control characters to speak of; UTF-16 has zeros, but all at even or all at odd places.
 fn is_text(head: &[u8]) -> bool {
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || super::decode::utf16_without_bom(head).is_some() {
+    if head.starts_with(b"\xff\xfe")
+        || head.starts_with(b"\xfe\xff")
+        || super::decode::utf16_without_bom(head).is_some()
+    {
         return true;
     }
     let binary_type = infer::get(head).is_some_and(|found| {
@@ -129,7 +135,10 @@ fn is_text(head: &[u8]) -> bool {
         matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
     });
     // Escape is allowed for ISO-2022-JP.
-    let odd = head.iter().filter(|&&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0x08)).count();
+    let odd = head
+        .iter()
+        .filter(|&&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0x08))
+        .count();
     !head.contains(&0) && odd * 50 <= head.len() && !binary_type
 }
 

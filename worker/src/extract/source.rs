@@ -32,7 +32,8 @@ impl Source {
 
     /// Unpacks gzip into memory, at most the allowed number of bytes.
     pub fn gunzip(self, bytes_max: u64) -> Result<Self, Failure> {
-        let bytes = read_bounded(MultiGzDecoder::new(io::BufReader::new(self)), bytes_max, "the unpacked file")?;
+        let bytes =
+            read_bounded(MultiGzDecoder::new(io::BufReader::new(self)), bytes_max, "the unpacked file")?;
         Ok(Self::Memory(Cursor::new(bytes)))
     }
 }
@@ -47,7 +48,10 @@ fn read_bounded(from: impl Read, bytes_max: u64, what: &str) -> Result<Vec<u8>, 
         _ => Failure::new(FailureCode::Unreadable, format!("{what}: {error}")),
     })?;
     if bytes.len() as u64 > bytes_max {
-        return Err(Failure::new(FailureCode::LimitFileSize, format!("{what} is larger than {} MiB", bytes_max >> 20)));
+        return Err(Failure::new(
+            FailureCode::LimitFileSize,
+            format!("{what} is larger than {} MiB", bytes_max >> 20),
+        ));
     }
     Ok(bytes)
 }

@@ -21,7 +21,11 @@ pub(super) enum Format {
 
 fn damaged(error: impl std::fmt::Display) -> Failure {
     let detail = error.to_string();
-    let code = if detail.to_lowercase().contains("password") { FailureCode::Encrypted } else { FailureCode::Damaged };
+    let code = if detail.to_lowercase().contains("password") {
+        FailureCode::Encrypted
+    } else {
+        FailureCode::Damaged
+    };
     Failure::new(code, detail)
 }
 
@@ -107,4 +111,3 @@ fn shown(cell: &Data) -> String {
         other => other.to_string(),
     }
 }
-

@@ -20,7 +20,8 @@ pub(super) struct Tesseract {
     mean_confidence: unsafe extern "C" fn(Handle) -> c_int,
     clear: unsafe extern "C" fn(Handle),
     end: unsafe extern "C" fn(Handle),
-    detect_script: unsafe extern "C" fn(Handle, *mut c_int, *mut c_float, *mut *const c_char, *mut c_float) -> c_int,
+    detect_script:
+        unsafe extern "C" fn(Handle, *mut c_int, *mut c_float, *mut *const c_char, *mut c_float) -> c_int,
     data: PathBuf,
     // Last, so that it goes after everything that points into it.
     _library: Library,
@@ -58,7 +59,9 @@ impl Tesseract {
         for name in candidates {
             // SAFETY: the library's constructors only set up its own tables.
             match unsafe { Library::new(&name) } {
-                Ok(library) => return Self::bind(library, data).map_err(|error| format!("Tesseract: {error}")),
+                Ok(library) => {
+                    return Self::bind(library, data).map_err(|error| format!("Tesseract: {error}"));
+                }
                 Err(cause) => error = cause.to_string(),
             }
         }
@@ -139,10 +142,17 @@ impl Tesseract {
     /// The script of a picture; `None` when there is too little text to tell.
     pub fn script(&self, engine: &Engine, image: &Grey, dpi: u32) -> Option<Script> {
         self.set_image(engine, image, dpi);
-        let (mut degrees, mut degrees_confidence, mut name, mut confidence) = (0, 0.0, std::ptr::null(), 0.0);
+        let (mut degrees, mut degrees_confidence, mut name, mut confidence) =
+            (0, 0.0, std::ptr::null(), 0.0);
         // SAFETY: all five are valid for writing; the name points into the engine's tables and is copied.
         unsafe {
-            let found = (self.detect_script)(engine.handle, &mut degrees, &mut degrees_confidence, &mut name, &mut confidence);
+            let found = (self.detect_script)(
+                engine.handle,
+                &mut degrees,
+                &mut degrees_confidence,
+                &mut name,
+                &mut confidence,
+            );
             let script = (found != 0 && !name.is_null()).then(|| Script {
                 degrees,
                 name: CStr::from_ptr(name).to_string_lossy().into_owned(),
@@ -178,5 +188,7 @@ fn data_folder() -> Option<PathBuf> {
 
 fn has_models(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == "traineddata"))
+    entries
+        .into_iter()
+        .any(|entry| entry.path().extension().is_some_and(|extension| extension == "traineddata"))
 }

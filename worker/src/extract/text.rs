@@ -76,7 +76,11 @@ fn csv(text: &str, name: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure>
     let first_line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let count = |separator: char| first_line.matches(separator).count();
     let is_tsv = name.to_ascii_lowercase().ends_with(".tsv");
-    let separator = if is_tsv { '\t' } else { [',', ';', '\t', '|'].into_iter().rev().max_by_key(|&c| count(c)).unwrap_or(',') };
+    let separator = if is_tsv {
+        '\t'
+    } else {
+        [',', ';', '\t', '|'].into_iter().rev().max_by_key(|&c| count(c)).unwrap_or(',')
+    };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -84,7 +88,8 @@ fn csv(text: &str, name: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure>
         .from_reader(text.as_bytes());
     let mut table = Table::default();
     for record in reader.records() {
-        let record = record.map_err(|error| Failure::new(FailureCode::Damaged, format!("{name}: {error}")))?;
+        let record =
+            record.map_err(|error| Failure::new(FailureCode::Damaged, format!("{name}: {error}")))?;
         table.row(record.iter(), emitter)?;
     }
     table.end(emitter)
@@ -99,7 +104,11 @@ pub(super) struct Table {
 
 impl Table {
     /// Adds a row; line breaks and tabs within a cell become spaces, empty cells at the end go.
-    pub fn row<C: AsRef<str>>(&mut self, cells: impl Iterator<Item = C>, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+    pub fn row<C: AsRef<str>>(
+        &mut self,
+        cells: impl Iterator<Item = C>,
+        emitter: &mut Emitter<'_>,
+    ) -> Result<(), Failure> {
         let start = self.text.len();
         for (i, cell) in cells.enumerate() {
             if i > 0 {

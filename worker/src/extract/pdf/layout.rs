@@ -7,7 +7,8 @@ use docmill_core::page::{Block, BlockKind};
 pub(super) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
     let lines = lines(text);
     let width = usual_width(&lines);
-    let mut headings: Vec<(u8, String)> = headings.iter().map(|(level, title)| (*level, squeezed(title))).collect();
+    let mut headings: Vec<(u8, String)> =
+        headings.iter().map(|(level, title)| (*level, squeezed(title))).collect();
     headings.retain(|(_, title)| title.chars().count() > 1);
     let mut out: Vec<Block> = Vec::new();
     let mut kind = BlockKind::Paragraph;
@@ -72,14 +73,16 @@ fn columns(line: &str) -> usize {
 
 /// The width that full lines of this page have: only one line in ten is wider.
 fn usual_width(lines: &[String]) -> usize {
-    let mut widths: Vec<usize> = lines.iter().map(|line| columns(line.trim())).filter(|&width| width > 0).collect();
+    let mut widths: Vec<usize> =
+        lines.iter().map(|line| columns(line.trim())).filter(|&width| width > 0).collect();
     widths.sort_unstable();
     widths.get(widths.len() * 9 / 10).copied().unwrap_or(0)
 }
 
 fn ends_paragraph(previous: &str, next: &str, width: usize) -> bool {
     let filled = columns(previous) * 100 / width.max(1);
-    let ends_sentence = previous.ends_with(['.', '!', '?', ':', ';', ')', '"', '”', '。', '！', '？', '：', '」', '）']);
+    let ends_sentence =
+        previous.ends_with(['.', '!', '?', ':', ';', ')', '"', '”', '。', '！', '？', '：', '」', '）']);
     let goes_on = next.starts_with(|c: char| c.is_lowercase() || matches!(c, ',' | ')' | '、' | '。'));
     match filled {
         ..55 => !goes_on,
@@ -91,7 +94,9 @@ fn ends_paragraph(previous: &str, next: &str, width: usize) -> bool {
 fn is_list_item(line: &str) -> bool {
     let mut chars = line.chars();
     match chars.next() {
-        Some('•' | '◦' | '▪' | '■' | '●' | '○' | '‣' | '∙' | '·' | '➢' | '✓' | '\u{f0b7}') => true,
+        Some('•' | '◦' | '▪' | '■' | '●' | '○' | '‣' | '∙' | '·' | '➢' | '✓' | '\u{f0b7}') => {
+            true
+        }
         Some('-' | '–' | '*' | '—') => chars.next() == Some(' '),
         Some('(') => line.find(") ").is_some_and(|end| (2..=4).contains(&end)),
         Some(c) if c.is_ascii_digit() => {
@@ -138,7 +143,9 @@ fn take_heading(lines: &[String], headings: &mut Vec<(u8, String)>) -> Option<(u
         if let Some(found) = headings.iter().position(|(_, title)| *title == text || title == bare) {
             return Some((headings.remove(found).0, count + 1));
         }
-        if !headings.iter().any(|(_, title)| title.starts_with(&text) || (!bare.is_empty() && title.starts_with(bare)) || bare.is_empty()) {
+        if !headings.iter().any(|(_, title)| {
+            title.starts_with(&text) || (!bare.is_empty() && title.starts_with(bare)) || bare.is_empty()
+        }) {
             return None;
         }
     }
