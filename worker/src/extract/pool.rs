@@ -40,7 +40,7 @@ impl Pool {
         }
     }
 
-    /// Reads one document and sends its events; waits for a free slot first. On a failure with a page,
+    /// Reads one document and sends its events. One that needs a child waits for a free slot first. On a failure with a page,
     /// all pages before that one were sent. Dropping the future kills the child that works on it.
     pub async fn extract(
         &self,
@@ -48,28 +48,12 @@ impl Pool {
         input: Input,
         sink: mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
+        let (options, reading, plain) = (self.options.clone(), input.clone(), sink.clone());
+        let opened = tokio::task::spawn_blocking(move || open_or_read(reading, &options, &plain)).await;
+        let Some(file) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
         let slot = self.slots.acquire().await;
         let _slot =
             slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
-        let limits = self.options.limits.clone();
-        let opening = input.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&opening, &limits)).await;
-        let (file, kind) = opened.map_err(|error| internal(&error))??;
-        if is_in_process(kind) {
-            let options = self.options.clone();
-            let reading = tokio::task::spawn_blocking(move || {
-                let mut forward = |event| sink.blocking_send(event).map_err(|_| receiver_gone());
-                super::text::read(
-                    Source::File(file),
-                    kind,
-                    &input.name,
-                    input.resume_from_page,
-                    &options,
-                    &mut forward,
-                )
-            });
-            return reading.await.map_err(|error| internal(&error))?;
-        }
         let mut guard = self.take(tenant).await?;
         let (request, file) = (self.request(&input), Arc::new(file));
         if guard.extractor()?.ask(&request, &file).is_err() {
@@ -275,6 +259,28 @@ impl Starter {
         self.orders.send((tokio::runtime::Handle::current(), answer)).map_err(|_| gone())?;
         started.await.map_err(|_| gone())?
     }
+}
+
+/// Reads a kind that needs no child to its end; any other is opened for one.
+fn open_or_read(
+    input: Input,
+    options: &ExtractOptions,
+    sink: &mpsc::Sender<Event>,
+) -> Result<Option<File>, Failure> {
+    let (file, kind) = open(&input, &options.limits)?;
+    if !is_in_process(kind) {
+        return Ok(Some(file));
+    }
+    let mut forward = |event| sink.blocking_send(event).map_err(|_| receiver_gone());
+    super::text::read(
+        Source::File(file),
+        kind,
+        &input.name,
+        input.resume_from_page,
+        options,
+        &mut forward,
+    )?;
+    Ok(None)
 }
 
 /// Opens the file and checks what can be checked before a child sees it.
