@@ -107,8 +107,8 @@ impl<'a> Finder<'a, '_> {
     /// The next word of a name after `at`, perhaps beyond one or two connectors.
     fn next_of_name(&self, at: usize) -> Option<usize> {
         let tokens = &self.scan.tokens;
-        for next in at + 1..=(at + 3).min(tokens.len().saturating_sub(1)) {
-            if tokens[next].gap != Gap::Space {
+        for (next, token) in tokens.iter().enumerate().skip(at + 1).take(3) {
+            if token.gap != Gap::Space {
                 return None;
             }
             if self.in_name(next) {
