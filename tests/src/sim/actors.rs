@@ -99,7 +99,6 @@ impl World {
         let preparer = SimPreparer {
             core: self.core.clone(),
             ledger: seen.ledger.clone(),
-            group,
             who,
             part_ms: self.part_ms,
             hang_most_ms: self.lease.lease_stall_ms + 5 * self.lease.lease_ms,

@@ -15,7 +15,7 @@ use docmill_worker::delivery::{NotPrepared, Prepared, PreparedIndex, Preparer, T
 use docmill_worker::ledger::{Grant, Ledger, Summary};
 use docmill_worker::sink::{ChunkRow, MentionRow};
 
-use super::core::{Core, Group};
+use super::core::Core;
 
 /// Documents that a seed may use.
 pub const DOCUMENTS: usize = 12;
@@ -127,8 +127,6 @@ pub struct SimPreparer {
     pub core: Arc<Core>,
     /// The worker's ledger.
     pub ledger: Arc<dyn Ledger>,
-    /// The worker's process.
-    pub group: Group,
     /// Who it is, for the trace.
     pub who: u32,
     /// Longest time that a part takes.

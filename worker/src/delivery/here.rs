@@ -44,7 +44,8 @@ impl Drop for InWork<'_> {
 impl Here {
     /// `None` when the process works on the document already.
     pub(super) fn enter(&self, document: DocumentId) -> Option<InWork<'_>> {
-        self.lock().in_work.insert(document).then_some(InWork { here: self, document })
+        // Made only where it was entered: dropping one takes the document out again.
+        self.lock().in_work.insert(document).then(|| InWork { here: self, document })
     }
 
     pub(super) fn lost_claim(&self, message: Message) {
