@@ -1,1 +1,4 @@
 //! Queue in, rows out.
+
+pub mod embed;
+pub mod vector;
