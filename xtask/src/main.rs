@@ -1,1 +1,42 @@
-fn main() {}
+//! All automation of the repository: one sub-command a file, each safe to run again.
+
+mod cache;
+mod check;
+mod corpus;
+mod demo;
+mod process;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Automation of the docmill repository")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing: system packages, pdfium, the embedding model, test tools
+    Setup(setup::Args),
+    /// Fetch and assemble the demo documents (five languages, PDF, HTML, scans)
+    Corpus,
+    /// Ingest the demo documents and search them
+    Demo(demo::Args),
+    /// Run all tests and print the time of each phase
+    Test(test::Args),
+    /// Formatting, lints, licences and crate boundaries
+    Check,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Corpus => corpus::run(),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Check => check::run(),
+    }
+}

@@ -1,0 +1,306 @@
+//! The codes of one index, contiguous in memory, and the scan over them.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap};
+
+use super::dot::dot_codes_portable;
+use super::quantize::quantize;
+
+/// Rows are padded with zeros to a multiple of this, so that the SIMD loop has no tail.
+const LANES: usize = 32;
+
+/// int8 codes of vectors of one length, each under a key. Keys are unique; order means nothing.
+#[derive(Debug, Clone)]
+pub struct CodeSet {
+    dimensions: usize,
+    stride: usize,
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    ids: Vec<i64>,
+    rows: HashMap<i64, usize>,
+}
+
+impl CodeSet {
+    /// An empty set for vectors of this length.
+    pub fn new(dimensions: usize) -> Self {
+        Self {
+            dimensions,
+            stride: dimensions.next_multiple_of(LANES),
+            codes: Vec::new(),
+            scales: Vec::new(),
+            ids: Vec::new(),
+            rows: HashMap::new(),
+        }
+    }
+
+    /// Length of the vectors.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Number of vectors.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True when there is no vector.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Bytes of memory held, about.
+    pub fn bytes(&self) -> usize {
+        let map_entry = size_of::<(i64, usize)>() + 1;
+        self.codes.capacity()
+            + self.scales.capacity() * size_of::<f32>()
+            + self.ids.capacity() * size_of::<i64>()
+            + self.rows.capacity() * map_entry
+    }
+
+    /// Makes room for this many more vectors.
+    pub fn reserve(&mut self, additional: usize) {
+        self.codes.reserve(additional * self.stride);
+        self.scales.reserve(additional);
+        self.ids.reserve(additional);
+        self.rows.reserve(additional);
+    }
+
+    /// Whether there is a vector under this key.
+    pub fn contains(&self, id: i64) -> bool {
+        self.rows.contains_key(&id)
+    }
+
+    /// Adds a vector, or replaces the one under the same key.
+    ///
+    /// # Panics
+    /// When the vector's length is not the set's: the caller mixes two indexes.
+    pub fn push(&mut self, id: i64, vector: &[f32]) {
+        let (codes, scale) = quantize(vector);
+        self.push_codes(id, &codes, scale);
+    }
+
+    /// The same from codes that were stored.
+    ///
+    /// # Panics
+    /// When the number of codes is not the set's dimensions.
+    pub fn push_codes(&mut self, id: i64, codes: &[i8], scale: f32) {
+        assert_eq!(codes.len(), self.dimensions, "vectors of one index have one length");
+        let row = match self.rows.get(&id) {
+            Some(&row) => row,
+            None => {
+                self.ids.push(id);
+                self.scales.push(0.0);
+                self.codes.resize(self.codes.len() + self.stride, 0);
+                self.rows.insert(id, self.ids.len() - 1);
+                self.ids.len() - 1
+            }
+        };
+        self.scales[row] = scale;
+        self.codes[row * self.stride..][..self.dimensions].copy_from_slice(codes);
+    }
+
+    /// Removes the vector under this key; false when there is none. The last row takes its place.
+    pub fn remove(&mut self, id: i64) -> bool {
+        let Some(row) = self.rows.remove(&id) else { return false };
+        let last = self.ids.len() - 1;
+        if row != last {
+            self.rows.insert(self.ids[last], row);
+            self.codes.copy_within(last * self.stride..(last + 1) * self.stride, row * self.stride);
+        }
+        self.ids.swap_remove(row);
+        self.scales.swap_remove(row);
+        self.codes.truncate(last * self.stride);
+        true
+    }
+
+    /// The `k` keys with the largest inner product by codes, best first (equal scores: smaller key first).
+    ///
+    /// Scores are approximate: take some ten times what is wanted and rescore with [`super::dot`].
+    /// The filter is asked only about vectors that would be among the best.
+    ///
+    /// # Panics
+    /// When the query's length is not the set's dimensions.
+    pub fn scan(&self, query: &[f32], k: usize, filter: Option<&dyn Fn(i64) -> bool>) -> Vec<(i64, f32)> {
+        assert_eq!(query.len(), self.dimensions, "vectors of one index have one length");
+        let (codes, scale) = quantize(query);
+        let mut wide = vec![0i16; self.stride];
+        for (wide, code) in wide.iter_mut().zip(codes) {
+            *wide = i16::from(code);
+        }
+        let mut best = Best { k, filter, heap: BinaryHeap::with_capacity(k.min(self.len()) + 1) };
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: AVX2 was detected.
+            unsafe { self.scan_avx2(&wide, scale, &mut best) };
+            return best.into_sorted();
+        }
+        self.scan_portable(&wide, scale, &mut best);
+        best.into_sorted()
+    }
+
+    fn scan_portable(&self, query: &[i16], scale: f32, best: &mut Best) {
+        for (row, codes) in self.codes.chunks_exact(self.stride.max(1)).enumerate() {
+            let sum = dot_codes_portable(codes, query);
+            best.offer(self.ids[row], sum as f32 * self.scales[row] * scale);
+        }
+    }
+
+    /// # Safety
+    /// Needs AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn scan_avx2(&self, query: &[i16], scale: f32, best: &mut Best) {
+        for (row, codes) in self.codes.chunks_exact(self.stride.max(1)).enumerate() {
+            // SAFETY: AVX2 is there; both slices are one stride long, a multiple of LANES.
+            let sum = unsafe { super::dot::avx2::dot_codes(codes, query) };
+            best.offer(self.ids[row], sum as f32 * self.scales[row] * scale);
+        }
+    }
+}
+
+/// The best `k` so far; the heap's top is the worst of them.
+struct Best<'a> {
+    k: usize,
+    filter: Option<&'a dyn Fn(i64) -> bool>,
+    heap: BinaryHeap<Candidate>,
+}
+
+impl Best<'_> {
+    #[inline]
+    fn offer(&mut self, id: i64, score: f32) {
+        let candidate = Candidate { score, id };
+        if self.heap.len() >= self.k && self.heap.peek().is_none_or(|worst| candidate >= *worst) {
+            return;
+        }
+        if self.filter.is_some_and(|filter| !filter(id)) {
+            return;
+        }
+        self.heap.push(candidate);
+        if self.heap.len() > self.k {
+            self.heap.pop();
+        }
+    }
+
+    fn into_sorted(self) -> Vec<(i64, f32)> {
+        self.heap.into_sorted_vec().into_iter().map(|c| (c.id, c.score)).collect()
+    }
+}
+
+/// Ordered so that less is better.
+struct Candidate {
+    score: f32,
+    id: i64,
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Candidate {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dot;
+    use super::*;
+    use crate::embed::Mock;
+
+    fn set(vectors: &[Vec<f32>]) -> CodeSet {
+        let mut set = CodeSet::new(vectors[0].len());
+        for (id, vector) in vectors.iter().enumerate() {
+            set.push(id as i64, vector);
+        }
+        set
+    }
+
+    fn random(count: usize, dimensions: usize) -> Vec<Vec<f32>> {
+        let mock = Mock::with_dimensions(dimensions);
+        (0..count).map(|i| mock.vector(&i.to_string())).collect()
+    }
+
+    #[test]
+    fn simd_and_portable_give_the_same() {
+        for dimensions in [1, 13, 32, 384, 768] {
+            let set = set(&random(300, dimensions));
+            let query = Mock::with_dimensions(dimensions).vector("query");
+            let (codes, scale) = quantize(&query);
+            let mut wide = vec![0i16; set.stride];
+            wide.iter_mut().zip(codes).for_each(|(wide, code)| *wide = i16::from(code));
+            let mut best = Best { k: 50, filter: None, heap: BinaryHeap::new() };
+            set.scan_portable(&wide, scale, &mut best);
+            assert_eq!(set.scan(&query, 50, None), best.into_sorted(), "{dimensions} dimensions");
+        }
+    }
+
+    #[test]
+    fn rescored_scan_finds_what_floats_find() {
+        for dimensions in [384, 768] {
+            let vectors = random(5_000, dimensions);
+            let set = set(&vectors);
+            let (mut found, queries) = (0, 50);
+            for q in 0..queries {
+                let query = Mock::with_dimensions(dimensions).vector(&format!("query {q}"));
+                let top = |ids: &mut dyn Iterator<Item = usize>| {
+                    let mut scored: Vec<_> = ids.map(|i| (i, dot(&query, &vectors[i]))).collect();
+                    scored.sort_by(|a, b| b.1.total_cmp(&a.1));
+                    scored.iter().take(10).map(|s| s.0).collect::<Vec<_>>()
+                };
+                let exact = top(&mut (0..vectors.len()));
+                let rescored = top(&mut set.scan(&query, 100, None).iter().map(|s| s.0 as usize));
+                found += rescored.iter().filter(|i| exact.contains(i)).count();
+            }
+            assert!(found as f64 / (queries * 10) as f64 >= 0.99, "{found} of {}", queries * 10);
+        }
+    }
+
+    #[test]
+    fn keys_are_replaced_removed_and_filtered() {
+        let vectors = random(20, 13);
+        let mut set = set(&vectors);
+        set.push(3, &vectors[7]);
+        assert_eq!(set.len(), 20);
+        assert!(set.remove(7) && !set.remove(7) && set.remove(19));
+        assert_eq!((set.len(), set.contains(7), set.contains(3)), (18, false, true));
+        assert_eq!(set.scan(&vectors[7], 1, None)[0].0, 3);
+        let even = |id: i64| id % 2 == 0;
+        let hits = set.scan(&vectors[7], 100, Some(&even));
+        assert_eq!(hits.len(), 10);
+        assert!(hits.iter().all(|hit| hit.0 % 2 == 0) && hits.is_sorted_by(|a, b| a.1 >= b.1));
+        assert!(set.scan(&vectors[7], 0, None).is_empty());
+        for id in 0..20 {
+            set.remove(id);
+        }
+        assert!(set.is_empty() && set.scan(&vectors[0], 5, None).is_empty());
+        assert!(set.bytes() > 0);
+    }
+
+    /// Run by hand, in release: `cargo test --release -p docmill-worker scan_speed -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "a measurement, not a check"]
+    fn scan_speed() {
+        let set = set(&random(100_000, 384));
+        let query = Mock::with_dimensions(384).vector("query");
+        let mut times: Vec<_> = (0..50)
+            .map(|_| {
+                let started = std::time::Instant::now();
+                assert_eq!(set.scan(&query, 100, None).len(), 100);
+                started.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("100,000 x 384: median {:?}, worst {:?}, {} bytes", times[25], times[49], set.bytes());
+    }
+}

