@@ -11,14 +11,10 @@ use tokenizers::{Tokenizer, TruncationParams};
 
 use super::{EmbeddingModel, Error, normalize};
 
-/// Length of the vectors.
-const DIMENSIONS: usize = 384;
 /// Longer texts are cut: the model was trained on 128 and evaluated on 256.
 const TOKENS_MAX: usize = 256;
 /// Measured: batches of 4 to 8 are fastest, 32 is slower and takes three times the memory.
 const BATCH_TEXTS_MAX: usize = 8;
-/// Changes with the weights, the pooling or the cut, as then old vectors compare with nothing new.
-const FINGERPRINT: &str = "all-minilm-l6-v2/fp32/mean-l2/256";
 
 /// The model, loaded and checked. Calls from several threads run at the same time, one core each.
 pub struct MiniLm {
@@ -33,6 +29,11 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
+    /// Length of the vectors.
+    pub const DIMENSIONS: usize = 384;
+    /// Changes with the weights, the pooling or the cut, as then old vectors compare with nothing new.
+    pub const FINGERPRINT: &'static str = "all-minilm-l6-v2/fp32/mean-l2/256";
+
     /// Loads from the first directory of the search path that has the model.
     pub fn load_default() -> Result<Self, Error> {
         let searched = search_path();
@@ -118,15 +119,15 @@ impl MiniLm {
         let hidden: NdTensor<f32, 3> = hidden
             .try_into()
             .map_err(|_| Error::Inference { detail: "the model's output is no f32 tensor".into() })?;
-        if hidden.shape() != [shape[0], shape[1], DIMENSIONS] {
+        if hidden.shape() != [shape[0], shape[1], Self::DIMENSIONS] {
             let detail = format!("the model's output has shape {:?}", hidden.shape());
             return Err(Error::Inference { detail });
         }
         let hidden = hidden.to_vec();
         Ok(texts
             .iter()
-            .zip(hidden.chunks_exact(length * DIMENSIONS))
-            .map(|(text, rows)| mean(&rows[..text.len() * DIMENSIONS]))
+            .zip(hidden.chunks_exact(length * Self::DIMENSIONS))
+            .map(|(text, rows)| mean(&rows[..text.len() * Self::DIMENSIONS]))
             .collect())
     }
 
@@ -152,11 +153,11 @@ impl MiniLm {
 #[async_trait]
 impl EmbeddingModel for MiniLm {
     fn fingerprint(&self) -> &str {
-        FINGERPRINT
+        Self::FINGERPRINT
     }
 
     fn dimensions(&self) -> usize {
-        DIMENSIONS
+        Self::DIMENSIONS
     }
 
     fn declares(&self, language: &str) -> bool {
@@ -189,8 +190,8 @@ const SELF_TEST_TOLERANCE: f32 = 5e-4;
 
 /// Mean of the rows, at unit length.
 fn mean(rows: &[f32]) -> Vec<f32> {
-    let mut sum = vec![0.0; DIMENSIONS];
-    for row in rows.chunks_exact(DIMENSIONS) {
+    let mut sum = vec![0.0; Self::DIMENSIONS];
+    for row in rows.chunks_exact(Self::DIMENSIONS) {
         for (sum, x) in sum.iter_mut().zip(row) {
             *sum += x;
         }
@@ -232,7 +233,7 @@ mod tests {
         let together = model.embed_blocking(&texts).unwrap();
         for (text, vector) in texts.iter().zip(&together) {
             let alone = model.embed_blocking(std::slice::from_ref(text)).unwrap();
-            assert_eq!(vector.len(), DIMENSIONS);
+            assert_eq!(vector.len(), Self::DIMENSIONS);
             assert!(cosine(&alone[0], vector) > 0.9999, "{text:?}");
             assert_eq!(alone, model.embed_blocking(std::slice::from_ref(text)).unwrap());
         }

@@ -12,9 +12,14 @@ pub struct Mock {
 }
 
 impl Mock {
-    /// 768 dimensions, as larger models have.
+    /// Length of the vectors, unless told otherwise: as larger models have.
+    pub const DIMENSIONS: usize = 768;
+    /// Fingerprint at that length.
+    pub const FINGERPRINT: &'static str = "mock-768/1";
+
+    /// With [`Mock::DIMENSIONS`].
     pub fn new() -> Self {
-        Self::with_dimensions(768)
+        Self::with_dimensions(Self::DIMENSIONS)
     }
 
     /// Vectors of this length.

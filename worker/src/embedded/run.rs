@@ -91,7 +91,7 @@ pub async fn run(
     report.ocr_pages = Counters::get(&counters.ocr_pages);
     report.chunks = Counters::get(&counters.chunks);
     report.embedded_texts = Counters::get(&counters.embedded);
-    report.embedding_calls = session.models.embedders().map(|embedder| embedder.calls()).sum();
+    report.embedding_calls = session.models.embedders().map(|embedder| embedder.stats().calls).sum();
     report.concepts = concepts(&session, &options.tenant)?;
     session.close().await?;
     report.peak_rss_mib = peak.peak_mib();

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::{Clock, SystemClock};
 use crate::delivery::{Deliverer, Here, Outcome, Sweep, maintain};
-use crate::embed::{Batcher, EmbeddingModel, MiniLm, MockEmbedder};
+use crate::embed::{Batcher, BatcherOptions, EmbeddingModel, MiniLm, Mock};
 use crate::extract::{ExtractOptions, Pool};
 use crate::health::{self, Gate};
 use crate::ledger::{Ledger, WorkerId};
@@ -39,12 +39,8 @@ const BYTES_A_DOCUMENT_MIN: u64 = 64 * 1024;
 const GATE_EVERY: Duration = Duration::from_secs(1);
 /// Wait of an idle loop before it looks again.
 const IDLE: Duration = Duration::from_millis(20);
-/// Time that a text waits for company in a batch.
-const EMBED_FLUSH: Duration = Duration::from_millis(10);
 /// Rows that one look of the sweep takes.
 const SWEEP_ROWS: usize = 2_000;
-/// Texts in one batch of the model (research/deps §1: 4 to 8, sorted by length).
-const EMBED_BATCH: usize = 8;
 
 /// What a session needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -111,7 +107,7 @@ pub fn asked_spec(setup: &Setup, active: Option<&IndexSpec>) -> IndexSpec {
     let (embedder, dimensions) = match (setup.embeddings, active) {
         (None, Some(active)) => (active.embedder.clone(), active.dimensions as usize),
         (Some(Embeddings::None), _) => (NONE.to_owned(), 0),
-        (Some(Embeddings::Mock), _) => (MockEmbedder::FINGERPRINT.to_owned(), MockEmbedder::DIMENSIONS),
+        (Some(Embeddings::Mock), _) => (Mock::FINGERPRINT.to_owned(), Mock::DIMENSIONS),
         (Some(Embeddings::Builtin) | None, _) => (MiniLm::FINGERPRINT.to_owned(), MiniLm::DIMENSIONS),
     };
     let concepts = match (setup.concepts, active) {
@@ -137,13 +133,15 @@ pub async fn active_spec(ledger: &dyn Ledger, tenant: &TenantId) -> Result<Optio
 pub fn load_embedder(spec: &IndexSpec, threads: usize) -> Result<Option<Arc<Batcher>>, Error> {
     let model: Arc<dyn EmbeddingModel> = match spec.embedder.as_str() {
         NONE => return Ok(None),
-        MockEmbedder::FINGERPRINT => Arc::new(MockEmbedder::default()),
+        Mock::FINGERPRINT => Arc::new(Mock::default()),
         MiniLm::FINGERPRINT => {
-            Arc::new(MiniLm::find_and_load().map_err(|error| Error::Model(error.to_string()))?)
+            Arc::new(MiniLm::load_default().map_err(|error| Error::Model(error.to_string()))?)
         }
         other => return Err(Error::Model(format!("{other} is not a model that this docmill has"))),
     };
-    Ok(Some(Arc::new(Batcher::new(model, threads, EMBED_BATCH, EMBED_FLUSH))))
+    let options = BatcherOptions { threads, ..BatcherOptions::default() };
+    let batcher = Batcher::new(model, options).map_err(|error| Error::Model(error.to_string()))?;
+    Ok(Some(Arc::new(batcher)))
 }
 
 impl Session {

@@ -40,7 +40,7 @@ pub async fn enrich(
         .iter()
         .map(|chunk| {
             let sure = chunk.language.confidence >= LANGUAGE_CONFIDENCE_MIN;
-            embedder.is_some_and(|model| model.declares(chunk.language.language.code()) && sure)
+            embedder.is_some_and(|model| model.model().declares(chunk.language.language.code()) && sure)
         })
         .collect();
     let mut vectors: Vec<Option<Vector>> = vec![None; chunked.chunks.len()];
@@ -72,7 +72,7 @@ async fn embed(
     embedder: &Batcher,
     chunks: &[&ChunkText],
 ) -> Result<Vec<Vector>, Failure> {
-    let stage = embedder.fingerprint();
+    let stage = embedder.model().fingerprint();
     let hashes: Vec<TextHash> = chunks.iter().map(|chunk| chunk.hash).collect();
     let kept = stages.ledger.derived(&grant.tenant, stage, &hashes).await.map_err(internal)?;
     let lacking: Vec<usize> = (0..chunks.len()).filter(|&i| kept[i].is_none()).collect();
@@ -95,9 +95,9 @@ async fn embed(
         .into_iter()
         .map(|value| {
             let vector = vector_from_bytes(&value.unwrap_or_default());
-            if vector.len() != embedder.dimensions() {
+            if vector.len() != embedder.model().dimensions() {
                 let detail =
-                    format!("a vector has {} dimensions, not {}", vector.len(), embedder.dimensions());
+                    format!("a vector has {} dimensions, not {}", vector.len(), embedder.model().dimensions());
                 return Err(Failure::new(FailureCode::ModelFailed, detail));
             }
             Ok(vector.into())

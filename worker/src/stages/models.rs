@@ -22,7 +22,7 @@ pub struct Models {
 impl Models {
     /// Adds a model.
     pub fn add(&mut self, embedder: Arc<Batcher>) {
-        self.embedders.insert(embedder.fingerprint().to_owned(), embedder);
+        self.embedders.insert(embedder.model().fingerprint().to_owned(), embedder);
     }
 
     /// The model that the index names; `None` where it names none.
