@@ -190,8 +190,8 @@ const SELF_TEST_TOLERANCE: f32 = 5e-4;
 
 /// Mean of the rows, at unit length.
 fn mean(rows: &[f32]) -> Vec<f32> {
-    let mut sum = vec![0.0; Self::DIMENSIONS];
-    for row in rows.chunks_exact(Self::DIMENSIONS) {
+    let mut sum = vec![0.0; MiniLm::DIMENSIONS];
+    for row in rows.chunks_exact(MiniLm::DIMENSIONS) {
         for (sum, x) in sum.iter_mut().zip(row) {
             *sum += x;
         }
@@ -233,7 +233,7 @@ mod tests {
         let together = model.embed_blocking(&texts).unwrap();
         for (text, vector) in texts.iter().zip(&together) {
             let alone = model.embed_blocking(std::slice::from_ref(text)).unwrap();
-            assert_eq!(vector.len(), Self::DIMENSIONS);
+            assert_eq!(vector.len(), MiniLm::DIMENSIONS);
             assert!(cosine(&alone[0], vector) > 0.9999, "{text:?}");
             assert_eq!(alone, model.embed_blocking(std::slice::from_ref(text)).unwrap());
         }

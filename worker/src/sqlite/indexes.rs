@@ -22,6 +22,14 @@ pub(super) fn all(
     rows.collect()
 }
 
+/// The state of every index of the tenant.
+pub(super) fn states(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> rusqlite::Result<Vec<(IndexId, IndexState)>> {
+    Ok(all(connection, tenant)?.into_iter().map(|(id, _, state)| (id, state)).collect())
+}
+
 /// The indexes that ingest writes.
 pub(super) fn written(
     connection: &Connection,
@@ -98,7 +106,7 @@ pub(super) fn switch(
     let lacking: u64 = connection
         .prepare_cached(
             "SELECT count(*) FROM manifests m JOIN documents d ON d.document = m.document
-             WHERE d.tenant = ?1 AND d.content IS NOT NULL AND m.index_id = ?2 AND m.replaced_by IS NULL
+             WHERE d.tenant = ?1 AND d.content IS NOT NULL AND d.state <> 'failed' AND m.index_id = ?2 AND m.replaced_by IS NULL
                AND NOT EXISTS (
                SELECT 1 FROM manifests n WHERE n.document = m.document AND n.index_id = ?3
                  AND n.replaced_by IS NULL AND n.generation >= m.generation)",

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use docmill_core::id::{ChunkId, CommitSeq, DocumentId, Epoch, Generation, IndexId, TenantId, TextHash};
+use docmill_core::index::IndexState;
 use docmill_core::manifest::{Manifest, ManifestEntry, StoreSet};
 use rusqlite::{Connection, params};
 
-use super::claims::{document_of, forget_pages, hash_of, json, malformed, next, still_held};
+use super::claims::{document_of, forget_pages, hand_back, hash_of, json, malformed, next, still_held};
+use super::indexes;
 use crate::ledger::{Cleanup, Commit, CommittedManifest, Grant, Summary};
 
 /// Chunks of one recorded removal: bounds the size of a store call.
@@ -27,10 +29,24 @@ pub(super) fn commit(
     if !still_held(connection, grant)? {
         return Ok(Commit::Fenced);
     }
+    let states = indexes::states(connection, &grant.tenant)?;
+    let state_of = |index: IndexId| states.iter().find(|(id, _)| *id == index).map(|(_, state)| *state);
+    let active = states.iter().find(|(_, state)| *state == IndexState::Active).map(|(id, _)| *id);
+    if !manifests.iter().any(|manifest| Some(manifest.index) == active) {
+        // The index was switched meanwhile: what was prepared would not be found.
+        hand_back(connection, grant)?;
+        return Ok(Commit::Fenced);
+    }
     let seq = next(connection, "commit")?;
     for manifest in manifests {
-        replace(connection, manifest, grant.epoch, due_ms)?;
-        insert(connection, manifest, seq)?;
+        if matches!(state_of(manifest.index), Some(IndexState::Active | IndexState::Building)) {
+            replace(connection, manifest, grant.epoch, due_ms)?;
+            insert(connection, manifest, seq)?;
+        } else {
+            // Given up meanwhile: the rows that were written for it go.
+            let rows: Vec<ChunkId> = manifest.entries.iter().map(|entry| entry.chunk).collect();
+            record_cleanup(connection, manifest.document, grant.epoch.0 + 1, due_ms, &rows)?;
+        }
     }
     connection
         .prepare_cached(
@@ -114,6 +130,22 @@ fn record_cleanup(
         connection
             .prepare_cached("INSERT INTO cleanups(document, below, due_ms, chunks) VALUES(?, ?, ?, ?)")?
             .execute(params![&document.as_bytes()[..], below, due_ms, ids])?;
+    }
+    Ok(())
+}
+
+/// Forgets what is left of an index that was retired and is begun again.
+pub(super) fn forget_replaced(
+    connection: &Connection,
+    tenant: &TenantId,
+    index: IndexId,
+) -> rusqlite::Result<()> {
+    let old = "SELECT m.manifest FROM manifests m JOIN documents d ON d.document = m.document
+               WHERE d.tenant = ?1 AND m.index_id = ?2 AND m.replaced_by IS NOT NULL";
+    for table in ["manifest_entries", "manifests"] {
+        connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE manifest IN ({old})"))?
+            .execute(params![tenant.as_str(), index.0])?;
     }
     Ok(())
 }

@@ -96,8 +96,11 @@ async fn embed(
         .map(|value| {
             let vector = vector_from_bytes(&value.unwrap_or_default());
             if vector.len() != embedder.model().dimensions() {
-                let detail =
-                    format!("a vector has {} dimensions, not {}", vector.len(), embedder.model().dimensions());
+                let detail = format!(
+                    "a vector has {} dimensions, not {}",
+                    vector.len(),
+                    embedder.model().dimensions()
+                );
                 return Err(Failure::new(FailureCode::ModelFailed, detail));
             }
             Ok(vector.into())
