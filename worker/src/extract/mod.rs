@@ -1,0 +1,108 @@
+//! File in, pages of text out: sniffing, parsers, OCR and the child processes they run in.
+//! Does not chunk, store or decide about retries.
+//!
+//! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
+//! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
+
+mod child;
+mod decode;
+mod emit;
+mod frame;
+mod html;
+mod json;
+mod markdown;
+mod ocr;
+mod office;
+mod pdf;
+mod pool;
+mod process;
+mod sandbox;
+mod sniff;
+mod source;
+mod spreadsheet;
+mod tesseract;
+mod text;
+
+use std::path::PathBuf;
+
+use docmill_core::limits::Limits;
+use docmill_core::page::{DocumentInfo, Page};
+use serde::{Deserialize, Serialize};
+
+pub use child::child_main;
+pub use pool::Pool;
+pub use sniff::{Kind, is_in_process, sniff};
+
+/// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
+pub const CHILD_COMMAND: &str = "__extract";
+
+/// When pages are given to character recognition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OcrMode {
+    /// Only pages that have no usable text of their own.
+    #[default]
+    Auto,
+    /// No page.
+    Never,
+    /// Every page.
+    Always,
+}
+
+/// Which languages recognition expects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OcrLanguages {
+    /// Chosen for each page by its script, among the installed models.
+    #[default]
+    Auto,
+    /// Always these, as Tesseract names them: `jpn+eng`.
+    Fixed(String),
+}
+
+/// What one pool's extraction is allowed and asked to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtractOptions {
+    /// Limits of a document, a page and a child.
+    pub limits: Limits,
+    /// When pages are recognised.
+    pub ocr: OcrMode,
+    /// In which languages.
+    pub languages: OcrLanguages,
+}
+
+/// One document to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The local file. Opened once; the child gets the open file, not the path.
+    pub path: PathBuf,
+    /// Name by which text kinds are told apart (its extension counts) and messages speak of it.
+    pub name: String,
+    /// Size when it was listed; another size when it is opened means that it is being written to.
+    pub bytes: u64,
+    /// First page to hand out, from 1: a resumed document passes the last finished page + 1.
+    pub resume_from_page: u32,
+}
+
+impl Input {
+    /// A document from its start, named after its path, with the size that it has now.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let bytes = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self { path, name, bytes, resume_from_page: 1 }
+    }
+}
+
+/// What extraction reports, in this order: one `Info`, the pages by number, one `Done`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// What is known before the pages.
+    Info(DocumentInfo),
+    /// A finished page.
+    Page(Page),
+    /// All pages were sent.
+    Done,
+}

@@ -1,0 +1,207 @@
+//! One extractor child as its parent sees it: start, ask, listen, tell how it died, kill.
+//! Does not decide when to start or replace one.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::id::TenantId;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use super::frame::{self, Reply, Request};
+
+/// Variables a child gets when the parent has them; all others are withheld, among them credentials.
+const PASSED_VARIABLES: &[&str] =
+    &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "XDG_CACHE_HOME", "HOME"];
+
+/// How long a dead child's last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A running child. Dropping it kills its whole process group.
+pub(super) struct Extractor {
+    child: Child,
+    pid: u32,
+    requests: UnixStream,
+    replies: tokio::io::BufReader<ChildStdout>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    stderr_reader: JoinHandle<()>,
+    /// Whose documents it has seen: none other's are given to it.
+    pub tenant: Option<TenantId>,
+    /// Documents it was given.
+    pub documents: u32,
+}
+
+impl Extractor {
+    /// Starts one. Must run on a thread that outlives the child, as the child dies with that thread.
+    pub fn start(binary: &Path) -> io::Result<Self> {
+        let (requests, child_end) = UnixStream::pair()?;
+        let mut command = Command::new(binary);
+        command
+            .arg(super::CHILD_COMMAND)
+            .env_clear()
+            .env("LANG", "C.UTF-8")
+            // Tesseract reads this only when it is loaded: four threads a page cost four times the CPU.
+            .env("OMP_THREAD_LIMIT", "1")
+            .envs(passed_variables())
+            .stdin(Stdio::from(OwnedFd::from(child_end)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let pid = child.id().ok_or_else(|| io::Error::other("the extractor has no process id"))?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(io::Error::other("the extractor has no pipes"));
+        };
+        let tail = Arc::default();
+        let stderr_reader = tokio::spawn(keep_tail(stderr, Arc::clone(&tail)));
+        let replies = tokio::io::BufReader::with_capacity(64 << 10, stdout);
+        Ok(Self { child, pid, requests, replies, stderr: tail, stderr_reader, tenant: None, documents: 0 })
+    }
+
+    /// Its process id, which is also that of its group.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Hands it a document.
+    pub fn ask(&mut self, request: &Request, file: &File) -> io::Result<()> {
+        self.documents += 1;
+        if let Ok(mut tail) = self.stderr.lock() {
+            tail.clear();
+        }
+        frame::send_with_file(&self.requests, request, file)
+    }
+
+    /// Its next answer; `None` when it is gone.
+    pub async fn next(&mut self) -> io::Result<Option<Reply>> {
+        frame::read_async(&mut self.replies).await
+    }
+
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Kills it with all it started, and reaps it. Gives how it ended and its last words.
+    pub async fn end(mut self) -> (Option<ExitStatus>, String) {
+        // A child that closed its pipe is about to have its own status, which tells more than our signal.
+        let status = match tokio::time::timeout(Duration::from_millis(100), self.child.wait()).await {
+            Ok(status) => status.ok(),
+            Err(_) => {
+                self.kill_group();
+                self.child.wait().await.ok()
+            }
+        };
+        (status, self.last_words().await)
+    }
+
+    /// Kills it at once and reaps it. Gives its last words.
+    pub async fn kill(mut self) -> String {
+        self.kill_group();
+        let _ = self.child.wait().await;
+        self.last_words().await
+    }
+
+    async fn last_words(&mut self) -> String {
+        let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
+        let tail = self.stderr.lock().map(|tail| tail.clone()).unwrap_or_default();
+        String::from_utf8_lossy(&tail).into_owned()
+    }
+
+    fn kill_group(&self) {
+        if self.child.id().is_some()
+            && let Some(group) = Pid::from_raw(self.pid as i32)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Extractor {
+    fn drop(&mut self) {
+        // `id()` is none once reaped, so this cannot hit a stranger that got the same number.
+        self.kill_group();
+        self.stderr_reader.abort();
+    }
+}
+
+fn passed_variables() -> Vec<(OsString, OsString)> {
+    let hooks = |name: &str| cfg!(feature = "testing") && name.starts_with("DOCMILL_TEST_");
+    std::env::vars_os()
+        .filter(|(name, _)| {
+            name.to_str().is_some_and(|name| PASSED_VARIABLES.contains(&name) || hooks(name))
+        })
+        .collect()
+}
+
+/// Reads all a child says, so that it never blocks, and keeps the end of it.
+async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 4_096];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        let Ok(mut tail) = tail.lock() else { return };
+        tail.extend_from_slice(&buffer[..read]);
+        let surplus = tail.len().saturating_sub(Failure::DETAIL_BYTES_MAX);
+        tail.drain(..surplus);
+    }
+}
+
+/// What a child's death means for the document it was reading.
+pub(super) fn classify_death(status: Option<ExitStatus>, stderr: &str) -> Failure {
+    const OUT_OF_MEMORY: &[&str] = &["memory allocation of", "out of memory", "Out of memory", "bad_alloc"];
+    let (signal, code) = status.map_or((None, None), |status| (status.signal(), status.code()));
+    let said_memory = OUT_OF_MEMORY.iter().any(|words| stderr.contains(words));
+    // pdfium aborts without a word when an allocation fails; a Rust panic always says where.
+    let aborted = signal == Some(Signal::ABORT.as_raw())
+        && !stderr.contains("panicked")
+        && !stderr.contains("overflowed its stack");
+    let ended = match (signal, code) {
+        (Some(signal), _) => format!("ended by signal {signal}{}", signal_name(signal)),
+        (_, Some(code)) => format!("ended with status {code}"),
+        _ => "ended".to_owned(),
+    };
+    let code = if said_memory || aborted { FailureCode::LimitMemory } else { FailureCode::ExtractorDied };
+    Failure::new(code, format!("the extractor {ended}")).with_stderr(stderr)
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => " (SIGILL)",
+        5 => " (SIGTRAP)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        24 => " (SIGXCPU)",
+        31 => " (SIGSYS)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_are_told_apart() {
+        let by = |signal| Some(ExitStatus::from_raw(signal));
+        let code = |status, stderr| classify_death(status, stderr).code;
+        assert_eq!(code(by(6), ""), FailureCode::LimitMemory);
+        assert_eq!(code(by(6), "thread 'main' has overflowed its stack"), FailureCode::ExtractorDied);
+        assert_eq!(code(by(6), "memory allocation of 9 bytes failed"), FailureCode::LimitMemory);
+        assert_eq!(code(by(11), ""), FailureCode::ExtractorDied);
+        assert_eq!(code(by(9), ""), FailureCode::ExtractorDied);
+        assert_eq!(code(Some(ExitStatus::from_raw(1 << 8)), ""), FailureCode::ExtractorDied);
+    }
+}

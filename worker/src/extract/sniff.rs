@@ -1,0 +1,172 @@
+//! What a file is, by its first bytes; its name only tells text formats apart. Reads nothing else.
+
+use docmill_core::failure::{Failure, FailureCode};
+
+/// As many first bytes as [`sniff`] can make use of.
+pub(super) const HEAD_BYTES: usize = 8_192;
+
+/// A format, as far as the first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// PDF.
+    Pdf,
+    /// Word document.
+    Docx,
+    /// PowerPoint presentation.
+    Pptx,
+    /// Workbook: XLSX, XLSB, XLS or ODS.
+    Spreadsheet,
+    /// A zip archive of which only the directory at its end tells what it is.
+    Zip,
+    /// An OLE container: XLS, or an encrypted Office file.
+    Ole,
+    /// Gzip of any other kind.
+    Gzip,
+    /// HTML.
+    Html,
+    /// Markdown.
+    Markdown,
+    /// Comma, semicolon or tab separated values.
+    Csv,
+    /// One JSON value, or one a line.
+    Json,
+    /// Source code.
+    Code,
+    /// Any other text.
+    Text,
+    /// Not a format that is read.
+    Unknown,
+}
+
+impl Kind {
+    /// IANA media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Pdf => "application/pdf",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            Self::Spreadsheet => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Zip => "application/zip",
+            Self::Ole => "application/vnd.ms-excel",
+            Self::Gzip => "application/gzip",
+            Self::Html => "text/html",
+            Self::Markdown => "text/markdown",
+            Self::Csv => "text/csv",
+            Self::Json => "application/json",
+            Self::Code | Self::Text => "text/plain",
+            Self::Unknown => "application/octet-stream",
+        }
+    }
+}
+
+/// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
+pub fn is_in_process(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Code | Kind::Markdown | Kind::Csv | Kind::Json)
+}
+
+const CODE_EXTENSIONS: &[&str] = &[
+    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
+    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css",
+    "proto",
+];
+
+/// The kind of a file with this name and these first bytes. Content decides, not the name.
+pub fn sniff(name: &str, head: &[u8]) -> Kind {
+    if head.starts_with(b"\x1f\x8b") {
+        return Kind::Gzip;
+    }
+    if head.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
+        return Kind::Ole;
+    }
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        return match [("word/", Kind::Docx), ("ppt/", Kind::Pptx), ("xl/", Kind::Spreadsheet)]
+            .into_iter()
+            .find(|(folder, _)| has(head, folder.as_bytes()))
+        {
+            Some((_, kind)) => kind,
+            None => Kind::Zip,
+        };
+    }
+    // Readers accept a PDF header anywhere in the first KiB.
+    if has(&head[..head.len().min(1_024)], b"%PDF-") {
+        return Kind::Pdf;
+    }
+    if !is_text(head) {
+        return Kind::Unknown;
+    }
+    let start: String =
+        head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
+    if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
+        return Kind::Unknown;
+    }
+    let extension =
+        name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    let looks_html = start.contains("<!doctype html") || start.contains("<html");
+    match extension.as_str() {
+        "md" | "markdown" | "mdx" => Kind::Markdown,
+        "html" | "htm" | "xhtml" => Kind::Html,
+        code if CODE_EXTENSIONS.contains(&code) => Kind::Code,
+        _ if looks_html => Kind::Html,
+        "csv" | "tsv" | "tab" => Kind::Csv,
+        "json" | "jsonl" | "ndjson" | "geojson" => Kind::Json,
+        _ => Kind::Text,
+    }
+}
+
+/// The failure for bytes that are no known format, naming what they are where that is known.
+pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
+    let detail = match infer::get(head) {
+        Some(found) => format!("{name} is {}", found.mime_type()),
+        None => format!("{name} is neither text nor a known document format"),
+    };
+    Failure::new(FailureCode::TypeUnsupported, detail)
+}
+
+/// Text has no control characters to speak of; UTF-16 has zeros, but all at even or all at odd places.
+fn is_text(head: &[u8]) -> bool {
+    if head.starts_with(b"\xff\xfe")
+        || head.starts_with(b"\xfe\xff")
+        || super::decode::utf16_without_bom(head).is_some()
+    {
+        return true;
+    }
+    let binary_type = infer::get(head).is_some_and(|found| {
+        use infer::MatcherType::{App, Archive, Audio, Book, Doc, Font, Image, Video};
+        matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
+    });
+    // Escape is allowed for ISO-2022-JP.
+    let odd = head
+        .iter()
+        .filter(|&&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0x08))
+        .count();
+    !head.contains(&0) && odd * 50 <= head.len() && !binary_type
+}
+
+fn has(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides_and_names_tell_text_apart() {
+        for (name, head, kind) in [
+            ("a.docx", &b"%PDF-1.7"[..], Kind::Pdf),
+            ("a.txt", b"PK\x03\x04....word/document.xml", Kind::Docx),
+            ("a.pdf", b"hello", Kind::Text),
+            ("a.md", b"# x", Kind::Markdown),
+            ("a.tsv", b"a\tb", Kind::Csv),
+            ("a.bin", b"\x1f\x8b\x08", Kind::Gzip),
+            ("a", b"  <!DOCTYPE HTML><p>", Kind::Html),
+            ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Unknown),
+            ("a.txt", b"\x7fELF\x02\x01\x01\0\0\0", Kind::Unknown),
+            ("a.txt", "é".as_bytes(), Kind::Text),
+            ("a.txt", b"h\0i\0 \0t\0h\0e\0r\0e\0", Kind::Text),
+            ("main.rs", b"fn main() {}", Kind::Code),
+        ] {
+            assert_eq!(sniff(name, head), kind, "{name}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A document's bytes: an open file, or what was unpacked from one. Does not interpret them.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+
+use docmill_core::failure::{Failure, FailureCode};
+use flate2::read::MultiGzDecoder;
+
+/// Bytes that can be read from any place.
+pub(super) enum Source {
+    File(File),
+    Memory(Cursor<Vec<u8>>),
+}
+
+impl Source {
+    /// The first bytes, for sniffing; the position is at the start again afterwards.
+    pub fn head(&mut self) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        self.rewind()?;
+        self.by_ref().take(super::sniff::HEAD_BYTES as u64).read_to_end(&mut head)?;
+        self.rewind()?;
+        Ok(head)
+    }
+
+    /// All bytes, or `LimitFileSize` when there are more than allowed.
+    pub fn into_bytes(self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.into_inner()),
+            Self::File(file) => read_bounded(file, bytes_max, "the file"),
+        }
+    }
+
+    /// Unpacks gzip into memory, at most the allowed number of bytes.
+    pub fn gunzip(self, bytes_max: u64) -> Result<Self, Failure> {
+        let bytes =
+            read_bounded(MultiGzDecoder::new(io::BufReader::new(self)), bytes_max, "the unpacked file")?;
+        Ok(Self::Memory(Cursor::new(bytes)))
+    }
+}
+
+fn read_bounded(from: impl Read, bytes_max: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::OutOfMemory => Failure::new(FailureCode::LimitMemory, format!("{what}: {error}")),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            Failure::new(FailureCode::Damaged, format!("{what}: {error}"))
+        }
+        _ => Failure::new(FailureCode::Unreadable, format!("{what}: {error}")),
+    })?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Failure::new(
+            FailureCode::LimitFileSize,
+            format!("{what} is larger than {} MiB", bytes_max >> 20),
+        ));
+    }
+    Ok(bytes)
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buffer),
+            Self::Memory(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.seek(to),
+            Self::Memory(bytes) => bytes.seek(to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn unpacking_stops_at_the_limit() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&vec![0; 3 << 20]).unwrap();
+        let packed = packed.finish().unwrap();
+        let source = || Source::Memory(Cursor::new(packed.clone()));
+        assert_eq!(source().gunzip(2 << 20).err().unwrap().code, FailureCode::LimitFileSize);
+        assert_eq!(source().gunzip(3 << 20).ok().unwrap().into_bytes(9 << 20).unwrap().len(), 3 << 20);
+    }
+}
