@@ -140,11 +140,11 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// Line ends become `\n`; control characters, non-characters and soft hyphens go; outer white space too.
+/// Line ends become `\n`, fixed spaces become spaces; control characters, non-characters and soft hyphens go; outer white space too.
 pub(super) fn clean(text: &str) -> String {
     let unwanted = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{ad}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+            || matches!(c, '\u{a0}' | '\u{ad}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
     };
     let text = text.trim_matches(|c: char| c.is_whitespace() || unwanted(c));
     if !text.contains(unwanted) {
@@ -156,6 +156,7 @@ pub(super) fn clean(text: &str) -> String {
         match c {
             '\r' if chars.peek() == Some(&'\n') => {}
             '\r' | '\u{b}' | '\u{c}' => cleaned.push('\n'),
+            '\u{a0}' => cleaned.push(' '),
             c if unwanted(c) => {}
             c => cleaned.push(c),
         }
@@ -201,6 +202,6 @@ pub(super) mod tests {
         let mut emitter = Emitter::new(&mut forward, &limits, 2);
         let failure = (0..9).find_map(|_| emitter.block(BlockKind::Paragraph, "x".repeat(1 << 20)).err());
         assert_eq!(failure.unwrap().code, FailureCode::LimitText);
-        assert_eq!(pages, [], "page 1 was not wanted, page 2 was not finished");
+        assert_eq!(pages, [0u32; 0], "page 1 was not wanted, page 2 was not finished");
     }
 }

@@ -12,11 +12,17 @@ const PIXELS_MAX: f32 = 40_000_000.0;
 /// A page with fewer letters than this has no usable text, if it is mostly pictures.
 const LETTERS_MIN: usize = 32;
 
-/// Below this a script is a guess, and the models for Latin script are used with it.
-const SCRIPT_CONFIDENCE_MIN: f32 = 0.5;
+/// Below this a script is a guess: it is right about Latin and Cyrillic from 1 on, but takes Han for Japanese.
+const SCRIPT_CONFIDENCE_MIN: f32 = 2.0;
+
+/// From this mean confidence in its words on, in percent, a page was read in the right languages.
+const WORDS_CONFIDENCE_MIN: i32 = 75;
 
 /// Below this the page is not turned: upside-down text that was not is lost.
 const TURN_CONFIDENCE_MIN: f32 = 2.0;
+
+/// Most languages that one page is tried in.
+const CANDIDATES_MAX: usize = 4;
 
 /// Languages by script, best first; those without an installed model are left out.
 const SCRIPT_LANGUAGES: &[(&str, &[&str])] = &[
@@ -92,9 +98,16 @@ pub(super) struct Recogniser {
     scripts: Option<Engine>,
     /// The engine of the last languages: most documents have one, and each costs 100 MB.
     text: Option<(String, Engine)>,
+    /// What the last page of this document was read in.
+    languages: Option<String>,
 }
 
 impl Recogniser {
+    /// Forgets what was learnt from the document before.
+    pub fn begin_document(&mut self) {
+        self.languages = None;
+    }
+
     /// Renders a page and reads it.
     pub fn recognise(
         &mut self,
@@ -112,13 +125,6 @@ impl Recogniser {
             }
             script = self.scripts.as_ref().and_then(|engine| tesseract.script(engine, &image, dpi));
         }
-        let languages = match &options.languages {
-            OcrLanguages::Fixed(languages) => languages.clone(),
-            OcrLanguages::Auto => languages_for(script.as_ref(), |language| tesseract.has(language))
-                .ok_or_else(|| {
-                    Unrecognised::NoRecogniser("no model for its script is installed".to_owned())
-                })?,
-        };
         let turn = script
             .as_ref()
             .filter(|s| s.degrees_confidence >= TURN_CONFIDENCE_MIN)
@@ -126,19 +132,27 @@ impl Recogniser {
         if turn != 0 {
             image = turned(image, turn);
         }
-        if self.text.as_ref().is_none_or(|(open, _)| *open != languages) {
-            if let Some((_, engine)) = self.text.take() {
-                tesseract.close(engine);
-            }
-            self.text = Some((
-                languages.clone(),
-                tesseract.engine(&languages).map_err(Unrecognised::NoRecogniser)?,
-            ));
-        }
-        let Some((_, engine)) = &self.text else {
-            return Err(Unrecognised::Page("no engine is open".to_owned()));
+        let candidates = match &options.languages {
+            OcrLanguages::Fixed(languages) => vec![languages.clone()],
+            OcrLanguages::Auto => self.candidates(script.as_ref()),
         };
-        let (text, confidence) = tesseract.recognise(engine, &image, dpi).map_err(Unrecognised::Page)?;
+        if candidates.is_empty() {
+            return Err(Unrecognised::NoRecogniser("no model for its script is installed".to_owned()));
+        }
+        let mut best: Option<(String, String, i32)> = None;
+        for languages in candidates {
+            let (text, confidence) = self.read(&languages, &image, dpi)?;
+            if best.as_ref().is_none_or(|best| confidence > best.2) {
+                best = Some((languages, text, confidence));
+            }
+            if confidence >= WORDS_CONFIDENCE_MIN {
+                break;
+            }
+        }
+        let Some((languages, text, confidence)) = best else {
+            return Err(Unrecognised::Page("nothing was tried".to_owned()));
+        };
+        self.languages = Some(languages.clone());
         let script = match script {
             Some(script) => format!("script {} (confidence {:.1})", script.name, script.confidence),
             None => "script not told".to_owned(),
@@ -147,11 +161,48 @@ impl Recogniser {
         let note = format!("ocr: {languages}, {script}{turn}, {reason}, word confidence {confidence} %");
         Ok(Found { text, note })
     }
+
+    /// Languages to try, likeliest first: with a sure script its own; else those that the last page could be
+    /// read in, the guess, and then the others, until one gives words with confidence.
+    fn candidates(&self, script: Option<&Script>) -> Vec<String> {
+        let Some(Ok(tesseract)) = &self.tesseract else { return Vec::new() };
+        let named = |name: &str| languages_for(name, |language| tesseract.has(language));
+        if let Some(sure) = script.filter(|script| script.confidence >= SCRIPT_CONFIDENCE_MIN) {
+            return named(&sure.name).into_iter().collect();
+        }
+        let guess = script.map(|script| script.name.as_str());
+        let others =
+            guess.into_iter().chain(["Latin", "Cyrillic", "Han", "Japanese", "Korean"]).filter_map(named);
+        let mut candidates: Vec<String> = Vec::new();
+        for languages in self.languages.clone().into_iter().chain(others) {
+            if !candidates.contains(&languages) {
+                candidates.push(languages);
+            }
+        }
+        // Each costs as much as a page.
+        candidates.truncate(CANDIDATES_MAX);
+        candidates
+    }
+
+    fn read(&mut self, languages: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
+        let Some(Ok(tesseract)) = &self.tesseract else {
+            return Err(Unrecognised::NoRecogniser("Tesseract is not loaded".to_owned()));
+        };
+        if self.text.as_ref().is_none_or(|(open, _)| open != languages) {
+            if let Some((_, engine)) = self.text.take() {
+                tesseract.close(engine);
+            }
+            let engine = tesseract.engine(languages).map_err(Unrecognised::NoRecogniser)?;
+            self.text = Some((languages.to_owned(), engine));
+        }
+        let Some((_, engine)) = &self.text else {
+            return Err(Unrecognised::Page("no engine is open".to_owned()));
+        };
+        tesseract.recognise(engine, image, dpi).map_err(Unrecognised::Page)
+    }
 }
 
-fn languages_for(script: Option<&Script>, has: impl Fn(&str) -> bool) -> Option<String> {
-    let sure = script.filter(|script| script.confidence >= SCRIPT_CONFIDENCE_MIN);
-    let name = sure.map_or("Latin", |script| script.name.as_str());
+fn languages_for(name: &str, has: impl Fn(&str) -> bool) -> Option<String> {
     let wanted = SCRIPT_LANGUAGES
         .iter()
         .find(|(script, _)| *script == name)
@@ -173,11 +224,11 @@ fn render(page: &PdfPage<'_>, dpi: u32) -> Result<(Grey, u32), String> {
     let dpi = asked.min((PIXELS_MAX / (width * height)).sqrt() * 72.0);
     let pixels = |points: f32| ((points * dpi / 72.0).round() as Pixels).clamp(1, 30_000);
     // Colour on white, then our own grey: pdfium traps on some pages when asked to render grey itself.
+    // Form data stays on: without it the page is drawn at 72 dpi into a corner of the picture.
     let config = PdfRenderConfig::new()
         .set_fixed_size(pixels(width), pixels(height))
         .set_format(PdfBitmapFormat::BGR)
-        .set_clear_color(PdfColor::WHITE)
-        .render_form_data(false);
+        .set_clear_color(PdfColor::WHITE);
     let bitmap =
         page.render_with_config(&config).map_err(|error| format!("it cannot be rendered: {error:?}"))?;
     let (width, height) = (bitmap.width() as usize, bitmap.height() as usize);
@@ -230,18 +281,11 @@ mod tests {
 
     #[test]
     fn languages_follow_the_script_and_what_is_installed() {
-        let script = |name: &str, confidence| Script {
-            degrees: 0,
-            name: name.into(),
-            confidence,
-            degrees_confidence: 9.0,
-        };
         let all = |_: &str| true;
-        assert_eq!(languages_for(Some(&script("Japanese", 3.0)), all).as_deref(), Some("jpn+eng"));
-        assert_eq!(languages_for(Some(&script("Cyrillic", 3.0)), all).as_deref(), Some("rus+eng"));
-        assert_eq!(languages_for(Some(&script("Japanese", 0.1)), all).as_deref(), Some("eng+deu"));
-        assert_eq!(languages_for(None, |language| language == "deu").as_deref(), Some("deu"));
-        assert_eq!(languages_for(Some(&script("Korean", 3.0)), |language| language == "eng"), None);
+        assert_eq!(languages_for("Japanese", all).as_deref(), Some("jpn+eng"));
+        assert_eq!(languages_for("Cyrillic", all).as_deref(), Some("rus+eng"));
+        assert_eq!(languages_for("Latin", |language| language == "deu").as_deref(), Some("deu"));
+        assert_eq!(languages_for("Korean", |language| language == "eng"), None);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn events(
     }
 }
 
-fn local<'a>(name: &'a str) -> &'a str {
+fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
 

@@ -52,6 +52,7 @@ impl PdfReader {
         if count == 0 {
             return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
         }
+        self.recogniser.begin_document();
         let title =
             document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
         let outline = outline(&document);

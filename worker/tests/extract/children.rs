@@ -49,7 +49,7 @@ async fn a_child_is_kept_for_its_tenant_and_replaced_for_another_or_when_spent()
     assert_eq!(pids.len(), 6, "after its fourth document a child is not kept");
     assert!(is_gone(pids[0]).await);
     pool.shutdown().await;
-    assert_eq!(pool.child_pids(), Vec::<u32>::new());
+    assert_eq!(pool.child_pids(), [0u32; 0]);
     assert!(is_gone(pids[3]).await);
     assert_eq!(read(&pool, &path).await.failure().code, FailureCode::Internal);
 }
@@ -83,7 +83,7 @@ async fn a_killed_child_is_the_documents_failure_only() {
     let (read_slow, ()) = tokio::join!(read(&pool, &slow), kill);
     assert_eq!(read_slow.failure().code, FailureCode::ExtractorDied);
     assert!(read_slow.failure().detail.contains("SIGKILL"), "{}", read_slow.failure());
-    assert_eq!(pool.child_pids(), Vec::<u32>::new());
+    assert_eq!(pool.child_pids(), [0u32; 0]);
     let good = file(folder.path(), "good.pdf", text_pdf(&["Good"]));
     assert_eq!(read(&pool, &good).await.text(), "Good");
 }
@@ -113,7 +113,7 @@ async fn dropping_the_future_kills_the_child() {
     let tenant = TenantId::default();
     let work = pool.extract(&tenant, Input::new(&slow), sink);
     assert!(tokio::time::timeout(Duration::from_millis(400), work).await.is_err());
-    assert_eq!(pool.child_pids(), Vec::<u32>::new(), "the dropped future gave its child up");
+    assert_eq!(pool.child_pids(), [0u32; 0], "the dropped future gave its child up");
     let good = file(folder.path(), "good.pdf", text_pdf(&["Good"]));
     assert_eq!(read(&pool, &good).await.text(), "Good");
 }

@@ -60,6 +60,10 @@ fn xlsx() -> Vec<u8> {
             r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#,
         ),
         (
+            "_rels/.rels",
+            r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>"#,
+        ),
+        (
             "xl/workbook.xml",
             r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="Costs" sheetId="1" r:id="r1"/><sheet name="More" sheetId="2" r:id="r2"/></sheets></workbook>"#,
         ),
@@ -136,7 +140,7 @@ async fn plain_text_needs_no_child() {
     let pool = pool(1, ExtractOptions::default());
     let read = read(&pool, &file(folder.path(), "a.md", "# H\ntext\n")).await;
     assert_eq!(read.text(), "H|text");
-    assert_eq!(pool.child_pids(), []);
+    assert_eq!(pool.child_pids(), [0u32; 0]);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Extraction through real children of the built binary. Needs libpdfium.so and Tesseract: `make setup`.
 
+// A test that cannot go on should stop where it is.
+#![allow(clippy::unwrap_used)]
+
 mod children;
 mod files;
 mod formats;

@@ -13,7 +13,7 @@ const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wi
     Every second line of this letter was written by hand,\nand nobody remembers who carried it to the village.\n\
     There is a garden behind the house where apples grow,\nand the children collect them late in September.";
 
-/// The page above as a picture in a PDF, turned by so many quarters.
+/// A page full of these words as a picture in a PDF, turned by so many quarters.
 fn scan(quarters: usize) -> Vec<u8> {
     let library = std::env::var("PDFIUM_LIB").map(std::path::PathBuf::from).unwrap_or_else(|_| {
         std::path::Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill/lib/libpdfium.so")
@@ -24,10 +24,11 @@ fn scan(quarters: usize) -> Vec<u8> {
     let upright = PDFIUM.get_or_init(|| {
         let pdfium =
             Pdfium::new(Pdfium::bind_to_library(library).expect("libpdfium.so is there: run `make setup`"));
-        let text = text_pdf(&[WORDS]);
+        let text = text_pdf(&[&format!("{WORDS}\n").repeat(6)]);
         let document = pdfium.load_pdf_from_byte_slice(&text, None).unwrap();
         let config = PdfRenderConfig::new().set_fixed_size(width, height).set_format(PdfBitmapFormat::BGRx);
-        let bitmap = document.pages().get(0).unwrap().render_with_config(&config).unwrap();
+        let page = document.pages().get(0).unwrap();
+        let bitmap = page.render_with_config(&config).unwrap();
         bitmap.as_raw_bytes().chunks_exact(4).map(|pixel| pixel[1]).collect()
     });
     let mut pixels = upright.clone();
@@ -48,7 +49,9 @@ async fn a_scan_is_recognised_and_its_note_says_how() {
     assert_eq!(found.pages[0].source, PageSource::Ocr);
     let note = found.pages[0].note.clone().unwrap();
     assert!(
-        note.starts_with("ocr: eng") && note.contains("script Latin") && note.contains("100 % of the page"),
+        note.starts_with("ocr: eng+deu, ")
+            && note.contains("script Latin")
+            && note.contains("100 % of the page"),
         "{note}"
     );
 }

@@ -57,7 +57,22 @@ fn lines(text: &str) -> Vec<String> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\u{2}' | '\u{fffe}' => while chars.next_if(|c| matches!(c, '\r' | '\n')).is_some() {},
+            // The rest of the word moves up and the line ends after it: how far a line goes tells paragraphs.
+            '\u{2}' | '\u{fffe}' if matches!(chars.peek(), Some('\r' | '\n')) => {
+                while chars.next_if(|c| matches!(c, '\r' | '\n')).is_some() {}
+                // A capital follows a hyphen that belongs to the word: Linux-Images.
+                if chars.peek().is_some_and(|c| c.is_uppercase()) {
+                    joined.push('-');
+                }
+                while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+                    joined.push(c);
+                }
+                chars.next_if(|&c| c == ' ');
+                joined.push('\n');
+                chars.next_if(|&c| c == '\r');
+                chars.next_if(|&c| c == '\n');
+            }
+            '\u{2}' | '\u{fffe}' => {}
             '\r' => {}
             '\0' => {}
             c => joined.push(c),
@@ -109,6 +124,17 @@ fn is_list_item(line: &str) -> bool {
 
 /// Joins a line to a paragraph: with a space, except between East Asian characters.
 fn join(text: &mut String, line: &str) {
+    let first = line.chars().next();
+    if let Some(word) = text.strip_suffix('-')
+        && word.ends_with(char::is_alphabetic)
+        && first.is_some_and(char::is_alphabetic)
+    {
+        // A recogniser sees hyphens at line ends as they are printed.
+        let kept = if first.is_some_and(char::is_lowercase) { word.len() } else { text.len() };
+        text.truncate(kept);
+        text.push_str(line);
+        return;
+    }
     let last = text.chars().next_back();
     if let (Some(last), Some(first)) = (last, line.chars().next())
         && !(is_wide(last) && is_wide(first))
@@ -162,9 +188,9 @@ mod tests {
 
     #[test]
     fn lines_become_paragraphs() {
-        let text = "This is the first line of a paragraph that is wide,\r\nand this is the second one of the same exa\u{2}\r\nmple.\r\nHere begins a new paragraph, as the one before ended\r\nshort.\r\n• an item\r\n• another item";
+        let text = "This is the first line of a paragraph that is wide,\r\nand this is the second one of the same exa\u{2}\r\nmple of it.\r\nHere begins a new paragraph, as the one before ended\r\nshort.\r\n• an item\r\n• another item";
         let expected = [
-            "This is the first line of a paragraph that is wide, and this is the second one of the same example.",
+            "This is the first line of a paragraph that is wide, and this is the second one of the same example of it.",
             "Here begins a new paragraph, as the one before ended short.",
             "• an item",
             "• another item",
@@ -172,6 +198,8 @@ mod tests {
         assert_eq!(texts(text), expected);
         assert_eq!(texts("日本語の文章は空白なしで\r\n続きます。"), ["日本語の文章は空白なしで続きます。"]);
         assert_eq!(texts("Wort\u{fffe}\r\nteil"), ["Wortteil"]);
+        assert_eq!(texts("Linux\u{2}\r\nImages"), ["Linux-Images"]);
+        assert_eq!(texts("ein Wort-\nteil und Linux-\nImages"), ["ein Wortteil und Linux-Images"]);
     }
 
     #[test]
