@@ -1,5 +1,11 @@
-//! Harness for the workspace tests: contract suites that every back end passes, and the simulation.
+//! Harness for the workspace tests: contract suites that every back end passes, the simulation,
+//! generated corpora, the command as users run it, chaos and measurements.
+
+// Panics and long output are what a harness is for; the crate is never shipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::large_futures)]
 
-// contract
+pub mod bench;
+pub mod chaos;
+pub mod command;
+pub mod corpus;
 pub mod sim;

@@ -1,0 +1,163 @@
+//! Kills of the one-machine shape at random times, judged by a list of the input that docmill never saw.
+
+mod check;
+mod inventory;
+mod kill;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+pub use check::Verdict;
+use inventory::Inventory;
+
+use crate::command::{Docmill, Run};
+
+/// Documents before the first kill.
+const DOCUMENTS: usize = 3_000;
+/// Files changed before each run at first; more when runs come to their end before the kill.
+const BATCH: usize = 120;
+/// Most files changed before a run.
+const BATCH_MAX: usize = 1_500;
+/// A run is killed this long after its start, at the earliest and the latest.
+const KILL_MS: (f64, f64) = (50.0, 1_500.0);
+/// Longest that the last run may take; then something hangs.
+const LAST_RUN_SECONDS_MAX: f64 = 600.0;
+/// `--sync`, as deletions are part of what must not be lost.
+const RUN: [&str; 4] = ["--embeddings", "mock", "--sync", "--ocr=never"];
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Runs to kill.
+    pub kills: usize,
+    /// Decides on everything but the moments at which processes really die.
+    pub seed: u64,
+    /// The command.
+    pub bin: PathBuf,
+    /// Keep the directory for a look at it.
+    pub keep: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Runs that were to be killed.
+    pub kills: usize,
+    /// Of them, killed while they worked.
+    pub effective: usize,
+    /// Of them, killed by the death of an extractor first.
+    pub extractor_kills: usize,
+    /// Documents at the end.
+    pub documents: usize,
+    /// What the check found.
+    pub verdict: Verdict,
+    /// All of it.
+    pub seconds: f64,
+}
+
+/// Kills, runs to the end, checks.
+///
+/// # Errors
+/// Docmill could not be asked; what it did wrong is in the outcome.
+pub fn run(options: &Options) -> Result<Outcome> {
+    let began = Instant::now();
+    let mut folder = tempfile::Builder::new().prefix("docmill-chaos-").tempdir()?;
+    folder.disable_cleanup(options.keep);
+    let root = folder.path().join("documents");
+    let docmill = Docmill::new(&options.bin, &folder.path().join("data"));
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let mut inventory = Inventory::plant(&root, DOCUMENTS, options.seed)?;
+    let mut outcome = Outcome {
+        kills: 0,
+        effective: 0,
+        extractor_kills: 0,
+        documents: 0,
+        verdict: Verdict::default(),
+        seconds: 0.0,
+    };
+    let mut batch = BATCH;
+    for kill in 0..options.kills {
+        if kill > 0 {
+            inventory.change(batch, &mut random)?;
+        }
+        let killed = one_kill(&docmill, &root, folder.path(), kill, &mut random)?;
+        outcome.kills += 1;
+        outcome.effective += usize::from(killed.effective);
+        outcome.extractor_kills += usize::from(killed.extractor);
+        if !killed.effective {
+            batch = (batch * 3 / 2).min(BATCH_MAX);
+        }
+        if (kill + 1) % 10 == 0 {
+            eprintln!("{} kills, {} while it worked, {batch} changes a run", kill + 1, outcome.effective);
+        }
+    }
+    let last = last_run(&docmill, &root)?;
+    eprintln!("last run: {:.1} s, exit code {:?}", last.wall_seconds, last.exit_code);
+    outcome.documents = inventory.documents();
+    outcome.verdict = check::check(&docmill, &inventory)?;
+    outcome.verdict.orphan_processes = kill::alive_for(docmill.data_dir())?.len();
+    outcome.seconds = began.elapsed().as_secs_f64();
+    if options.keep {
+        eprintln!("kept {}", folder.path().display());
+    }
+    Ok(outcome)
+}
+
+struct Killed {
+    effective: bool,
+    extractor: bool,
+}
+
+/// Starts a run and ends it at a random time: its whole tree, itself alone, or an extractor before it.
+fn one_kill(
+    docmill: &Docmill,
+    root: &Path,
+    folder: &Path,
+    kill: usize,
+    random: &mut StdRng,
+) -> Result<Killed> {
+    let log = folder.join("killed.log");
+    let mut child = docmill.start_run(root, &RUN, &log)?;
+    // Squared: early moments (scan, first claims, recovery of the last kill) are the crowded ones.
+    let share = random.random_range(0.0..1.0f64).powi(2);
+    let wait = Duration::from_secs_f64((KILL_MS.0 + share * (KILL_MS.1 - KILL_MS.0)) / 1_000.0);
+    let early = kill::wait_for_exit(&mut child, wait)?;
+    let mut extractor = false;
+    if early.is_none() && kill % 4 == 1 {
+        extractor = kill::one_extractor(child.id(), random)?;
+        let more = Duration::from_millis(random.random_range(20..300));
+        kill::wait_for_exit(&mut child, more)?;
+    }
+    let effective = kill::wait_for_exit(&mut child, Duration::ZERO)?.is_none();
+    if effective {
+        if kill % 4 == 3 {
+            // Its extractors must notice by themselves, and must not hold the data directory.
+            kill::only(child.id())?;
+        } else {
+            kill::tree(child.id())?;
+        }
+    } else if let Some(status) = early {
+        // A run that ends by itself ends well, or says that documents failed; anything else is a fault.
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        ensure!(
+            status.code().is_some_and(|code| code != 101),
+            "run {kill} died by itself: {status}\n{said}"
+        );
+        ensure!(
+            !said.contains("data_dir_busy"),
+            "run {kill} found the data directory of a dead run busy\n{said}"
+        );
+    }
+    child.wait()?;
+    Ok(Killed { effective, extractor })
+}
+
+fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
+    let run = docmill.run(root, &RUN).context("the run after the last kill")?;
+    ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the last run took {:.0} s", run.wall_seconds);
+    Ok(run)
+}
