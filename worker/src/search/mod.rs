@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use docmill_core::id::{IndexId, TenantId};
+use docmill_core::index::IndexSpec;
 use docmill_core::language::detect;
 use docmill_core::search::{RRF_K, rrf};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::embed::EmbeddingModel;
+use crate::embed::{EmbeddingModel, MiniLm, MockEmbedder};
 use crate::sqlite::read::{active_index, last_commit};
 use crate::sqlite::{self, Readers};
 
@@ -207,3 +208,19 @@ impl Searcher {
 
 /// Frequencies of one snapshot.
 type Counts = HashMap<String, u64>;
+
+/// Loads the model that an index names, for queries; `None` where it has no embeddings.
+///
+/// # Errors
+/// The model cannot be had here.
+pub fn model_of(spec: &IndexSpec) -> Result<Option<Arc<dyn EmbeddingModel>>, Error> {
+    match spec.embedder.as_str() {
+        "none" => Ok(None),
+        MockEmbedder::FINGERPRINT => Ok(Some(Arc::new(MockEmbedder::default()))),
+        MiniLm::FINGERPRINT => match MiniLm::find_and_load() {
+            Ok(model) => Ok(Some(Arc::new(model))),
+            Err(error) => Err(Error::Model(error.to_string())),
+        },
+        other => Err(Error::Model(format!("{other} is not a model that this docmill has"))),
+    }
+}
