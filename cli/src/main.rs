@@ -1,1 +1,40 @@
-fn main() {}
+//! The user's command: point it at documents, search what they say.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod args;
+mod backend;
+mod command;
+mod failure;
+mod output;
+mod progress;
+mod signals;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // The extractor child shares nothing with the command: no runtime, no argument parser, no log.
+    let first = std::env::args_os().nth(1);
+    if first.as_deref() == Some(docmill_worker::extract::CHILD_COMMAND.as_ref()) {
+        docmill_worker::extract::child_main();
+    }
+    let args = args::Args::parse();
+    start_log(args.global.log.as_deref());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::Failure::internal(error.to_string()).report(args.global.json),
+    };
+    let json = args.global.json;
+    match runtime.block_on(Box::pin(command::execute(args))) {
+        Ok(code) => code,
+        Err(failure) => failure.report(json),
+    }
+}
+
+fn start_log(filter: Option<&str>) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or("off")).unwrap_or_default();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -12,6 +12,7 @@ pub mod health;
 pub mod ledger;
 pub mod process_tree;
 pub mod queue;
+pub mod search;
 pub mod sink;
 pub mod sqlite;
 pub mod stages;

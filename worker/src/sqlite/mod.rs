@@ -27,6 +27,8 @@ mod text;
 mod vectors;
 mod writer;
 
+pub use rusqlite;
+
 pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
 pub use sources::{KnownSource, Move, known_sources};

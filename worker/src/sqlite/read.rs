@@ -1,1 +1,46 @@
-//! placeholder
+//! What reading commands ask of the data directory. Each question is answered within one read
+//! transaction, so that an answer never mixes two states.
+
+use docmill_core::id::{DocumentId, IndexId, TenantId};
+use docmill_core::index::{IndexSpec, IndexState};
+use rusqlite::{Connection, OptionalExtension, params};
+
+mod documents;
+mod export;
+mod graph;
+mod status;
+
+pub use documents::{ChunkPlace, DocumentDetail, DocumentRow, Filter, document, documents, find};
+pub use export::export;
+pub use graph::{ConceptDetail, ConceptRow, Neighbour, concept, concepts};
+pub use status::{IndexStatus, Status, WriterStatus, status};
+
+/// The tenant's active index.
+pub fn active_index(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> rusqlite::Result<Option<(IndexId, IndexSpec)>> {
+    let all = super::indexes::all(connection, tenant)?;
+    Ok(all.into_iter().find(|(_, _, state)| *state == IndexState::Active).map(|(id, spec, _)| (id, spec)))
+}
+
+/// The number of the last commit: it changes whenever an answer may.
+pub fn last_commit(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT value FROM sequences WHERE name = 'commit'")?
+        .query_row([], |row| row.get(0))
+}
+
+/// The manifest of the document in the index that is not replaced.
+fn live_manifest(
+    connection: &Connection,
+    document: &DocumentId,
+    index: IndexId,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT manifest FROM manifests WHERE document = ? AND index_id = ? AND replaced_by IS NULL",
+        )?
+        .query_row(params![&document.as_bytes()[..], index.0], |row| row.get(0))
+        .optional()
+}

@@ -1,0 +1,268 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use docmill_core::id::TenantId;
+use docmill_core::limits::Limits;
+
+/// Turns documents into a searchable knowledge base on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "docmill", version, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Global {
+    /// Where everything is kept [default: $XDG_DATA_HOME/docmill or ~/.local/share/docmill]
+    #[arg(long, global = true, env = "DOCMILL_DATA_DIR", value_name = "DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Whose documents
+    #[arg(long, global = true, default_value = "default")]
+    pub tenant: String,
+    /// Machine-readable output on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What is logged to standard error, such as `info` or `docmill_worker=debug`
+    #[arg(long, global = true, env = "DOCMILL_LOG", value_name = "FILTER", hide_env_values = true)]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ingest files and directories
+    Run(Box<Run>),
+    /// Search by words and by meaning
+    Search {
+        query: String,
+        /// Results
+        #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        k: u16,
+    },
+    /// The concepts that most documents mention
+    Concepts {
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        top: usize,
+    },
+    /// One concept: mentions, neighbours, documents
+    Concept { name: String },
+    /// List, show or delete documents
+    Documents(Documents),
+    /// The state of the data directory
+    Status,
+    /// Write everything out, one JSON line a document
+    Export {
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: Format,
+        /// A file instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Documents that were given up: list, show, replay
+    DeadLetters {
+        #[command(subcommand)]
+        action: Option<DeadLetters>,
+    },
+    /// Audit the ledger against every store; exit code 4 when something is wrong
+    Verify {
+        /// Do again exactly what is wrong
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Build another index beside the active one and switch to it
+    Reindex {
+        #[arg(long, value_enum)]
+        embeddings: Option<Embeddings>,
+        #[arg(long, value_enum)]
+        concepts: Option<Concepts>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Jsonl,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Documents {
+    #[command(subcommand)]
+    pub action: Option<DocumentAction>,
+    #[command(flatten)]
+    pub list: DocumentList,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct DocumentList {
+    /// Only in this state: queued, processing, committed or failed
+    #[arg(long, value_parser = state)]
+    pub state: Option<docmill_core::delivery::State>,
+    /// Only where the URI begins so
+    #[arg(long, value_name = "URI")]
+    pub prefix: Option<String>,
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    #[arg(long, default_value_t = 0)]
+    pub offset: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DocumentAction {
+    /// List documents
+    List(DocumentList),
+    /// Show one document with its chunks
+    Show {
+        /// Id, URI or absolute path
+        document: String,
+    },
+    /// Delete documents with everything made of them
+    Delete {
+        /// Ids, URIs or absolute paths
+        #[arg(required = true)]
+        documents: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// List them
+    List,
+    /// Show one with all that is known of its failure
+    Show { document: String },
+    /// Try them again
+    Replay {
+        documents: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "documents")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Embeddings {
+    Builtin,
+    Mock,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Concepts {
+    Builtin,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Ocr {
+    Auto,
+    Never,
+    Always,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Sync {
+    On,
+    Force,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// Files and directories
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Extractors that work at once [default: one a core]
+    #[arg(short, long, env = "WORKER_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: Option<u16>,
+    /// Remove documents whose file is gone; `--sync=force` even if more than half would go
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    pub sync: Option<Sync>,
+    /// When pages are recognised
+    #[arg(long, value_enum, default_value = "auto")]
+    pub ocr: Ocr,
+    /// `auto`, or as Tesseract names them: jpn+eng
+    #[arg(long, env = "OCR_LANGUAGE", default_value = "auto")]
+    pub languages: String,
+    /// [default: the data directory's, builtin for a new one]
+    #[arg(long, value_enum)]
+    pub embeddings: Option<Embeddings>,
+    /// [default: the data directory's, builtin for a new one]
+    #[arg(long, value_enum)]
+    pub concepts: Option<Concepts>,
+    /// Also write the report to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Largest file
+    #[arg(long, env = "MAX_FILE_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().file_mib)]
+    pub max_file_mib: u64,
+    /// Largest PDF
+    #[arg(long, env = "MAX_PDF_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().pdf_mib)]
+    pub max_pdf_mib: u64,
+    /// Most pages of a PDF
+    #[arg(long, env = "MAX_PDF_PAGES", value_name = "N", default_value_t = Limits::default().pdf_pages)]
+    pub max_pages: u32,
+    /// Most text of one document
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().text_mib)]
+    pub max_text_mib: u64,
+    /// Longest time without a finished page
+    #[arg(long, value_name = "S", default_value_t = Limits::default().page_ms / 1000)]
+    pub page_seconds: u64,
+    /// Longest extraction of one document
+    #[arg(long, value_name = "S", default_value_t = Limits::default().document_ms / 1000)]
+    pub document_seconds: u64,
+    /// Address space of one extractor
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().extractor_mib)]
+    pub extractor_mib: u64,
+    /// Resolution for recognition
+    #[arg(long, env = "PDF_DPI", value_name = "DPI", default_value_t = Limits::default().ocr_dpi)]
+    pub ocr_dpi: u32,
+}
+
+impl LimitArgs {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            file_mib: self.max_file_mib,
+            pdf_mib: self.max_pdf_mib,
+            pdf_pages: self.max_pages,
+            text_mib: self.max_text_mib,
+            page_ms: self.page_seconds.saturating_mul(1000),
+            document_ms: self.document_seconds.saturating_mul(1000),
+            extractor_mib: self.extractor_mib,
+            ocr_dpi: self.ocr_dpi,
+            ..Limits::default()
+        }
+    }
+}
+
+fn state(name: &str) -> Result<docmill_core::delivery::State, String> {
+    docmill_core::delivery::State::parse(name)
+        .ok_or_else(|| "use queued, processing, committed or failed".to_owned())
+}
+
+impl Global {
+    pub fn tenant(&self) -> Result<TenantId, crate::failure::Failure> {
+        TenantId::new(self.tenant.clone()).map_err(|error| {
+            crate::failure::Failure::new("bad_tenant", error.to_string(), "choose another --tenant")
+        })
+    }
+
+    pub fn data_dir(&self) -> Result<PathBuf, crate::failure::Failure> {
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        self.data_dir
+            .clone()
+            .or_else(|| absolute("XDG_DATA_HOME").map(|dir| dir.join("docmill")))
+            .or_else(|| absolute("HOME").map(|dir| dir.join(".local/share/docmill")))
+            .ok_or_else(|| {
+                crate::failure::Failure::new("data_dir_unusable", "there is no home directory", "use --data-dir")
+            })
+    }
+}

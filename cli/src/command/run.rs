@@ -1,0 +1,149 @@
+//! `docmill run PATH…`: ingest, with progress and a report.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use docmill_worker::embedded::{self, Report, RunOptions};
+use docmill_worker::extract::{OcrLanguages, OcrMode};
+
+use super::Context;
+use crate::args;
+use crate::failure::{DOCUMENTS_FAILED, Failure, INTERRUPTED};
+use crate::output::{self, Style, escaped, mib};
+
+/// Failed documents shown of each code.
+const EXAMPLES: usize = 3;
+
+impl From<args::Embeddings> for embedded::Embeddings {
+    fn from(asked: args::Embeddings) -> Self {
+        match asked {
+            args::Embeddings::Builtin => Self::Builtin,
+            args::Embeddings::Mock => Self::Mock,
+            args::Embeddings::None => Self::None,
+        }
+    }
+}
+
+impl From<args::Concepts> for embedded::Concepts {
+    fn from(asked: args::Concepts) -> Self {
+        match asked {
+            args::Concepts::Builtin => Self::Builtin,
+            args::Concepts::None => Self::None,
+        }
+    }
+}
+
+fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> {
+    // An older name of the same setting, still in people's environments.
+    let from_environment = || std::env::var("MAX_WORKERS").ok()?.parse().ok().filter(|slots| *slots > 0);
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(RunOptions {
+        paths: asked.paths.clone(),
+        tenant: context.tenant.clone(),
+        slots: asked.workers.map(usize::from).or_else(from_environment).unwrap_or_else(cores),
+        sync: match asked.sync {
+            None => embedded::Sync::Off,
+            Some(args::Sync::On) => embedded::Sync::On,
+            Some(args::Sync::Force) => embedded::Sync::Force,
+        },
+        ocr: match asked.ocr {
+            args::Ocr::Auto => OcrMode::Auto,
+            args::Ocr::Never => OcrMode::Never,
+            args::Ocr::Always => OcrMode::Always,
+        },
+        languages: match asked.languages.as_str() {
+            "auto" => OcrLanguages::Auto,
+            fixed => OcrLanguages::Fixed(fixed.to_owned()),
+        },
+        embeddings: asked.embeddings.map(Into::into),
+        concepts: asked.concepts.map(Into::into),
+        limits: asked.limits.limits(),
+        extractor: crate::backend::extractor()?,
+    })
+}
+
+pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Failure> {
+    let options = options(context, &asked)?;
+    let counters = Arc::default();
+    let stop = crate::signals::stop();
+    let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
+    let done = crate::backend::run(&context.dir, options, counters, stop.clone()).await;
+    drop(progress);
+    let (report, refused) = match done {
+        Ok(report) => (report, None),
+        // All but the removal was done: the report is told, then the refusal.
+        Err(embedded::Error::SyncRefused { reason, report }) => {
+            let copy = report.clone();
+            (*copy, Some(embedded::Error::SyncRefused { reason, report }))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(path) = &asked.report {
+        write_report(path, &report)?;
+    }
+    if let Some(refused) = refused {
+        if !context.json {
+            summarize(&report);
+        }
+        return Err(refused.into());
+    }
+    if context.json {
+        output::json(&report)?;
+    } else {
+        summarize(&report);
+    }
+    Ok(match (*stop.borrow(), report.failed) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::from(DOCUMENTS_FAILED),
+    })
+}
+
+/// Renamed when complete, so that nobody reads half a report.
+fn write_report(path: &Path, report: &Report) -> Result<(), Failure> {
+    let text = serde_json::to_vec_pretty(report).map_err(|error| Failure::internal(error.to_string()))?;
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(&part, path)?)
+}
+
+fn summarize(report: &Report) {
+    let style = Style::stdout();
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let rows = vec![
+        row("documents", format!("{} ({} succeeded, {} failed)", report.documents, report.succeeded, report.failed)),
+        row("unchanged, moved", format!("{}, {}", report.skipped, report.moved)),
+        row("vanished, removed", format!("{}, {}", report.vanished, report.removed)),
+        row("pages", format!("{} ({} by OCR)", report.pages, report.ocr_pages)),
+        row("chunks, concepts", format!("{}, {}", report.chunks, report.concepts)),
+        row("size", mib(report.bytes)),
+        row(
+            "time",
+            format!(
+                "{:.1} s ({:.1} documents/s, {:.2} MB/s)",
+                report.seconds, report.docs_per_second, report.mb_per_second
+            ),
+        ),
+        row("peak memory, CPU", format!("{:.0} MiB, {:.0} %", report.peak_rss_mib, report.cpu_percent)),
+    ];
+    println!("{}", output::table(&[], rows));
+    for (code, count) in &report.failures_by_code {
+        println!("\n{} {count}", style.bad(code));
+        let of_code = report.failures.iter().filter(|failed| failed.failure.code.as_str() == code);
+        for (place, failed) in of_code.enumerate().take(EXAMPLES) {
+            if place == 0 {
+                println!("  help: {}", failed.advice);
+            }
+            println!("  {}: {}", escaped(&failed.uri), escaped(&failed.failure.detail));
+        }
+    }
+    for warning in &report.warnings {
+        println!("warning: {}", escaped(warning));
+    }
+    println!("\nnext: docmill search \"what you look for\"");
+}

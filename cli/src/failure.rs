@@ -1,0 +1,78 @@
+//! How a command that could not do what it was asked says so: a code, a sentence, what to do.
+
+use std::process::ExitCode;
+
+use docmill_worker::{embedded, search, sqlite};
+
+use crate::output::{Style, escaped};
+
+/// Exit codes beside 0 and the argument parser's 2.
+pub const ERROR: u8 = 1;
+pub const DOCUMENTS_FAILED: u8 = 3;
+pub const FOUND_SOMETHING: u8 = 4;
+pub const INTERRUPTED: u8 = 130;
+
+#[derive(Debug)]
+pub struct Failure {
+    code: String,
+    message: String,
+    advice: String,
+}
+
+impl Failure {
+    pub fn new(code: &str, message: impl Into<String>, advice: &str) -> Self {
+        Self { code: code.to_owned(), message: message.into(), advice: advice.to_owned() }
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new("internal", message, "run again with --log debug; if it repeats, report it with the log")
+    }
+
+    /// Tells the user; returns the exit code.
+    pub fn report(&self, json: bool) -> ExitCode {
+        if json {
+            let said = serde_json::json!({"error": {
+                "code": self.code, "message": self.message, "advice": self.advice}});
+            println!("{said}");
+        } else {
+            let style = Style::stderr();
+            eprintln!("{}: {}", style.bad(&format!("error[{}]", self.code)), escaped(&self.message));
+            eprintln!("  help: {}", escaped(&self.advice));
+        }
+        ExitCode::from(ERROR)
+    }
+}
+
+impl From<sqlite::Error> for Failure {
+    fn from(error: sqlite::Error) -> Self {
+        Self::new(error.code(), error.to_string(), error.advice())
+    }
+}
+
+impl From<sqlite::rusqlite::Error> for Failure {
+    fn from(error: sqlite::rusqlite::Error) -> Self {
+        sqlite::Error::from(error).into()
+    }
+}
+
+impl From<embedded::Error> for Failure {
+    fn from(error: embedded::Error) -> Self {
+        Self::new(error.code(), error.to_string(), error.advice())
+    }
+}
+
+impl From<search::Error> for Failure {
+    fn from(error: search::Error) -> Self {
+        match error {
+            search::Error::Store(error) => error.into(),
+            search::Error::Model(_) => Self::new("model_failed", error.to_string(), "run again"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new("io", error.to_string(), "check the path, its permissions and the free space")
+    }
+}
+

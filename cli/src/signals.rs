@@ -1,0 +1,27 @@
+//! Interruption: the first asks to stop, the second stops.
+
+use tokio::sync::watch;
+
+/// A channel that turns true when the user or the system asks to stop.
+pub fn stop() -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut asked = 0;
+        let Ok(mut term) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+            asked += 1;
+            if asked > 1 {
+                std::process::exit(i32::from(crate::failure::INTERRUPTED));
+            }
+            eprintln!("finishing what is in hand; run again to resume");
+            let _ = stop.send(true);
+        }
+    });
+    stopped
+}

@@ -1,0 +1,226 @@
+//! Hybrid search over the embedded store: full text and vectors, fused, each answer within one read
+//! transaction, so that it shows exactly one whole version of every document.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use docmill_core::id::{IndexId, TenantId};
+use docmill_core::index::IndexSpec;
+use docmill_core::language::detect;
+use docmill_core::search::{RRF_K, rrf};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::embed::{EmbeddingModel, MiniLm, MockEmbedder};
+use crate::sqlite::read::{active_index, last_commit};
+use crate::sqlite::{self, Readers};
+
+mod codes;
+mod full_text;
+mod rows;
+
+pub use rows::{Found, FoundDocument};
+
+/// Hits asked of each list for each result wanted, and the most: hits that no current manifest names
+/// are dropped.
+const OVERFETCH: usize = 4;
+const OVERFETCH_MAX: usize = 64;
+/// Certainty from which a query's language counts; below it a Latin query counts as English.
+const LANGUAGE_SURE: f32 = 0.5;
+
+/// A search that could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] sqlite::Error),
+    /// The embedding model.
+    #[error("the query cannot be embedded: {0}")]
+    Model(String),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// How a search was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// By words and by meaning.
+    Hybrid,
+    /// By words alone.
+    FullText,
+}
+
+/// Where the time of a search went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    /// Embedding the query.
+    pub embedding: Duration,
+    /// Scanning and rescoring vectors.
+    pub vectors: Duration,
+    /// Full text.
+    pub full_text: Duration,
+    /// Looking the shown rows up.
+    pub rows: Duration,
+}
+
+/// The answer to a search.
+#[derive(Debug, Clone, Serialize)]
+pub struct SearchResult {
+    /// Best first.
+    pub results: Vec<Found>,
+    /// How it was answered.
+    pub mode: Mode,
+    /// Why by words alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where the time went.
+    #[serde(skip)]
+    pub timings: Timings,
+}
+
+/// Searches one tenant's active index; shared by any number of threads.
+pub struct Searcher {
+    readers: Readers,
+    tenant: TenantId,
+    embedder: Option<Arc<dyn EmbeddingModel>>,
+    codes: Mutex<Option<Arc<codes::Loaded>>>,
+    frequencies: full_text::Frequencies,
+}
+
+/// The query as a vector, or why there is none.
+type Embedded = Result<Vec<f32>, String>;
+
+impl Searcher {
+    /// Searches with the model that the active index names; without it by words alone. Codes are
+    /// loaded with the first search.
+    pub fn open(readers: Readers, tenant: TenantId, embedder: Option<Arc<dyn EmbeddingModel>>) -> Self {
+        Self { readers, tenant, embedder, codes: Mutex::default(), frequencies: Default::default() }
+    }
+
+    /// The `k` best chunks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn search(&self, query: &str, k: usize) -> Result<SearchResult, Error> {
+        let began = Instant::now();
+        let vector = self.embed(query).await?;
+        let embedding = began.elapsed();
+        let mut result = self.readers.read(|connection| self.answer(connection, query, vector, k))??;
+        result.timings.embedding = embedding;
+        Ok(result)
+    }
+
+    async fn embed(&self, query: &str) -> Result<Embedded, Error> {
+        let Some(model) = &self.embedder else {
+            return Ok(Err("the index has no embeddings".to_owned()));
+        };
+        let guess = detect(query);
+        let has_latin = query.chars().any(|c| c.is_ascii_alphabetic());
+        let only_latin = has_latin && query.chars().all(|c| !c.is_alphabetic() || u32::from(c) < 0x250);
+        let language =
+            if guess.confidence < LANGUAGE_SURE && only_latin { "en" } else { guess.language.code() };
+        if !model.declares(language) {
+            return Ok(Err(format!("the embedding model does not know the query's language ({language})")));
+        }
+        let vectors = model.embed(vec![query.to_owned()]).await;
+        let vectors = vectors.map_err(|error| Error::Model(error.to_string()))?;
+        Ok(vectors.into_iter().next().ok_or_else(|| "the model gave no vector".to_owned()))
+    }
+
+    fn answer(
+        &self,
+        connection: &Connection,
+        query: &str,
+        vector: Embedded,
+        k: usize,
+    ) -> Result<SearchResult, Error> {
+        let mut timings = Timings::default();
+        let Some((index, spec)) = active_index(connection, &self.tenant)? else {
+            let reason = Some("nothing was ingested for this tenant".to_owned());
+            return Ok(SearchResult { results: Vec::new(), mode: Mode::FullText, reason, timings });
+        };
+        let commit = last_commit(connection)?;
+        let vector = vector.and_then(|vector| match vector.len() == spec.dimensions as usize {
+            true => Ok(vector),
+            false => Err("the index was made with another embedding model".to_owned()),
+        });
+        let began = Instant::now();
+        let question = full_text::plan(connection, query, commit, &self.frequencies)?;
+        timings.full_text += began.elapsed();
+        let mut factor = OVERFETCH;
+        let shown = loop {
+            let asked = k.saturating_mul(factor).max(1);
+            let began = Instant::now();
+            let words = full_text::hits(connection, &question, asked)?;
+            timings.full_text += began.elapsed();
+            let began = Instant::now();
+            let meanings = match &vector {
+                Ok(vector) => {
+                    let loaded = self.loaded(connection, index, spec.dimensions as usize, commit)?;
+                    loaded.nearest(connection, vector, asked)?
+                }
+                Err(_) => Vec::new(),
+            };
+            timings.vectors += began.elapsed();
+            let began = Instant::now();
+            let exhausted = words.len() < asked && meanings.len() < asked;
+            let fused = rrf(&[(&words[..], 1.0), (&meanings[..], 1.0)], RRF_K);
+            let shown = rows::show(connection, &self.tenant, index, query, &fused, k)?;
+            timings.rows += began.elapsed();
+            if shown.len() >= k || exhausted || factor >= OVERFETCH_MAX {
+                break shown;
+            }
+            factor *= 2;
+        };
+        let (mode, reason) = match vector {
+            Ok(_) => (Mode::Hybrid, None),
+            Err(reason) => (Mode::FullText, Some(reason)),
+        };
+        Ok(SearchResult { results: shown, mode, reason, timings })
+    }
+
+    /// The codes as of this commit. Many searches may ask at once; one loads, the others wait for it.
+    fn loaded(
+        &self,
+        connection: &Connection,
+        index: IndexId,
+        dimensions: usize,
+        commit: i64,
+    ) -> rusqlite::Result<Arc<codes::Loaded>> {
+        let mut kept = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = kept.as_ref().filter(|known| known.is_of(index, commit)) {
+            return Ok(known.clone());
+        }
+        let loaded = Arc::new(codes::Loaded::load(connection, &self.tenant, index, dimensions, commit)?);
+        // A reader whose snapshot is older than what is kept answers from its own and keeps nothing.
+        if kept.as_ref().is_none_or(|known| known.is_older_than(commit)) {
+            *kept = Some(loaded.clone());
+        }
+        Ok(loaded)
+    }
+}
+
+/// Frequencies of one snapshot.
+type Counts = HashMap<String, u64>;
+
+/// Loads the model that an index names, for queries; `None` where it has no embeddings.
+///
+/// # Errors
+/// The model cannot be had here.
+pub fn model_of(spec: &IndexSpec) -> Result<Option<Arc<dyn EmbeddingModel>>, Error> {
+    match spec.embedder.as_str() {
+        "none" => Ok(None),
+        MockEmbedder::FINGERPRINT => Ok(Some(Arc::new(MockEmbedder::default()))),
+        MiniLm::FINGERPRINT => match MiniLm::find_and_load() {
+            Ok(model) => Ok(Some(Arc::new(model))),
+            Err(error) => Err(Error::Model(error.to_string())),
+        },
+        other => Err(Error::Model(format!("{other} is not a model that this docmill has"))),
+    }
+}

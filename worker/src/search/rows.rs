@@ -1,0 +1,94 @@
+//! From hits to what is shown: only chunks that current manifests name; equal texts are one hit.
+
+use std::collections::HashMap;
+
+use docmill_core::id::{DocumentId, IndexId, TenantId};
+use docmill_core::search::{Snippet, snippet};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::ledger::Summary;
+
+/// Longest snippet, in bytes.
+const SNIPPET_BYTES: usize = 320;
+
+/// The document of a hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundDocument {
+    /// The document.
+    pub id: DocumentId,
+    /// Where it is.
+    pub uri: String,
+    /// Its title.
+    pub title: Option<String>,
+}
+
+/// One hit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// Where it is from.
+    pub document: FoundDocument,
+    /// Page, from 1.
+    pub page: u32,
+    /// Headings it stands under.
+    pub heading: Option<String>,
+    /// Fused score; higher is better.
+    pub score: f64,
+    /// The chunk's text.
+    pub text: String,
+    /// The part of it worth showing.
+    pub snippet: Snippet,
+    /// Other documents with the same text.
+    pub also_at: Vec<String>,
+}
+
+/// The first `k` hits that may be shown; the texts of twins count once.
+pub(super) fn show(
+    connection: &Connection,
+    tenant: &TenantId,
+    index: IndexId,
+    query: &str,
+    fused: &[(i64, f64)],
+    k: usize,
+) -> rusqlite::Result<Vec<Found>> {
+    let mut shown: Vec<Found> = Vec::new();
+    let mut texts: HashMap<Vec<u8>, usize> = HashMap::new();
+    // The tenant is part of the look-up: an index id is a hash of models, so tenants share it.
+    let mut head = connection.prepare_cached(
+        "SELECT c.text_hash, d.document, d.uri, e.page, e.heading, d.summary
+         FROM chunks c JOIN manifest_entries e ON e.chunk = c.chunk
+         JOIN manifests m ON m.manifest = e.manifest AND m.replaced_by IS NULL
+         JOIN documents d ON d.document = m.document
+         WHERE c.row = ?1 AND m.index_id = ?2 AND d.tenant = ?3 LIMIT 1",
+    )?;
+    let mut text = connection.prepare_cached("SELECT text FROM chunks WHERE row = ?")?;
+    for (row, score) in fused {
+        let found = head
+            .query_row(params![row, index.0, tenant.as_str()], |row| {
+                let hash: Vec<u8> = row.get(0)?;
+                let id: [u8; 16] = row.get(1)?;
+                let summary: Option<String> = row.get(5)?;
+                let title = summary.and_then(|text| serde_json::from_str::<Summary>(&text).ok()?.title);
+                let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(2)?, title };
+                Ok((hash, document, row.get(3)?, row.get(4)?))
+            })
+            .optional()?;
+        let Some((hash, document, page, heading)) = found else { continue };
+        if let Some(place) = texts.get(&hash) {
+            let first = &mut shown[*place];
+            if first.document.id != document.id && !first.also_at.contains(&document.uri) {
+                first.also_at.push(document.uri);
+            }
+            continue;
+        }
+        // Later hits may still be twins of shown ones.
+        if shown.len() >= k {
+            continue;
+        }
+        let text: String = text.query_row([row], |row| row.get(0))?;
+        texts.insert(hash, shown.len());
+        let snippet = snippet(&text, query, SNIPPET_BYTES);
+        shown.push(Found { document, page, heading, score: *score, text, snippet, also_at: Vec::new() });
+    }
+    Ok(shown)
+}
