@@ -262,7 +262,11 @@ impl Global {
             .or_else(|| absolute("XDG_DATA_HOME").map(|dir| dir.join("docmill")))
             .or_else(|| absolute("HOME").map(|dir| dir.join(".local/share/docmill")))
             .ok_or_else(|| {
-                crate::failure::Failure::new("data_dir_unusable", "there is no home directory", "use --data-dir")
+                crate::failure::Failure::new(
+                    "data_dir_unusable",
+                    "there is no home directory",
+                    "use --data-dir",
+                )
             })
     }
 }

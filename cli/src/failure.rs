@@ -75,4 +75,3 @@ impl From<std::io::Error> for Failure {
         Self::new("io", error.to_string(), "check the path, its permissions and the free space")
     }
 }
-

@@ -76,7 +76,7 @@ pub fn highlighted(snippet: &Snippet, style: Style) -> String {
 /// A table no wider than 80 columns.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(COLUMNS);
     if !header.is_empty() {
         table.set_header(header.to_vec());

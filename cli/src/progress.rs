@@ -51,7 +51,11 @@ async fn show_bars(counters: Arc<Counters>, bars: MultiProgress) {
         let get = Counters::get;
         overall.set_length(get(&counters.documents_total));
         overall.set_position(get(&counters.documents_done));
-        overall.set_message(format!("{} of {}", mib(get(&counters.bytes_done)), mib(get(&counters.bytes_total))));
+        overall.set_message(format!(
+            "{} of {}",
+            mib(get(&counters.bytes_done)),
+            mib(get(&counters.bytes_total))
+        ));
         stages.set_message(stage_line(&counters));
         work.set_message(work_line(&counters));
         stages.tick();

@@ -77,7 +77,10 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
 async fn delete(context: &Context, names: &[String]) -> Result<ExitCode, Failure> {
     // All are looked up before any goes.
     let ids = context.read(|connection| {
-        names.iter().map(|name| read::find(connection, &context.tenant, name)).collect::<Result<Vec<_>, _>>()
+        names
+            .iter()
+            .map(|name| read::find(connection, &context.tenant, name))
+            .collect::<Result<Vec<_>, _>>()
     })?;
     let mut documents = Vec::new();
     for (name, found) in names.iter().zip(ids) {

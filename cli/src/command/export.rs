@@ -13,7 +13,9 @@ pub fn execute(context: &Context, output: Option<&Path>) -> Result<ExitCode, Fai
     let readers = Readers::open(&context.dir)?;
     let write = |out: &mut dyn Write| {
         let done = readers.read(|connection| read::export(connection, &context.tenant, out))?;
-        done.map_err(|error| Failure::new("export_failed", error.to_string(), "check the output and its disk"))
+        done.map_err(|error| {
+            Failure::new("export_failed", error.to_string(), "check the output and its disk")
+        })
     };
     match output {
         None => write(&mut BufWriter::new(std::io::stdout().lock()))?,

@@ -31,7 +31,9 @@ impl Context {
     /// Asks one question within one read transaction.
     pub fn read<T>(
         &self,
-        look: impl FnOnce(&docmill_worker::sqlite::rusqlite::Connection) -> docmill_worker::sqlite::rusqlite::Result<T>,
+        look: impl FnOnce(
+            &docmill_worker::sqlite::rusqlite::Connection,
+        ) -> docmill_worker::sqlite::rusqlite::Result<T>,
     ) -> Result<T, Failure> {
         Ok(Readers::open(&self.dir)?.read(look)??)
     }

@@ -116,7 +116,10 @@ fn summarize(report: &Report) {
     let style = Style::stdout();
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let rows = vec![
-        row("documents", format!("{} ({} succeeded, {} failed)", report.documents, report.succeeded, report.failed)),
+        row(
+            "documents",
+            format!("{} ({} succeeded, {} failed)", report.documents, report.succeeded, report.failed),
+        ),
         row("unchanged, moved", format!("{}, {}", report.skipped, report.moved)),
         row("vanished, removed", format!("{}, {}", report.vanished, report.removed)),
         row("pages", format!("{} ({} by OCR)", report.pages, report.ocr_pages)),

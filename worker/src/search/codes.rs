@@ -66,7 +66,9 @@ impl Loaded {
             // Far down the list the order hardly matters; the look-ups would.
             let score = if place < k.div_ceil(RESCORED).max(50) {
                 exact
-                    .query_row([row], |found| Ok(dot(query, &vector_from_bytes(found.get_ref(0)?.as_blob()?))))
+                    .query_row([row], |found| {
+                        Ok(dot(query, &vector_from_bytes(found.get_ref(0)?.as_blob()?)))
+                    })
                     .optional()?
                     .unwrap_or(approximate)
             } else {

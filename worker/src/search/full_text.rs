@@ -86,8 +86,9 @@ pub(super) fn hits(connection: &Connection, plan: &QueryPlan, limit: usize) -> r
         if hits.len() >= limit {
             break;
         }
-        let mut statement = connection
-            .prepare_cached("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH ? ORDER BY rank LIMIT ?")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH ? ORDER BY rank LIMIT ?",
+        )?;
         let rows = statement.query_map(params![question, limit as i64], |row| row.get::<_, i64>(0))?;
         for row in rows {
             let row = row?;

@@ -121,7 +121,11 @@ pub fn documents(
 }
 
 /// The tenant's document with this id or URI (a path counts as its `file://` URI).
-pub fn find(connection: &Connection, tenant: &TenantId, name: &str) -> rusqlite::Result<Option<DocumentRow>> {
+pub fn find(
+    connection: &Connection,
+    tenant: &TenantId,
+    name: &str,
+) -> rusqlite::Result<Option<DocumentRow>> {
     let id = DocumentId::parse(name).map(|id| id.as_bytes().to_vec());
     let sql = format!(
         "SELECT {COLUMNS} FROM documents WHERE tenant = ?1 AND content IS NOT NULL

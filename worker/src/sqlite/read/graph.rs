@@ -74,7 +74,11 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<ConceptRow> {
 }
 
 /// The concepts in most documents.
-pub fn concepts(connection: &Connection, tenant: &TenantId, top: usize) -> rusqlite::Result<Vec<ConceptRow>> {
+pub fn concepts(
+    connection: &Connection,
+    tenant: &TenantId,
+    top: usize,
+) -> rusqlite::Result<Vec<ConceptRow>> {
     let Some((index, _)) = active_index(connection, tenant)? else { return Ok(Vec::new()) };
     let sql = format!(
         "SELECT c.display, c.canonical_name, c.kind, sum(t.count), count(DISTINCT v.document)
@@ -117,8 +121,8 @@ fn number_of(connection: &Connection, tenant: &TenantId, name: &str) -> rusqlite
         return Ok(exact);
     }
     // SQLite folds the case of ASCII only, so shown names are compared here.
-    let mut statement =
-        connection.prepare_cached("SELECT concept, display, canonical_name FROM concepts WHERE tenant = ?")?;
+    let mut statement = connection
+        .prepare_cached("SELECT concept, display, canonical_name FROM concepts WHERE tenant = ?")?;
     let mut rows = statement.query([tenant.as_str()])?;
     while let Some(row) = rows.next()? {
         let named = |column| row.get::<_, String>(column).map(|known| known.to_lowercase() == lower);
@@ -143,7 +147,11 @@ fn neighbours(connection: &Connection, concept: i64, index: IndexId) -> rusqlite
     rows.collect()
 }
 
-fn mentioned_in(connection: &Connection, concept: i64, index: IndexId) -> rusqlite::Result<Vec<Mentioning>> {
+fn mentioned_in(
+    connection: &Connection,
+    concept: i64,
+    index: IndexId,
+) -> rusqlite::Result<Vec<Mentioning>> {
     let sql = format!(
         "SELECT d.document, d.uri, sum(t.count) FROM mentions t JOIN evidence v ON v.row = t.row
          JOIN documents d ON d.document = v.document
