@@ -12,7 +12,7 @@ use docmill_core::search::{RRF_K, rrf};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::embed::{EmbeddingModel, MiniLm, MockEmbedder};
+use crate::embed::{EmbeddingModel, MiniLm, Mock};
 use crate::sqlite::read::{active_index, last_commit};
 use crate::sqlite::{self, Readers};
 
@@ -216,8 +216,8 @@ type Counts = HashMap<String, u64>;
 pub fn model_of(spec: &IndexSpec) -> Result<Option<Arc<dyn EmbeddingModel>>, Error> {
     match spec.embedder.as_str() {
         "none" => Ok(None),
-        MockEmbedder::FINGERPRINT => Ok(Some(Arc::new(MockEmbedder::default()))),
-        MiniLm::FINGERPRINT => match MiniLm::find_and_load() {
+        Mock::FINGERPRINT => Ok(Some(Arc::new(Mock::default()))),
+        MiniLm::FINGERPRINT => match MiniLm::load_default() {
             Ok(model) => Ok(Some(Arc::new(model))),
             Err(error) => Err(Error::Model(error.to_string())),
         },
