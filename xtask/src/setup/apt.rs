@@ -18,10 +18,15 @@ pub fn install_missing(packages: &[&str]) -> Result<()> {
     }
     println!("setup: installing {}", missing.join(" "));
     // A broken third-party source must not stop us: the install fails if the lists are of no use.
-    if let Err(error) = process::run_quiet(apt_get()?.args(["update", "-qq"])) {
+    if let Err(error) = update() {
         eprintln!("setup: {error:#}");
     }
     process::run_quiet(apt_get()?.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing))
+}
+
+/// Refreshes the package lists.
+pub fn update() -> Result<()> {
+    process::run_quiet(apt_get()?.args(["update", "-qq"]))
 }
 
 fn missing<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {

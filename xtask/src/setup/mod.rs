@@ -92,3 +92,8 @@ pub fn run(args: &Args) -> Result<()> {
     println!("setup: all there in {}", cache.display());
     Ok(())
 }
+
+/// Refreshes apt's lists, for what needs a package that is not installed.
+pub fn update_package_lists() -> Result<()> {
+    apt::update()
+}
