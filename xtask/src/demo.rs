@@ -22,7 +22,7 @@ const QUERIES: &[&str] =
 /// Builds, ingests, searches.
 pub fn run(args: &Args) -> Result<()> {
     // The dev profile compiles what computes at opt-level 3, and the tests share it: no second build.
-    process::run(process::cargo().args(["build", "--locked", "--package", "docmill-cli"]))?;
+    process::run(process::cargo().args(["build", "--locked", "--package", "docmill"]))?;
     let docs = cache::root()?.join("corpus/docs");
     ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
     let binary = process::target_dir().join("debug/docmill");

@@ -68,6 +68,9 @@ pub async fn run(
     let scanning = scan(&session, &options, counters.clone(), stop.clone());
     let scanning = async {
         let scanned = scanning.await;
+        // What an earlier run left waits until the scan knows which files moved meanwhile.
+        let left_over = session.database.unsettled(usize::MAX >> 1).await?;
+        session.queue.enqueue(&left_over).await.map_err(|error| Error::Delivery(error.into()))?;
         scan_done.store(true, Ordering::Release);
         counters.scan_done.store(true, Ordering::Release);
         scanned
@@ -103,13 +106,12 @@ pub async fn run(
     }
 }
 
-/// Queues what an earlier run registered and did not finish, and finishes its removals.
+/// Counts what an earlier run registered and did not finish, and finishes its removals.
 async fn left_over(session: &Session, counters: &Counters) -> Result<usize, Error> {
     session.deliverer.clean_up().await?;
-    let messages = session.database.unsettled(usize::MAX >> 1).await?;
-    session.queue.enqueue(&messages).await.map_err(|error| Error::Delivery(error.into()))?;
-    Counters::add(&counters.documents_total, messages.len() as u64);
-    Ok(messages.len())
+    let left_over = session.database.unsettled(usize::MAX >> 1).await?.len();
+    Counters::add(&counters.documents_total, left_over as u64);
+    Ok(left_over)
 }
 
 /// Walks the paths, registers what is new and queues it.
@@ -147,7 +149,9 @@ async fn scan(
     }
     let scanned = walking.await.map_err(|error| crate::ledger::Error::Failed(error.to_string()))?;
     if !scanned.moves.is_empty() {
-        session.database.move_sources(tenant, scanned.moves.clone()).await?;
+        let retried = session.database.move_sources(tenant, scanned.moves.clone()).await?;
+        Counters::add(&counters.documents_total, retried.len() as u64);
+        session.queue.enqueue(&retried).await.map_err(|error| Error::Delivery(error.into()))?;
     }
     Ok(scanned)
 }

@@ -177,7 +177,10 @@ impl<'a> Walk<'a> {
         }
         self.scan.counters.files_seen.fetch_add(1, Ordering::Relaxed);
         let known = self.scan.known.get(&uri);
-        let unchanged = known.and_then(|known| known.stat.map(|before| (before, known.scanned_at_ns)));
+        let retried = known.is_some_and(|known| known.retry_when_seen);
+        let unchanged = known
+            .filter(|_| !retried)
+            .and_then(|known| known.stat.map(|before| (before, known.scanned_at_ns)));
         if unchanged.is_some_and(|(before, scanned_at_ns)| stat.proves_unchanged(&before, scanned_at_ns)) {
             self.scan.counters.documents_unchanged.fetch_add(1, Ordering::Relaxed);
             return;
@@ -195,7 +198,7 @@ impl<'a> Walk<'a> {
             }
             Err(error) => return self.failed(uri, read_failure(&error)),
         };
-        if known.is_some_and(|known| known.content == Some(content)) {
+        if !retried && known.is_some_and(|known| known.content == Some(content)) {
             self.scan.counters.documents_unchanged.fetch_add(1, Ordering::Relaxed);
             self.again.push((uri, stat));
             self.hand_on_full(BATCH);

@@ -158,11 +158,13 @@ fn open_failure(error: PdfiumError) -> Failure {
 /// Places where the library is looked for, in this order.
 fn library_paths() -> Vec<PathBuf> {
     const NAME: &str = "libpdfium.so";
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = folder("DOCMILL_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("docmill")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/docmill")));
     let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join(NAME)));
     let named = std::env::var_os("PDFIUM_LIB").map(PathBuf::from);
-    let cached = cache.map(|cache| cache.join("docmill/lib").join(NAME));
+    let cached = cache.map(|cache| cache.join("lib").join(NAME));
     [named, beside, cached].into_iter().flatten().collect()
 }
 

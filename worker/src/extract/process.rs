@@ -23,7 +23,7 @@ use super::frame::{self, Reply, Request};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
 const PASSED_VARIABLES: &[&str] =
-    &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "XDG_CACHE_HOME", "HOME"];
+    &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "DOCMILL_CACHE", "XDG_CACHE_HOME", "HOME"];
 
 /// How long a dead child's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -1,12 +1,13 @@
 //! Where documents are: registration, deletion, moves, and what the last look at a file said.
 
 use docmill_core::delivery::State;
+use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::{ContentHash, DocumentId, Generation, TenantId};
 use docmill_core::lane::Lane;
 use docmill_core::source::FileStat;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::claims::{document_of, forget_pages, hash_of, state_of};
+use super::claims::{document_of, forget_pages, hash_of, requeue, state_of};
 use super::{Answer, Database, Error};
 use crate::ledger::{Registered, Registration};
 use crate::queue::Message;
@@ -28,6 +29,9 @@ pub struct KnownSource {
     pub state: State,
     /// The PATH it was found under.
     pub root: Option<String>,
+    /// It was given up only because its file was not there or could not be read: seen again, it is
+    /// tried again.
+    pub retry_when_seen: bool,
 }
 
 /// A document that is somewhere else now.
@@ -46,7 +50,7 @@ pub struct Move {
 }
 
 const KNOWN: &str = "SELECT s.uri, s.document, s.dev, s.inode, s.bytes, s.mtime_ns, s.ctime_ns, s.scanned_at_ns,
-        d.content, d.state, s.root FROM sources s JOIN documents d ON d.document = s.document WHERE s.tenant = ?";
+        d.content, d.state, s.root, d.failure FROM sources s JOIN documents d ON d.document = s.document WHERE s.tenant = ?";
 
 fn known_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownSource> {
     let dev: Option<i64> = row.get(2)?;
@@ -69,7 +73,29 @@ fn known_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownSource> {
         content: content.map(|bytes| hash_of(&bytes).map(ContentHash)).transpose()?,
         state: state_of(&row.get::<_, String>(9)?)?,
         root: row.get(10)?,
+        retry_when_seen: row
+            .get::<_, Option<String>>(11)?
+            .is_some_and(|failure| depends_on_place(&failure)),
     })
+}
+
+/// Whether a stored failure says that the file was missing or unreadable, which another look may mend.
+fn depends_on_place(failure: &str) -> bool {
+    let failure: Option<Failure> = serde_json::from_str(failure).ok();
+    failure.is_some_and(|failure| matches!(failure.code, FailureCode::Vanished | FailureCode::Unreadable))
+}
+
+/// Queues a document again that was given up for want of its file.
+fn retry_if_seen(connection: &Connection, document: DocumentId) -> rusqlite::Result<Option<Message>> {
+    let failure: Option<String> = connection
+        .prepare_cached("SELECT failure FROM documents WHERE document = ? AND state = 'failed'")?
+        .query_row([&document.as_bytes()[..]], |row| row.get(0))
+        .optional()?
+        .flatten();
+    match failure {
+        Some(failure) if depends_on_place(&failure) => requeue(connection, document),
+        _ => Ok(None),
+    }
 }
 
 /// Every source of the tenant that is not deleted, by URI.
@@ -101,6 +127,9 @@ pub(super) fn register(
     };
     look_again(connection, new, document)?;
     if content.as_deref() == Some(&new.content.0[..]) {
+        if let Some(message) = retry_if_seen(connection, document)? {
+            return Ok(Registered::Changed(message));
+        }
         return Ok(Registered::Unchanged(document, state_of(&state)?));
     }
     let message = next_generation(connection, document, generation, Some(new.content), new.bytes, now_ms)?;
@@ -204,7 +233,12 @@ pub(super) fn delete(
     live.map(|generation| next_generation(connection, document, generation, None, 0, now_ms)).transpose()
 }
 
-fn carry_out(connection: &Connection, tenant: &TenantId, moved: &Move) -> rusqlite::Result<()> {
+/// Returns a message where the document is tried again in its new place.
+fn carry_out(
+    connection: &Connection,
+    tenant: &TenantId,
+    moved: &Move,
+) -> rusqlite::Result<Option<Message>> {
     let document: Vec<u8> = connection
         .prepare_cached("DELETE FROM sources WHERE tenant = ? AND uri = ? RETURNING document")?
         .query_row(params![tenant.as_str(), moved.from], |row| row.get(0))?;
@@ -219,18 +253,22 @@ fn carry_out(connection: &Connection, tenant: &TenantId, moved: &Move) -> rusqli
         .execute(params![moved.to, document])?;
     let look =
         Look { stat: Some(moved.stat), scanned_at_ns: moved.scanned_at_ns, root: moved.root.as_deref() };
-    store_look(connection, tenant, &moved.to, document_of(&document)?, &look)
+    let document = document_of(&document)?;
+    store_look(connection, tenant, &moved.to, document, &look)?;
+    retry_if_seen(connection, document)
 }
 
 impl Database {
-    /// Records that documents are somewhere else now; their content is what it was.
+    /// Records that documents are somewhere else now; their content is what it was. Returns messages of
+    /// those that are tried again, as they were given up when their file was not in its old place.
     ///
     /// # Errors
     /// Nothing of it took effect.
-    pub async fn move_sources(&self, tenant: TenantId, moves: Vec<Move>) -> Result<(), Error> {
+    pub async fn move_sources(&self, tenant: TenantId, moves: Vec<Move>) -> Result<Vec<Message>, Error> {
         self.writer()
             .run(Answer::Durable, move |connection| {
-                moves.iter().try_for_each(|moved| carry_out(connection, &tenant, moved))
+                let retried = moves.iter().map(|moved| carry_out(connection, &tenant, moved));
+                Ok(retried.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
             })
             .await
     }
