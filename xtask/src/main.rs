@@ -5,6 +5,7 @@ mod check;
 mod corpus;
 mod demo;
 mod process;
+mod proof;
 mod setup;
 mod test;
 
@@ -29,6 +30,14 @@ enum Command {
     Test(test::Args),
     /// Formatting, lints, licences and crate boundaries
     Check,
+    /// Simulate delivery and commit by seed
+    Sim(proof::PassedOn),
+    /// Kill at random moments and count what is lost
+    #[command(subcommand)]
+    Chaos(proof::Chaos),
+    /// Measure, as ratios where machines differ
+    #[command(subcommand)]
+    Bench(proof::Bench),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -38,5 +47,8 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
+        Command::Sim(passed) => proof::sim(&passed),
+        Command::Chaos(chaos) => proof::chaos(&chaos),
+        Command::Bench(bench) => proof::bench(&bench),
     }
 }

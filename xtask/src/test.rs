@@ -7,11 +7,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::proof::{self, Chaos, PassedOn};
 use crate::{cache, check, process};
+
+/// Seeds of the simulation in a test run.
+const SIMULATION_SEEDS: &str = "20000";
+/// Kills of the one-machine shape in a test run.
+const CHAOS_KILLS: &str = "100";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Passed on to `cargo nextest run`, for example a name filter
+    /// Passed on to `cargo nextest run`, for example a name filter; with any, only nextest runs
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     nextest: Vec<OsString>,
 }
@@ -23,6 +29,11 @@ pub fn run(args: &Args) -> Result<()> {
         check::licences()
     })?;
     phase("build", || process::run(nextest()?.args(["--no-run", "--cargo-quiet"])))?;
+    if args.nextest.is_empty() {
+        phase("simulation", || proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])))?;
+        let kills = PassedOn::of(&["--kills", CHAOS_KILLS]);
+        phase("chaos", || proof::chaos(&Chaos::Machine(kills)))?;
+    }
     println!("== tests");
     process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
 }

@@ -1,0 +1,71 @@
+//! Proof commands: each builds what it needs, runs it, and ends with one line `NAME: key=value …`.
+//!
+//! Tests, simulation and chaos share the dev profile; what measures speed is built for release.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::process;
+
+/// Arguments passed on as they are.
+#[derive(Args)]
+pub struct PassedOn {
+    /// Passed on; `--help` says what is understood
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+impl PassedOn {
+    /// As if given on the command line.
+    pub fn of(args: &[&str]) -> Self {
+        Self { args: args.iter().map(OsString::from).collect() }
+    }
+}
+
+/// What is put under stress.
+#[derive(Subcommand)]
+pub enum Chaos {
+    /// The one-machine shape: kill -9 at random moments, counted against an independent list
+    Machine(PassedOn),
+}
+
+/// What is measured.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// The one-machine shape: rates, latencies, answers found
+    Machine(PassedOn),
+}
+
+/// The simulation of delivery and commit by seed.
+pub fn sim(passed: &PassedOn) -> Result<()> {
+    build(&["--package", "docmill-tests", "--bin", "sim"], false)?;
+    run("debug/sim", passed)
+}
+
+/// Kills at random moments.
+pub fn chaos(chaos: &Chaos) -> Result<()> {
+    let Chaos::Machine(passed) = chaos;
+    build(&["--package", "docmill"], false)?;
+    build(&["--package", "docmill-tests", "--bin", "chaos_machine"], false)?;
+    run("debug/chaos_machine", passed)
+}
+
+/// Measures.
+pub fn bench(bench: &Bench) -> Result<()> {
+    let Bench::Machine(passed) = bench;
+    build(&["--package", "docmill"], true)?;
+    build(&["--package", "docmill-tests", "--bin", "bench_machine"], true)?;
+    run("release/bench_machine", passed)
+}
+
+fn build(what: &[&str], release: bool) -> Result<()> {
+    let profile: &[&str] = if release { &["--release"] } else { &[] };
+    process::run(process::cargo().args(["build", "--quiet", "--locked"]).args(what).args(profile))
+}
+
+fn run(binary: &str, passed: &PassedOn) -> Result<()> {
+    let mut command = std::process::Command::new(process::target_dir().join(binary));
+    process::run(command.current_dir(process::repository()).args(&passed.args))
+}
