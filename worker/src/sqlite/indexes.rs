@@ -59,6 +59,7 @@ pub(super) fn begin(
     for (other, _, _) in indexes.iter().filter(|(_, _, state)| *state == IndexState::Building) {
         retire(connection, tenant, *other, 0)?;
     }
+    manifests::forget_replaced(connection, tenant, spec.id())?;
     connection.prepare_cached("INSERT OR REPLACE INTO indexes VALUES(?, ?, ?, ?)")?.execute(params![
         tenant.as_str(),
         spec.id().0,

@@ -4,7 +4,7 @@
 //! whose commit comes later through the same writer: SQLite's log keeps their order, so a crash can
 //! take the later with the earlier, never the earlier alone.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -141,15 +141,12 @@ fn group(connection: &Connection, jobs: &Receiver<Job>, first: Job) -> Result<()
         next = match jobs.try_recv() {
             Ok(job) => Some(job),
             Err(_) if patience.is_zero() => None,
-            Err(_) => match jobs.recv_timeout(patience) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Err(_) => jobs.recv_timeout(patience).ok(),
         };
     }
     let committed = connection.prepare_cached("COMMIT")?.execute([]).map(|_| ()).map_err(Error::from);
     for finish in finishes {
-        finish(committed.as_ref().map(|()| ()).map_err(Error::duplicate));
+        finish(committed.as_ref().copied().map_err(Error::duplicate));
     }
     committed
 }
