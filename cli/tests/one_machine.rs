@@ -1,0 +1,331 @@
+//! The command as people use it: directories of their own, every exit code, every promise of the README.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory of documents and a data directory.
+struct Place {
+    root: TempDir,
+}
+
+const SHELL: &str = "# Shells\n\nThe Bourne shell reads commands from a terminal or a script. It expands \
+    variables before it runs a command, and it keeps a history of what was typed.\n\n## Quoting\n\nQuotes keep \
+    white space. A backslash protects the next character from being special.";
+const GARDEN: &str = "Tomatoes want sun and water. The gardener in Nuremberg waters them at dawn, before the \
+    heat of the day, and never on their leaves.";
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { root: TempDir::new().unwrap() };
+        std::fs::create_dir(place.docs()).unwrap();
+        place
+    }
+
+    fn docs(&self) -> PathBuf {
+        self.root.path().join("docs")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.docs().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_docmill"));
+        command.env_remove("DOCMILL_DATA_DIR").arg("--data-dir").arg(self.data()).args(args);
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The JSON that a command prints, whatever its exit code.
+    fn json(&self, args: &[&str]) -> (Value, i32) {
+        let output = self.output(&[&["--json"], args].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{args:?}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+        });
+        (value, output.status.code().unwrap())
+    }
+
+    /// A run over the documents; panics unless it ends with the exit code.
+    fn run(&self, more: &[&str], code: i32) -> Value {
+        let docs = self.docs();
+        let args = [&["run", docs.to_str().unwrap(), "--embeddings", "mock"], more].concat();
+        let (report, found) = self.json(&args);
+        assert_eq!(found, code, "{report:#}");
+        report
+    }
+
+    /// Where the hits are that have the query's first word. Vectors without meaning find something near
+    /// for any query; these are not counted.
+    fn hits(&self, query: &str) -> Vec<String> {
+        let (found, code) = self.json(&["search", query]);
+        assert_eq!(code, 0, "{found:#}");
+        let word = query.split(' ').next().unwrap();
+        let results = found["results"].as_array().unwrap().iter();
+        results
+            .filter(|hit| hit["text"].as_str().unwrap().contains(word))
+            .map(|hit| hit["document"]["uri"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn assert_clean(&self) {
+        let (findings, code) = self.json(&["verify"]);
+        assert_eq!(code, 0, "{findings:#}");
+    }
+}
+
+fn uri(path: &Path) -> String {
+    format!("file://{}", path.canonicalize().unwrap().display())
+}
+
+#[test]
+fn documents_are_found_by_what_they_say_and_a_second_run_does_nothing_twice() {
+    let place = Place::new();
+    let shell = place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.write("hidden/.git/config", "never looked at");
+    let report = place.run(&[], 0);
+    assert_eq!((report["documents"].as_u64(), report["succeeded"].as_u64()), (Some(2), Some(2)));
+    assert_eq!(place.hits("backslash protects")[0], uri(&shell));
+    let again = place.run(&[], 0);
+    assert_eq!((again["documents"].as_u64(), again["skipped"].as_u64()), (Some(0), Some(2)));
+    assert_eq!(again["embedded_texts"], 0);
+    place.assert_clean();
+}
+
+#[test]
+fn edits_moves_twins_and_removals_are_followed() {
+    let place = Place::new();
+    let shell = place.write("shell.md", SHELL);
+    let garden = place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let before = place.json(&["documents", "show", shell.to_str().unwrap()]).0;
+
+    place.write("shell.md", SHELL.replace("backslash", "reversed stroke"));
+    assert_eq!(place.run(&[], 0)["succeeded"], 1);
+    assert!(place.hits("backslash").is_empty());
+    assert_eq!(place.hits("reversed stroke")[0], uri(&shell));
+
+    let moved = place.docs().join("sub/shells.md");
+    std::fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    std::fs::rename(&shell, &moved).unwrap();
+    let report = place.run(&[], 0);
+    assert_eq!((report["moved"].as_u64(), report["documents"].as_u64()), (Some(1), Some(0)));
+    let after = place.json(&["documents", "show", moved.to_str().unwrap()]).0;
+    assert_eq!(before["id"], after["id"], "a moved document stays itself");
+
+    let twin = place.write("twin.txt", GARDEN);
+    assert_eq!(place.run(&[], 0)["embedded_texts"], 0, "what a text costs is paid once");
+    let found = place.json(&["search", "Tomatoes want sun"]).0;
+    let of_garden = |hit: &&Value| hit["text"].as_str().unwrap().contains("Tomatoes");
+    let twins = found["results"].as_array().unwrap().iter().filter(of_garden).count();
+    assert_eq!(twins, 1, "twins are one hit: {found:#}");
+
+    std::fs::remove_file(&twin).unwrap();
+    std::fs::remove_file(&garden).unwrap();
+    assert_eq!(place.run(&[], 0)["vanished"], 2);
+    assert!(!place.hits("Tomatoes").is_empty(), "without --sync nothing is removed");
+    assert_eq!(place.run(&["--sync"], 0)["removed"], 2);
+    assert!(place.hits("Tomatoes").is_empty());
+    place.assert_clean();
+}
+
+#[test]
+fn sync_refuses_what_looks_like_a_mistake() {
+    let place = Place::new();
+    for n in 0..24 {
+        place.write(&format!("{n}.txt"), format!("Document number {n} says something of its own."));
+    }
+    place.run(&[], 0);
+    for n in 0..13 {
+        std::fs::remove_file(place.docs().join(format!("{n}.txt"))).unwrap();
+    }
+    let refused = place.run(&["--sync"], 1);
+    assert_eq!(refused["error"]["code"], "sync_refused");
+    let missing = place.docs().join("missing");
+    let docs = place.docs();
+    let (refused, _) =
+        place.json(&["run", docs.to_str().unwrap(), missing.to_str().unwrap(), "--sync=force"]);
+    assert_eq!(refused["error"]["code"], "sync_refused", "{refused:#}");
+    assert_eq!(place.run(&["--sync=force"], 0)["removed"], 13);
+    place.assert_clean();
+}
+
+#[test]
+fn bad_files_have_their_reason_and_the_rest_goes_on() {
+    let place = Place::new();
+    place.write("good.txt", GARDEN);
+    place.write("empty.pdf", "");
+    place.write("cut.pdf", "%PDF-1.7\n1 0 obj\n<< /Type /Catalog");
+    place.write("noise.bin", (0..4_000u32).map(|n| (n * 7_919 >> 3) as u8).collect::<Vec<u8>>());
+    place.write("blank.txt", "  \n \n");
+    place.write("large.txt", "x".repeat(2 << 20));
+    let report = place.run(&["--max-file-mib", "1"], 3);
+    let failures = report["failures"].as_array().unwrap();
+    let code = |name: &str| {
+        let failure = failures.iter().find(|failure| failure["uri"].as_str().unwrap().ends_with(name));
+        failure.unwrap_or_else(|| panic!("{name}: {report:#}"))["code"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(code("empty.pdf"), "empty");
+    assert_eq!(code("cut.pdf"), "damaged");
+    assert_eq!(code("noise.bin"), "type_unsupported");
+    assert_eq!(code("blank.txt"), "no_text");
+    assert_eq!(code("large.txt"), "limit_file_size");
+    assert!(failures.iter().all(|failure| !failure["advice"].as_str().unwrap().is_empty()));
+    assert_eq!(place.hits("gardener").len(), 1);
+
+    let (letters, _) = place.json(&["dead-letters"]);
+    assert_eq!(letters["dead_letters"].as_array().or(letters.as_array()).unwrap().len(), 4, "{letters:#}");
+    let (replayed, _) = place.json(&["dead-letters", "replay", "--all"]);
+    assert_eq!(
+        (replayed["replayed"].as_u64(), replayed["failed"].as_u64()),
+        (Some(4), Some(4)),
+        "{replayed:#}"
+    );
+    place.assert_clean();
+}
+
+#[test]
+fn an_unreadable_file_is_tried_again_when_it_can_be_read() {
+    let place = Place::new();
+    place.write("good.txt", GARDEN);
+    let lost = place.docs().join("lost.txt");
+    std::os::unix::fs::symlink(place.root.path().join("nowhere"), &lost).unwrap();
+    assert_eq!(place.run(&[], 0)["documents"], 1, "a link to nothing is no document");
+    std::fs::write(place.root.path().join("nowhere"), SHELL).unwrap();
+    assert_eq!(place.run(&[], 0)["succeeded"], 1);
+    assert_eq!(place.hits("Bourne").len(), 1);
+}
+
+#[test]
+fn a_deleted_document_is_gone_from_everything() {
+    let place = Place::new();
+    let shell = place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let (deleted, code) = place.json(&["documents", "delete", shell.to_str().unwrap()]);
+    assert_eq!(code, 0, "{deleted:#}");
+    assert!(place.hits("Bourne").is_empty());
+    let export = place.output(&["export"]);
+    assert!(!String::from_utf8_lossy(&export.stdout).contains("Bourne"));
+    let (_, code) = place.json(&["documents", "delete", "no-such-document"]);
+    assert_eq!(code, 1);
+    place.assert_clean();
+}
+
+#[test]
+fn another_model_is_another_index() {
+    let place = Place::new();
+    place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let docs = place.docs();
+    let (refused, code) = place.json(&["run", docs.to_str().unwrap(), "--embeddings", "none"]);
+    assert_eq!((refused["error"]["code"].as_str(), code), (Some("index_mismatch"), 1));
+    // The files are not needed: texts are stored.
+    std::fs::remove_dir_all(&docs).unwrap();
+    let (done, code) = place.json(&["reindex", "--embeddings", "none"]);
+    assert_eq!((done["documents"].as_u64(), code), (Some(2), 0), "{done:#}");
+    let (found, _) = place.json(&["search", "gardener"]);
+    assert_eq!(found["mode"], "full_text", "{found:#}");
+    assert_eq!(found["results"].as_array().unwrap().len(), 1);
+    let (status, _) = place.json(&["status"]);
+    assert_eq!(status["vectors"], 0, "{status:#}");
+    place.assert_clean();
+}
+
+#[test]
+fn what_a_store_lost_is_found_and_repaired() {
+    let place = Place::new();
+    place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    {
+        let database = rusqlite::Connection::open(place.data().join("docmill.db")).unwrap();
+        let lost = "DELETE FROM vectors WHERE row = 1; DELETE FROM vector_values WHERE row = 1;
+             DELETE FROM chunks WHERE row = 2; DELETE FROM chunk_terms WHERE rowid = 2;";
+        database.execute_batch(lost).unwrap();
+    }
+    let (findings, code) = place.json(&["verify"]);
+    assert_eq!((findings["missing"].as_u64(), code), (Some(2), 4), "{findings:#}");
+    place.json(&["verify", "--repair"]);
+    place.assert_clean();
+    assert_eq!(place.hits("gardener").len(), 1);
+}
+
+#[test]
+fn one_writer_at_a_time_and_no_newer_format() {
+    let place = Place::new();
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let lock = std::fs::File::options().write(true).open(place.data().join("writer.lock")).unwrap();
+    lock.lock().unwrap();
+    let busy = place.run(&[], 1);
+    assert_eq!(busy["error"]["code"], "data_dir_busy");
+    assert_eq!(place.hits("gardener").len(), 1, "reading goes on beside a writer");
+    drop(lock);
+    let database = rusqlite::Connection::open(place.data().join("docmill.db")).unwrap();
+    database.execute("UPDATE meta SET value = 99 WHERE key = 'format'", []).unwrap();
+    drop(database);
+    assert_eq!(place.run(&[], 1)["error"]["code"], "data_dir_newer");
+    assert_eq!(place.json(&["search", "x"]).0["error"]["code"], "data_dir_newer");
+}
+
+#[test]
+fn concepts_lead_to_documents() {
+    let place = Place::new();
+    let garden = place.write(
+        "garden.txt",
+        format!("{GARDEN}\n\nThe Botanical Garden of Nuremberg grows Nuremberg roses."),
+    );
+    place.run(&[], 0);
+    let (concept, code) = place.json(&["concept", "nuremberg"]);
+    assert_eq!(code, 0, "{concept:#}");
+    assert!(concept.to_string().contains(&uri(&garden)), "{concept:#}");
+    assert_eq!(place.json(&["concept", "no such thing"]).1, 1);
+}
+
+#[test]
+fn tenants_see_their_own_documents_only() {
+    let place = Place::new();
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let docs = place.docs();
+    place.json(&["--tenant", "other", "run", docs.to_str().unwrap(), "--embeddings", "mock"]);
+    place.json(&["documents", "delete", docs.join("garden.txt").to_str().unwrap()]);
+    assert!(place.hits("gardener").is_empty());
+    let (other, _) = place.json(&["--tenant", "other", "search", "gardener"]);
+    assert_eq!(other["results"].as_array().unwrap().len(), 1, "{other:#}");
+    place.assert_clean();
+}
+
+#[test]
+fn mistakes_on_the_command_line_say_what_to_do() {
+    let place = Place::new();
+    for (args, code) in [
+        (&["status"][..], "data_dir_empty"),
+        (&["search", "x"], "data_dir_empty"),
+        (&["run", "/no/such/path"], "no_such_path"),
+        (&["--tenant", "a b", "status"], "bad_tenant"),
+    ] {
+        let (said, exit) = place.json(args);
+        assert_eq!((said["error"]["code"].as_str(), exit), (Some(code), 1), "{args:?}");
+        let output = place.output(args);
+        let human = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(human.contains(&format!("error[{code}]")) && human.contains("help:"), "{human}");
+        assert!(!human.contains('\x1b'), "no colours but on a terminal");
+    }
+}
