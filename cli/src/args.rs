@@ -30,6 +30,23 @@ pub struct Global {
     /// What is logged to standard error, such as `info` or `docmill_worker=debug`
     #[arg(long, global = true, env = "DOCMILL_LOG", value_name = "FILTER", hide_env_values = true)]
     pub log: Option<String>,
+    /// How the log is written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "pretty",
+        env = "DOCMILL_LOG_FORMAT",
+        value_name = "FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Pretty,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

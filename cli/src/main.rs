@@ -1,5 +1,6 @@
 //! The user's command: point it at documents, search what they say.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         docmill_worker::extract::child_main();
     }
     let args = args::Args::parse();
-    start_log(args.global.log.as_deref());
+    start_log(args.global.log.as_deref(), args.global.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::internal(error.to_string()).report(args.global.json),
@@ -34,7 +35,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(filter: Option<&str>) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or("off")).unwrap_or_default();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+fn start_log(filter: Option<&str>, format: args::LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or("warn")).unwrap_or_default();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        args::LogFormat::Pretty => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        args::LogFormat::Json => log.json().init(),
+    }
 }

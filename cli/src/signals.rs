@@ -1,4 +1,4 @@
-//! Interruption: the first asks to stop, the second stops.
+//! Signals: the first interruption asks to stop, the second stops; SIGUSR1 gives memory back.
 
 use tokio::sync::watch;
 
@@ -24,4 +24,16 @@ pub fn stop() -> watch::Receiver<bool> {
         }
     });
     stopped
+}
+
+/// Gives memory back to the system whenever SIGUSR1 comes.
+pub fn reclaim_on_signal() {
+    tokio::spawn(async {
+        let kind = tokio::signal::unix::SignalKind::user_defined1();
+        let Ok(mut asked) = tokio::signal::unix::signal(kind) else { return };
+        while asked.recv().await.is_some() {
+            tracing::info!("memory is given back");
+            docmill_worker::health::reclaim_memory();
+        }
+    });
 }

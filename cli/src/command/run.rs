@@ -67,6 +67,7 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
 pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Failure> {
     let options = options(context, &asked)?;
     let counters = Arc::default();
+    crate::signals::reclaim_on_signal();
     let stop = crate::signals::stop();
     let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
     let done = crate::backend::run(&context.dir, options, counters, stop.clone()).await;
