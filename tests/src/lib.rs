@@ -7,5 +7,6 @@
 pub mod bench;
 pub mod chaos;
 pub mod command;
+pub mod contract;
 pub mod corpus;
 pub mod sim;

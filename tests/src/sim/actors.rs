@@ -350,6 +350,8 @@ pub enum Fault {
     Lost,
     /// Calls take very long.
     Slow,
+    /// Store writes arrive long after they were sent.
+    LateWrite,
     /// A trial hangs.
     Hang,
     /// An extractor child dies over a sound document.
@@ -381,6 +383,7 @@ pub fn inject(world: &Arc<World>, fault: Fault) {
         Fault::Partial => core.arm(|armed| armed.partial += 1),
         Fault::Lost => core.arm(|armed| armed.lost += 2),
         Fault::Slow => core.arm(|armed| armed.slow += 4),
+        Fault::LateWrite => core.arm(|armed| armed.late_write += 3),
         Fault::Hang => core.arm(|armed| armed.hang += 1),
         Fault::ChildCrash => core.arm(|armed| armed.child_crash += 1),
     }

@@ -74,6 +74,8 @@ pub struct Armed {
     pub lost: u32,
     /// Calls that take up to twice the lease.
     pub slow: u32,
+    /// Store writes that arrive long after they were sent.
+    pub late_write: u32,
     /// Trials that never end by themselves.
     pub hang: u32,
     /// Trials of sound documents whose extractor child dies.

@@ -170,7 +170,7 @@ fn natures(plan: &mut Rng, documents: usize) -> BTreeMap<ContentHash, Nature> {
 fn acts(plan: &mut Rng) -> Vec<(u64, Act)> {
     let mut acts = vec![(plan.below(2_000), Act::Write(0))];
     let swings = plan.once_in(3);
-    let more = if swings { plan.within(2, 6) } else { plan.below(3) };
+    let more = if swings { plan.within(3, 9) } else { plan.below(3) };
     for n in 0..more {
         let pause = if plan.once_in(2) { plan.below(700) } else { plan.within(500, 5_000) };
         let act = if swings {
@@ -214,7 +214,7 @@ fn faults(plan: &mut Rng, documents: usize) -> Vec<(u64, Fault)> {
     let mut faults: Vec<(u64, Fault)> = (0..count)
         .map(|_| {
             let worker = plan.below(WORKERS as u64) as usize;
-            let fault = match plan.below(15) {
+            let fault = match plan.below(17) {
                 0 | 1 if deaths < 4 => {
                     deaths += 1;
                     Fault::Crash(worker)
@@ -238,6 +238,7 @@ fn faults(plan: &mut Rng, documents: usize) -> Vec<(u64, Fault)> {
                 10 => Fault::Hang,
                 11 => Fault::ChildCrash,
                 12 => Fault::Duplicate(plan.below(documents as u64) as usize),
+                13 | 14 => Fault::LateWrite,
                 _ => Fault::Slow,
             };
             (plan.below(15_000), fault)

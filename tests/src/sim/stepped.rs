@@ -158,6 +158,12 @@ impl Sink for SteppedSink {
     }
 
     async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
+        if self.line.core.hits(|armed| &mut armed.late_write) {
+            // Long enough for later generations to be committed, short enough for their removals to wait.
+            let ms = self.line.core.draw(|rng| rng.within(1_500, 7_000));
+            self.line.core.note(self.line.who, || format!("a write arrives {ms} ms late"));
+            self.line.core.sleep(ms).await;
+        }
         if rows.len() > 1 && self.line.core.hits(|armed| &mut armed.partial) {
             self.line.core.note(self.line.who, || "half of the rows are written".to_owned());
             let half = &rows[..rows.len() / 2];

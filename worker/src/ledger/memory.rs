@@ -153,6 +153,16 @@ impl Tables {
         })
     }
 
+    /// Whether this very generation has a manifest that is not replaced.
+    fn committed(&self, document: DocumentId, generation: Generation) -> bool {
+        let lowest = (document, IndexId(i64::MIN));
+        self.manifests
+            .range(lowest..)
+            .take_while(|((of, _), _)| *of == document)
+            .filter_map(|(_, kept)| kept.last())
+            .any(|newest| newest.manifest.generation == generation)
+    }
+
     fn register(&mut self, registration: Registration) -> Registered {
         let key = (registration.tenant.clone(), registration.uri.clone());
         if let Some(document) = self.sources.get(&key).copied()
@@ -208,6 +218,7 @@ impl Tables {
         }
         self.epoch += 1;
         let epoch = Epoch(self.epoch);
+        let committed_before = self.committed(message.document, message.generation);
         let Some(row) = self.documents.get_mut(&message.document) else {
             return Claim::Refused(ClaimDecision::NothingToDo);
         };
@@ -227,7 +238,7 @@ impl Tables {
             uri: row.uri.clone(),
             bytes: row.bytes,
             history: row.history,
-            committed_before: false,
+            committed_before,
             indexes: Vec::new(),
         };
         grant.indexes = self.indexes_to_write(&grant.tenant);
@@ -456,7 +467,8 @@ impl Ledger for MemoryLedger {
     }
 
     async fn begin_index(&self, tenant: &TenantId, spec: &IndexSpec) -> Result<IndexState, Error> {
-        Ok(self.lock().begin_index(tenant, spec))
+        let now = self.clock.now_ms();
+        Ok(self.lock().begin_index(tenant, spec, now))
     }
 
     async fn switch_index(&self, tenant: &TenantId, to: IndexId) -> Result<u64, Error> {

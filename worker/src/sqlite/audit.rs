@@ -24,7 +24,7 @@ pub(super) fn self_audit(
         "SELECT count(*) FROM (SELECT 1 FROM concepts GROUP BY tenant, canonical_name HAVING count(*) > 1)",
     )?;
     let (pending, overdue) = connection.query_row(
-        "SELECT count(*), count(CASE WHEN due_ms < ? THEN 1 END) FROM cleanups",
+        "SELECT count(CASE WHEN due_ms >= ?1 THEN 1 END), count(CASE WHEN due_ms < ?1 THEN 1 END) FROM cleanups",
         params![now_ms - grace_ms],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;

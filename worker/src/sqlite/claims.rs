@@ -308,12 +308,16 @@ pub(super) fn unsettled(
 }
 
 pub(super) fn requeue(connection: &Connection, document: DocumentId) -> rusqlite::Result<Option<Message>> {
+    // Work that is on its way ends by writing every row anyway.
     connection
         .prepare_cached(
             "UPDATE documents SET state = 'queued', owner = NULL, starts = 0, child_crashes = 0,
                     transient_failures = 0, best = 0, failure = NULL, failed_at_ms = NULL
-             WHERE document = ? RETURNING generation, bytes",
+             WHERE document = ? AND state IN ('committed', 'failed')",
         )?
+        .execute([&document.as_bytes()[..]])?;
+    connection
+        .prepare_cached("SELECT generation, bytes FROM documents WHERE document = ?")?
         .query_row([&document.as_bytes()[..]], |row| {
             Ok(Message { document, generation: Generation(row.get(0)?), lane: Lane::of_bytes(row.get(1)?) })
         })

@@ -134,22 +134,6 @@ fn record_cleanup(
     Ok(())
 }
 
-/// Forgets what is left of an index that was retired and is begun again.
-pub(super) fn forget_replaced(
-    connection: &Connection,
-    tenant: &TenantId,
-    index: IndexId,
-) -> rusqlite::Result<()> {
-    let old = "SELECT m.manifest FROM manifests m JOIN documents d ON d.document = m.document
-               WHERE d.tenant = ?1 AND m.index_id = ?2 AND m.replaced_by IS NOT NULL";
-    for table in ["manifest_entries", "manifests"] {
-        connection
-            .prepare_cached(&format!("DELETE FROM {table} WHERE manifest IN ({old})"))?
-            .execute(params![tenant.as_str(), index.0])?;
-    }
-    Ok(())
-}
-
 /// Replaces every manifest of an index that is retired.
 pub(super) fn replace_all(
     connection: &Connection,
@@ -216,23 +200,15 @@ pub(super) fn wanted(connection: &Connection, chunks: &[ChunkId]) -> rusqlite::R
 pub(super) fn cleanup_done(connection: &Connection, cleanup: &Cleanup) -> rusqlite::Result<()> {
     let document = &cleanup.document.as_bytes()[..];
     connection.prepare_cached("DELETE FROM cleanups WHERE id = ?")?.execute([cleanup.id])?;
-    // The manifests stay until the last removal of their replacement is done.
-    let more: bool = connection
-        .prepare_cached("SELECT EXISTS(SELECT 1 FROM cleanups WHERE document = ? AND below <= ?)")?
-        .query_row(params![document, cleanup.below.0], |row| row.get(0))?;
-    if more {
-        return Ok(());
+    // Manifests stay until the last removal that their replacement recorded is done, in whatever order.
+    let done = "SELECT m.manifest FROM manifests m WHERE m.document = ?1 AND m.replaced_by IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM cleanups c WHERE c.document = ?1 AND c.below = m.replaced_by)";
+    for table in ["manifest_entries", "manifests"] {
+        connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE manifest IN ({done})"))?
+            .execute([document])?;
     }
-    connection
-        .prepare_cached(
-            "DELETE FROM manifest_entries WHERE manifest IN
-               (SELECT manifest FROM manifests WHERE document = ? AND replaced_by <= ?)",
-        )?
-        .execute(params![document, cleanup.below.0])?;
-    connection
-        .prepare_cached("DELETE FROM manifests WHERE document = ? AND replaced_by <= ?")?
-        .execute(params![document, cleanup.below.0])
-        .map(|_| ())
+    Ok(())
 }
 
 pub(super) fn page(

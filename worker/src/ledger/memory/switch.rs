@@ -6,8 +6,12 @@ use docmill_core::index::{IndexSpec, IndexState};
 use super::Tables;
 
 impl Tables {
-    pub(super) fn begin_index(&mut self, tenant: &TenantId, spec: &IndexSpec) -> IndexState {
+    pub(super) fn begin_index(&mut self, tenant: &TenantId, spec: &IndexSpec, now_ms: u64) -> IndexState {
         let id = spec.id();
+        if let Some(known) = self.index_state(tenant, id).filter(|state| *state != IndexState::Retired) {
+            return known;
+        }
+        self.give_up_building(tenant, now_ms);
         if self.index_state(tenant, id) == Some(IndexState::Retired) {
             // It is built again from nothing: what its old manifests name was or will be removed.
             let documents = &self.documents;
@@ -28,6 +32,20 @@ impl Tables {
                 indexes.push((id, spec.clone(), fresh));
                 fresh
             }
+        }
+    }
+
+    /// Another index that was being built is given up: one is built at a time.
+    fn give_up_building(&mut self, tenant: &TenantId, due_ms: u64) {
+        let mut given_up = Vec::new();
+        for (id, _, state) in self.indexes.entry(tenant.clone()).or_default() {
+            if *state == IndexState::Building {
+                *state = IndexState::Retired;
+                given_up.push(*id);
+            }
+        }
+        for id in given_up {
+            self.retire_manifests(tenant, id, due_ms);
         }
     }
 
