@@ -134,6 +134,22 @@ fn record_cleanup(
     Ok(())
 }
 
+/// Forgets what is left of an index that was retired and is begun again.
+pub(super) fn forget_replaced(
+    connection: &Connection,
+    tenant: &TenantId,
+    index: IndexId,
+) -> rusqlite::Result<()> {
+    let old = "SELECT m.manifest FROM manifests m JOIN documents d ON d.document = m.document
+               WHERE d.tenant = ?1 AND m.index_id = ?2 AND m.replaced_by IS NOT NULL";
+    for table in ["manifest_entries", "manifests"] {
+        connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE manifest IN ({old})"))?
+            .execute(params![tenant.as_str(), index.0])?;
+    }
+    Ok(())
+}
+
 /// Replaces every manifest of an index that is retired.
 pub(super) fn replace_all(
     connection: &Connection,
