@@ -1,4 +1,5 @@
 //! The command as people use it: directories of their own, every exit code, every promise of the README.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -170,7 +171,7 @@ fn bad_files_have_their_reason_and_the_rest_goes_on() {
     place.write("good.txt", GARDEN);
     place.write("empty.pdf", "");
     place.write("cut.pdf", "%PDF-1.7\n1 0 obj\n<< /Type /Catalog");
-    place.write("noise.bin", (0..4_000u32).map(|n| (n * 7_919 >> 3) as u8).collect::<Vec<u8>>());
+    place.write("noise.bin", (0..4_000u32).map(|n| ((n * 7_919) >> 3) as u8).collect::<Vec<u8>>());
     place.write("blank.txt", "  \n \n");
     place.write("large.txt", "x".repeat(2 << 20));
     let report = place.run(&["--max-file-mib", "1"], 3);

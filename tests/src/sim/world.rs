@@ -81,8 +81,8 @@ fn piece(text: &str) -> Piece {
         kind: "term",
         count: 1,
     };
-    let mentions = if hash.0[1] % 3 == 0 { vec![] } else { vec![mention(hash.0[2])] };
-    let vector = (hash.0[0] % 4 != 0).then(|| Arc::from([f32::from(hash.0[3]), 1.0]));
+    let mentions = if hash.0[1].is_multiple_of(3) { vec![] } else { vec![mention(hash.0[2])] };
+    let vector = (!hash.0[0].is_multiple_of(4)).then(|| Arc::from([f32::from(hash.0[3]), 1.0]));
     Piece { text: Arc::from(text), hash, vector, mentions: mentions.into() }
 }
 
