@@ -17,6 +17,8 @@ use docmill_worker::sink::memory::MemorySink;
 use docmill_worker::sink::{ChunkRow, MentionRow, Sink};
 use docmill_worker::sqlite::{Database, GraphSink, TextSink, VectorSink, rusqlite};
 
+pub mod ledger;
+pub mod ledger_trials;
 pub mod queue;
 pub mod sink;
 
