@@ -208,7 +208,8 @@ impl Readers {
         let connection = Connection::open_with_flags(self.path.as_path(), flags)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_timeout(Duration::from_secs(10))?;
-        connection.execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768; PRAGMA mmap_size=1073741824;")?;
+        connection
+            .execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;")?;
         Ok(connection)
     }
 }
