@@ -24,7 +24,11 @@ fn main() -> ExitCode {
     }
     let args = args::Args::parse();
     start_log(args.global.log.as_deref(), args.global.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Work off the async threads is CPU work: more threads than cores only cost memory, some megabytes
+    // of allocator pages each. One more for the scan, which lasts as long as the paths do.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.enable_all().max_blocking_threads(2 * cores + 1).build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::internal(error.to_string()).report(args.global.json),
     };
