@@ -80,12 +80,7 @@ async fn print_lines(counters: Arc<Counters>) {
 
 fn stage_line(counters: &Counters) -> String {
     let get = Counters::get;
-    format!(
-        "extracting {}  enriching {}  indexing {}",
-        get(&counters.extracting),
-        get(&counters.enriching),
-        get(&counters.indexing)
-    )
+    format!("extracting {}  enriching {}", get(&counters.extracting), get(&counters.enriching))
 }
 
 fn work_line(counters: &Counters) -> String {

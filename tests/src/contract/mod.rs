@@ -96,9 +96,9 @@ pub fn sqlite() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let database = Arc::new(Database::open(dir.path(), clock.clone()).unwrap());
     let mut sinks: BTreeMap<Store, Arc<dyn Sink>> = BTreeMap::new();
-    sinks.insert(Store::Text, Arc::new(TextSink(database.clone())));
-    sinks.insert(Store::Vector, Arc::new(VectorSink(database.clone())));
-    sinks.insert(Store::Graph, Arc::new(GraphSink(database.clone())));
+    sinks.insert(Store::Text, Arc::new(TextSink::new(database.clone())));
+    sinks.insert(Store::Vector, Arc::new(VectorSink::new(database.clone())));
+    sinks.insert(Store::Graph, Arc::new(GraphSink::new(database.clone())));
     let file = dir.path().join("docmill.db");
     let open = move || {
         let connection = rusqlite::Connection::open(&file).unwrap();

@@ -43,8 +43,6 @@ counters! {
     extracting,
     /// Documents in the enrich stage now (goes down too).
     enriching,
-    /// Documents in the index stage now (goes down too).
-    indexing,
 }
 
 impl Counters {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::session::{Session, Setup, active_spec, asked_spec, describe, load_embedder, sinks};
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::SystemClock;
-use crate::delivery::Outcome;
+use crate::delivery::{Outcome, reindex_round};
 use crate::extract::{ExtractOptions, OcrLanguages, OcrMode};
 use crate::ledger::Ledger;
 use crate::sqlite::Database;
@@ -181,28 +181,17 @@ pub async fn reindex(
         return Ok(done);
     }
     let session = Session::open(data_dir, &setup, counters).await?;
-    let mut after = None;
-    loop {
-        let page = session.database.manifests(after, 1_000).await?;
-        let Some(last) = page.last() else { break };
-        after = Some((last.manifest.document, last.manifest.index));
-        for committed in page {
-            let manifest = committed.manifest;
-            if manifest.index == from.id()
-                && !manifest.entries.is_empty()
-                && !session.has(&manifest, to.id())?
-            {
-                session.database.requeue(manifest.document).await?;
-            }
+    let (ledger, queue) = (session.database.as_ref(), session.queue.as_ref());
+    done.lacking = reindex_round(ledger, queue, &tenant, to.id()).await?;
+    if done.lacking > 0 {
+        let outcomes = work_off(&session, stop.clone()).await?;
+        let committed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed { .. }));
+        done.documents = committed.count() as u64;
+        if !*stop.borrow() {
+            done.lacking = ledger.switch_index(&tenant, to.id()).await?;
         }
     }
-    let outcomes = work_off(&session, stop.clone()).await?;
-    done.documents =
-        outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed { .. })).count() as u64;
-    if !*stop.borrow() {
-        done.lacking = session.database.switch_index(&tenant, to.id()).await?;
-        while session.deliverer.clean_up().await? > 0 {}
-    }
+    while session.deliverer.clean_up().await? > 0 {}
     session.close().await?;
     Ok(done)
 }

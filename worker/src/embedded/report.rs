@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use docmill_core::failure::Failure;
+use docmill_core::report::Stats;
 use serde::Serialize;
 
 /// A document that this run gave up.
@@ -89,12 +90,8 @@ impl Report {
         self.docs_per_second = self.documents as f64 / seconds;
         self.mb_per_second = self.bytes as f64 / 1e6 / seconds;
         self.cpu_percent = 100.0 * input.cpu_seconds / seconds;
-        let mut sorted = document_seconds.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        if let Some(middle) = sorted.get(sorted.len() / 2) {
-            self.median_document_seconds = *middle;
-            self.mean_document_seconds = sorted.iter().sum::<f64>() / sorted.len() as f64;
-        }
+        let stats = Stats::of(document_seconds);
+        (self.mean_document_seconds, self.median_document_seconds) = (stats.mean, stats.median);
         self
     }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use docmill_core::delivery::LeaseConfig;
 use docmill_core::failure::FailureCode;
-use docmill_core::id::{IndexId, TenantId};
+use docmill_core::id::TenantId;
 use docmill_core::index::{IndexSpec, IndexState};
-use docmill_core::manifest::{Manifest, Store};
+use docmill_core::manifest::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -95,9 +95,9 @@ pub struct Session {
 /// The stores of the embedded shape.
 pub fn sinks(database: &Arc<Database>) -> BTreeMap<Store, Arc<dyn Sink>> {
     let sinks: [Arc<dyn Sink>; 3] = [
-        Arc::new(TextSink(database.clone())),
-        Arc::new(VectorSink(database.clone())),
-        Arc::new(GraphSink(database.clone())),
+        Arc::new(TextSink::new(database.clone())),
+        Arc::new(VectorSink::new(database.clone())),
+        Arc::new(GraphSink::new(database.clone())),
     ];
     sinks.into_iter().map(|sink| (sink.store(), sink)).collect()
 }
@@ -282,24 +282,6 @@ impl Session {
         running.shutdown().await;
         self.database.hand_back_all(&self.deliverer.worker).await?;
         Ok(())
-    }
-
-    /// Whether the manifest's generation is in that index too.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn has(&self, manifest: &Manifest, index: IndexId) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS(SELECT 1 FROM manifests WHERE document = ? AND index_id = ?
-                     AND generation = ? AND replaced_by IS NULL)";
-        let (document, generation) = (manifest.document, manifest.generation.0);
-        let looked = self.database.readers().read(|connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_row(rusqlite::params![&document.as_bytes()[..], index.0, generation], |row| {
-                    row.get(0)
-                })
-        })?;
-        Ok(looked.map_err(crate::sqlite::Error::from)?)
     }
 
     /// Removes rows that a worker left that died between its writes and its commit.

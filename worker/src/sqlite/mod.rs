@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::{ledger, sink};
 
 mod audit;
+mod chunk_table;
 mod claims;
 mod derived;
 mod graph;
@@ -29,6 +30,7 @@ mod writer;
 
 pub use rusqlite;
 
+pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
 pub use sources::{KnownSource, Move, known_sources};
