@@ -51,7 +51,7 @@ pub async fn a_dead_owners_claim_is_taken_over(backend: Backend) {
     let message = backend.news("u", "A").await;
     let zombie = backend.grant(&message, "a").await;
     assert_eq!(refused(&backend, &message, "b").await, ClaimDecision::HeldByLiveWorker);
-    backend.clock.advance(LEASE_MS);
+    backend.time.pass(LEASE_MS).await;
     backend.beat("b").await;
     assert_eq!(backend.ledger.unsettled(9).await.unwrap(), [message]);
     let heir = backend.grant(&message, "b").await;
@@ -87,7 +87,7 @@ pub async fn removals_name_what_only_older_manifests_name(backend: Backend) {
     assert!(backend.ledger.due_cleanups(9).await.unwrap().is_empty());
     assert!(backend.ledger.accounted_for(old.document, gone[0]).await.unwrap());
     assert_eq!(backend.ledger.self_audit(0).await.unwrap().cleanup_pending, 1);
-    backend.clock.advance(501);
+    backend.time.pass(501).await;
     let audit = backend.ledger.self_audit(0).await.unwrap();
     assert_eq!((audit.cleanup_pending, audit.stale, audit.duplicate), (0, 1, 0));
     let due = backend.ledger.due_cleanups(9).await.unwrap();

@@ -17,6 +17,7 @@ use docmill_worker::sink::memory::MemorySink;
 use docmill_worker::sink::{ChunkRow, MentionRow, Sink};
 use docmill_worker::sqlite::{Database, GraphSink, TextSink, VectorSink, rusqlite};
 
+mod cases;
 pub mod ledger;
 pub mod ledger_trials;
 pub mod queue;
@@ -28,10 +29,21 @@ pub const LEASE_MS: u64 = 1_000;
 /// A clock that stands still until it is moved.
 pub struct TestClock(AtomicU64);
 
-impl TestClock {
-    /// Moves on.
-    pub fn advance(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
+/// How time passes for a back end: moved by hand, or waited for where a server keeps its own.
+pub enum Time {
+    /// The clock that the back end was given.
+    Moved(Arc<TestClock>),
+    /// The server's.
+    Real,
+}
+
+impl Time {
+    /// Returns once this many milliseconds have passed for the back end. Of real time more may pass.
+    pub async fn pass(&self, ms: u64) {
+        match self {
+            Self::Moved(clock) => clock.sleep_ms(ms).await,
+            Self::Real => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
+        }
     }
 }
 
@@ -42,7 +54,7 @@ impl Clock for TestClock {
     }
 
     async fn sleep_ms(&self, ms: u64) {
-        self.advance(ms);
+        self.0.fetch_add(ms, Ordering::Relaxed);
     }
 }
 
@@ -52,7 +64,7 @@ pub type Damage = Box<dyn Fn() + Send + Sync>;
 /// A back end under test.
 pub struct Backend {
     /// Its time.
-    pub clock: Arc<TestClock>,
+    pub time: Time,
     /// Its ledger.
     pub ledger: Arc<dyn Ledger>,
     /// Its stores.
@@ -63,7 +75,8 @@ pub struct Backend {
     pub leave_loose_end: Damage,
     /// Counts the concepts of the graph store.
     pub concepts: Box<dyn Fn() -> usize + Send + Sync>,
-    _dir: Option<tempfile::TempDir>,
+    /// What must outlive it: a directory, a server.
+    pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
 
 fn clock() -> Arc<TestClock> {
@@ -71,7 +84,7 @@ fn clock() -> Arc<TestClock> {
 }
 
 /// The memory twins.
-pub fn memory() -> Backend {
+pub async fn memory() -> Backend {
     let clock = clock();
     let graph = Arc::new(MemorySink::new(Store::Graph));
     let mut sinks: BTreeMap<Store, Arc<dyn Sink>> = BTreeMap::new();
@@ -83,15 +96,15 @@ pub fn memory() -> Backend {
         ledger: Arc::new(MemoryLedger::new(clock.clone(), 0)),
         sinks,
         queue: Arc::new(MemoryQueue::new(clock.clone(), LEASE_MS)),
-        clock,
+        time: Time::Moved(clock),
         leave_loose_end: Box::new(move || loose.leave_loose_end(&tenant(), "loose")),
         concepts: Box::new(move || graph.concepts().len()),
-        _dir: None,
+        keep: Box::new(()),
     }
 }
 
 /// The embedded shape's file, with the queue that goes with it.
-pub fn sqlite() -> Backend {
+pub async fn sqlite() -> Backend {
     let clock = clock();
     let dir = tempfile::tempdir().unwrap();
     let database = Arc::new(Database::open(dir.path(), clock.clone()).unwrap());
@@ -114,14 +127,14 @@ pub fn sqlite() -> Backend {
         ledger: database,
         sinks,
         queue: Arc::new(MemoryQueue::new(clock.clone(), LEASE_MS)),
-        clock,
+        time: Time::Moved(clock),
         leave_loose_end: Box::new(move || {
             open().execute(insert, []).unwrap();
         }),
         concepts: Box::new(move || {
             reopen().query_row("SELECT count(*) FROM concepts", [], |row| row.get(0)).unwrap()
         }),
-        _dir: Some(dir),
+        keep: Box::new(dir),
     }
 }
 

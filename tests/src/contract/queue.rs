@@ -29,7 +29,7 @@ pub async fn enqueue_is_idempotent(backend: Backend) {
     assert!(backend.queue.release(&delivery, 50).await.unwrap());
     backend.queue.enqueue(&[small]).await.unwrap();
     assert!(is_empty(&backend).await);
-    backend.clock.advance(50);
+    backend.time.pass(50).await;
     backend.queue.promote().await.unwrap();
     let delivery = one(&backend, "a").await;
     assert!(backend.queue.ack(&delivery).await.unwrap());
@@ -54,11 +54,10 @@ pub async fn settlement_is_owner_checked(backend: Backend) {
 pub async fn a_release_waits_for_its_delay(backend: Backend) {
     backend.queue.enqueue(&[message(0, Lane::Small)]).await.unwrap();
     let delivery = one(&backend, "a").await;
-    assert!(backend.queue.release(&delivery, 100).await.unwrap());
+    assert!(backend.queue.release(&delivery, 500).await.unwrap());
     assert_eq!(backend.queue.depth(Lane::Small).await.unwrap().delayed, 1);
-    backend.clock.advance(99);
     assert_eq!(backend.queue.promote().await.unwrap(), 0);
-    backend.clock.advance(1);
+    backend.time.pass(500).await;
     assert_eq!(backend.queue.promote().await.unwrap(), 1);
     let again = one(&backend, "a").await;
     assert_ne!(again.entry, delivery.entry);
@@ -70,11 +69,11 @@ pub async fn a_release_waits_for_its_delay(backend: Backend) {
 pub async fn an_expired_lease_is_promoted(backend: Backend) {
     backend.queue.enqueue(&[message(0, Lane::Small)]).await.unwrap();
     let delivery = one(&backend, "a").await;
-    backend.clock.advance(LEASE_MS - 1);
+    backend.time.pass(LEASE_MS / 2).await;
     assert!(backend.queue.extend(&delivery).await.unwrap());
-    backend.clock.advance(LEASE_MS - 1);
+    backend.time.pass(LEASE_MS * 6 / 10).await;
     assert_eq!(backend.queue.promote().await.unwrap(), 0);
-    backend.clock.advance(1);
+    backend.time.pass(LEASE_MS / 2).await;
     assert_eq!(backend.queue.promote().await.unwrap(), 1);
     one(&backend, "b").await;
     assert!(!backend.queue.ack(&delivery).await.unwrap());

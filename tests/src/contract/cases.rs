@@ -1,0 +1,73 @@
+//! The lists of cases, one macro a suite: a back end's test file names the suites it passes, so a case
+//! that is added here runs on all of them.
+
+/// Every queue case on the back end that the expression makes.
+#[macro_export]
+macro_rules! queue_cases {
+    ($backend:expr) => {
+        $crate::contract_cases! { $backend, queue:
+            enqueue_is_idempotent,
+            settlement_is_owner_checked,
+            a_release_waits_for_its_delay,
+            an_expired_lease_is_promoted,
+            large_files_have_their_share
+        }
+    };
+}
+
+/// Every ledger case on the back end that the expression makes.
+#[macro_export]
+macro_rules! ledger_cases {
+    ($backend:expr) => {
+        $crate::contract_cases! { $backend, ledger:
+            registration_tells_news,
+            a_dead_owners_claim_is_taken_over,
+            commits_are_numbered_without_a_gap,
+            removals_name_what_only_older_manifests_name,
+            a_deletion_is_the_next_generation,
+            requeueing_starts_final_documents_again,
+            an_index_is_switched_when_it_is_whole,
+            the_first_derived_value_wins
+        }
+        $crate::contract_cases! { $backend, ledger_trials:
+            the_own_worker_claims_anew,
+            starts_without_an_end_lead_to_a_dead_letter,
+            progress_forgives,
+            child_crashes_lead_to_a_dead_letter,
+            transient_failures_are_retried,
+            kept_pages_have_no_gap
+        }
+    };
+}
+
+/// Every sink case on the back end that the expression makes.
+#[macro_export]
+macro_rules! sink_cases {
+    ($backend:expr) => {
+        $crate::contract_cases! { $backend, sink:
+            a_write_is_idempotent_and_never_lowers_an_epoch,
+            a_write_counts_what_is_held,
+            a_removal_looks_at_the_epoch,
+            a_look_up_answers_in_order,
+            pages_ascend,
+            a_concept_goes_with_its_last_evidence,
+            loose_ends_are_found_and_removed
+        }
+    };
+}
+
+/// One test a case; `$backend` is awaited for each, so every case has its own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_cases {
+    ($backend:expr, $suite:ident: $($case:ident),+) => {
+        mod $suite {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                docmill_tests::contract::$suite::$case($backend.await).await;
+            })+
+        }
+    };
+}
