@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
+use docmill_worker::health::Bars;
 
 /// Turns documents into a searchable knowledge base on this machine.
 #[derive(Debug, Parser)]
@@ -55,6 +56,7 @@ pub enum Command {
     Run(Box<Run>),
     /// Search by words and by meaning
     Search {
+        /// Words or a sentence, in any language
         query: String,
         /// Results
         #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -62,17 +64,22 @@ pub enum Command {
     },
     /// The concepts that most documents mention
     Concepts {
+        /// How many
         #[arg(long, default_value_t = 20, value_name = "N")]
         top: usize,
     },
     /// One concept: mentions, neighbours, documents
-    Concept { name: String },
+    Concept {
+        /// As documents write it; case, plural and a misspelt letter do not matter
+        name: String,
+    },
     /// List, show or delete documents
     Documents(Documents),
     /// The state of the data directory
     Status,
     /// Write everything out, one JSON line a document
     Export {
+        /// How documents are written
         #[arg(long, value_enum, default_value = "jsonl")]
         format: Format,
         /// A file instead of standard output
@@ -92,8 +99,10 @@ pub enum Command {
     },
     /// Build another index beside the active one and switch to it
     Reindex {
+        /// [default: as the active index]
         #[arg(long, value_enum)]
         embeddings: Option<Embeddings>,
+        /// [default: as the active index]
         #[arg(long, value_enum)]
         concepts: Option<Concepts>,
     },
@@ -120,9 +129,11 @@ pub struct DocumentList {
     /// Only where the URI begins so
     #[arg(long, value_name = "URI")]
     pub prefix: Option<String>,
-    #[arg(long, default_value_t = 100)]
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
-    #[arg(long, default_value_t = 0)]
+    /// Without the first so many
+    #[arg(long, default_value_t = 0, value_name = "N")]
     pub offset: usize,
 }
 
@@ -148,9 +159,14 @@ pub enum DeadLetters {
     /// List them
     List,
     /// Show one with all that is known of its failure
-    Show { document: String },
+    Show {
+        /// Id, URI or absolute path
+        document: String,
+    },
     /// Try them again
     Replay {
+        /// Ids, URIs or absolute paths
+        #[arg(required_unless_present = "all")]
         documents: Vec<String>,
         /// All of them
         #[arg(long, conflicts_with = "documents")]
@@ -198,18 +214,21 @@ pub struct Run {
     /// When pages are recognised
     #[arg(long, value_enum, default_value = "auto")]
     pub ocr: Ocr,
-    /// `auto`, or as Tesseract names them: jpn+eng
+    /// Languages of scans: `auto`, or as Tesseract names them: jpn+eng
     #[arg(long, env = "OCR_LANGUAGE", default_value = "auto")]
     pub languages: String,
-    /// [default: the data directory's, builtin for a new one]
+    /// The embedding model [default: the data directory's, builtin for a new one]
     #[arg(long, value_enum)]
     pub embeddings: Option<Embeddings>,
-    /// [default: the data directory's, builtin for a new one]
+    /// The concept model [default: the data directory's, builtin for a new one]
     #[arg(long, value_enum)]
     pub concepts: Option<Concepts>,
     /// Also write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Keep metrics in this file, in Prometheus' text format
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     #[command(flatten)]
     pub limits: LimitArgs,
 }
@@ -238,12 +257,22 @@ pub struct LimitArgs {
     /// Address space of one extractor
     #[arg(long, value_name = "MIB", default_value_t = Limits::default().extractor_mib)]
     pub extractor_mib: u64,
+    /// Free disk under the data directory below which no document is begun
+    #[arg(long, value_name = "MIB", default_value_t = Bars::default().disk_mib)]
+    pub min_free_disk_mib: u64,
+    /// Free memory below which no document is begun
+    #[arg(long, value_name = "MIB", default_value_t = Bars::default().memory_mib)]
+    pub min_free_memory_mib: u64,
     /// Resolution for recognition
     #[arg(long, env = "PDF_DPI", value_name = "DPI", default_value_t = Limits::default().ocr_dpi)]
     pub ocr_dpi: u32,
 }
 
 impl LimitArgs {
+    pub fn bars(&self) -> Bars {
+        Bars { memory_mib: self.min_free_memory_mib, disk_mib: self.min_free_disk_mib }
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             file_mib: self.max_file_mib,

@@ -17,11 +17,24 @@ pub struct Failure {
     code: String,
     message: String,
     advice: String,
+    /// What else `--json` prints beside the error.
+    beside: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl Failure {
     pub fn new(code: &str, message: impl Into<String>, advice: &str) -> Self {
-        Self { code: code.to_owned(), message: message.into(), advice: advice.to_owned() }
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            advice: advice.to_owned(),
+            beside: Vec::new(),
+        }
+    }
+
+    /// With something that was done all the same, for `--json`.
+    pub fn with(mut self, name: &'static str, value: &impl serde::Serialize) -> Self {
+        self.beside.extend(serde_json::to_value(value).ok().map(|value| (name, value)));
+        self
     }
 
     pub fn internal(message: impl Into<String>) -> Self {
@@ -31,8 +44,11 @@ impl Failure {
     /// Tells the user; returns the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
         if json {
-            let said = serde_json::json!({"error": {
+            let mut said = serde_json::json!({"error": {
                 "code": self.code, "message": self.message, "advice": self.advice}});
+            for (name, value) in &self.beside {
+                said[*name] = value.clone();
+            }
             println!("{said}");
         } else {
             let style = Style::stderr();

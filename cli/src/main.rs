@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         docmill_worker::extract::child_main();
     }
     let args = args::Args::parse();
-    start_log(args.global.log.as_deref(), args.global.log_format);
+    if let Err(failure) = start_log(args.global.log.as_deref(), args.global.log_format) {
+        return failure.report(args.global.json);
+    }
     // Work off the async threads is CPU work: more threads than cores only cost memory, some megabytes
     // of allocator pages each. One more for the scan, which lasts as long as the paths do.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -39,11 +41,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(filter: Option<&str>, format: args::LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or("warn")).unwrap_or_default();
+fn start_log(filter: Option<&str>, format: args::LogFormat) -> Result<(), failure::Failure> {
+    let filter = filter.unwrap_or("warn");
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        let message = format!("--log {filter}: {error}");
+        failure::Failure::new("bad_log_filter", message, "use a level, or parts as docmill_worker=debug")
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         args::LogFormat::Pretty => log.with_ansi(std::io::stderr().is_terminal()).init(),
         args::LogFormat::Json => log.json().init(),
     }
+    Ok(())
 }

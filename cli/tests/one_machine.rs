@@ -156,6 +156,7 @@ fn sync_refuses_what_looks_like_a_mistake() {
     }
     let refused = place.run(&["--sync"], 1);
     assert_eq!(refused["error"]["code"], "sync_refused");
+    assert_eq!(refused["report"]["vanished"], 13, "what was done is told beside the error: {refused:#}");
     let missing = place.docs().join("missing");
     let docs = place.docs();
     let (refused, _) =
@@ -209,6 +210,28 @@ fn an_unreadable_file_is_tried_again_when_it_can_be_read() {
     std::fs::write(place.root.path().join("nowhere"), SHELL).unwrap();
     assert_eq!(place.run(&[], 0)["succeeded"], 1);
     assert_eq!(place.hits("Bourne").len(), 1);
+}
+
+#[test]
+fn metrics_count_what_the_report_says() {
+    let place = Place::new();
+    place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.write("blank.txt", " ");
+    let file = place.root.path().join("docmill.prom");
+    let report = place.run(&["--metrics", file.to_str().unwrap()], 3);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let metric = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().unwrap()
+    };
+    assert_eq!(metric("docmill_documents_total{outcome=\"committed\"}"), 2);
+    assert_eq!(metric("docmill_failures_total{code=\"no_text\"}"), 1);
+    assert_eq!(metric("docmill_document_seconds_count"), 3);
+    assert_eq!(metric("docmill_stage_seconds_count{stage=\"extract\"}"), 2);
+    assert_eq!(Some(metric("docmill_chunks_total")), report["chunks"].as_u64());
+    assert_eq!(metric("docmill_documents_unsettled"), 0);
+    assert!(!text.contains("garden"), "metrics name no document");
 }
 
 #[test]
@@ -296,6 +319,8 @@ fn concepts_lead_to_documents() {
     let (concept, code) = place.json(&["concept", "nuremberg"]);
     assert_eq!(code, 0, "{concept:#}");
     assert!(concept.to_string().contains(&uri(&garden)), "{concept:#}");
+    let (misspelt, _) = place.json(&["concept", "Nuremburg"]);
+    assert_eq!(misspelt["canonical_name"], concept["canonical_name"], "{misspelt:#}");
     assert_eq!(place.json(&["concept", "no such thing"]).1, 1);
 }
 

@@ -2,14 +2,26 @@
 
 use std::path::Path;
 
-/// Free memory below which no more work is taken, in MiB.
-const MEMORY_MIB_MIN: u64 = 500;
-/// The same after memory was reclaimed.
-const MEMORY_RECLAIMED_MIB_MIN: u64 = 200;
-/// Free disk below which no more work is taken, in MiB.
-const DISK_MIB_MIN: u64 = 2_048;
-/// The same after scratch was cleaned up.
-const DISK_CLEANED_MIB_MIN: u64 = 1_024;
+/// What must be free for more work to be taken, in MiB. Below twice the disk and two and a half times
+/// the memory, what can be given back is given back first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bars {
+    /// Memory.
+    pub memory_mib: u64,
+    /// Disk under the data directory.
+    pub disk_mib: u64,
+}
+
+impl Bars {
+    /// Work is taken whatever is free.
+    pub const NONE: Self = Self { memory_mib: 0, disk_mib: 0 };
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self { memory_mib: 200, disk_mib: 1_024 }
+    }
+}
 
 /// What the machine has free, in MiB. A value that cannot be read is `None` and gates nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,12 +45,12 @@ pub enum Gate {
     WaitForDisk,
 }
 
-/// Decides; `reclaimed` says that reclaiming was just done, which lowers the bar.
-pub fn decide(free: Free, reclaimed: bool) -> Gate {
+/// Decides; `reclaimed` says that reclaiming was just done, which lowers the bars.
+pub fn decide(free: Free, bars: Bars, reclaimed: bool) -> Gate {
     let (memory_min, disk_min) = if reclaimed {
-        (MEMORY_RECLAIMED_MIB_MIN, DISK_CLEANED_MIB_MIN)
+        (bars.memory_mib, bars.disk_mib)
     } else {
-        (MEMORY_MIB_MIN, DISK_MIB_MIN)
+        (bars.memory_mib.saturating_mul(5) / 2, bars.disk_mib.saturating_mul(2))
     };
     let short = |free: Option<u64>, min| free.is_some_and(|free| free < min);
     match (short(free.memory_mib, memory_min), short(free.disk_mib, disk_min)) {
@@ -90,7 +102,7 @@ mod tests {
             (Free::default(), false, Gate::Open),
         ];
         for (free, reclaimed, expected) in cases {
-            assert_eq!(decide(free, reclaimed), expected, "{free:?} {reclaimed}");
+            assert_eq!(decide(free, Bars::default(), reclaimed), expected, "{free:?} {reclaimed}");
         }
     }
 }

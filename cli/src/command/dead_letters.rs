@@ -67,9 +67,6 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
 }
 
 async fn replay(context: &Context, names: &[String], all: bool) -> Result<ExitCode, Failure> {
-    if names.is_empty() && !all {
-        return Err(Failure::new("nothing_named", "no dead letter was named", "name some, or use --all"));
-    }
     let letters = match all {
         true => all_of(context)?,
         false => names.iter().map(|name| one(context, name)).collect::<Result<_, _>>()?,

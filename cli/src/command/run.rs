@@ -59,7 +59,9 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
         },
         embeddings: asked.embeddings.map(Into::into),
         concepts: asked.concepts.map(Into::into),
+        metrics: asked.metrics.clone(),
         limits: asked.limits.limits(),
+        bars: asked.limits.bars(),
         extractor: crate::backend::extractor()?,
     })
 }
@@ -87,8 +89,9 @@ pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Fa
     if let Some(refused) = refused {
         if !context.json {
             summarize(&report);
+            return Err(refused.into());
         }
-        return Err(refused.into());
+        return Err(Failure::from(refused).with("report", &report));
     }
     if context.json {
         output::json(&report)?;

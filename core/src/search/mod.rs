@@ -6,5 +6,5 @@ mod query;
 mod snippet;
 
 pub use fuse::{RRF_K, rrf};
-pub use query::{PlanLimits, QueryPlan, plan_query};
+pub use query::{PlanLimits, Question, plan_query};
 pub use snippet::{Snippet, snippet};

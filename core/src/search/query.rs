@@ -3,70 +3,148 @@
 
 use crate::segment::{QueryTerm, is_stop_word};
 
-/// How many terms a plan asks for.
+/// What a plan may ask for, and what that may cost a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanLimits {
     /// Terms that must all be there.
     pub all_max: usize,
     /// Terms of which any may be there, when asking for all gives too few.
     pub any_max: usize,
-    /// Terms in more than one of this many chunks are left out, unless there are no others.
+    /// Terms in more than one of this many chunks are common: they narrow a question, they do not widen one.
     pub common_one_in: u64,
     /// Terms looked at: bounds the work on a pasted page.
     pub terms_max: usize,
+    /// Chunks that a question may score, about: a score costs some microseconds.
+    pub scored_max: u64,
+    /// Entries of terms' lists that a question may walk: an entry costs some tenth of a microsecond.
+    pub walked_max: u64,
 }
 
 impl Default for PlanLimits {
     fn default() -> Self {
-        Self { all_max: 4, any_max: 8, common_one_in: 10, terms_max: 64 }
+        Self {
+            all_max: 4,
+            any_max: 8,
+            common_one_in: 10,
+            terms_max: 64,
+            scored_max: 5_000,
+            walked_max: 40_000,
+        }
     }
 }
 
-/// What to ask for, rarest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct QueryPlan {
-    /// Ask for all of these first.
-    pub all: Vec<QueryTerm>,
-    /// Then, when that gave too few, for any of these.
-    pub any: Vec<QueryTerm>,
+/// One question to a store; its terms are rarest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Chunks with all of these.
+    All(Vec<QueryTerm>),
+    /// Chunks with any of these.
+    Any(Vec<QueryTerm>),
 }
 
-/// Plans a query. `frequency` says in how many of `total` chunks a term is.
+/// Plans a query: questions to ask one after the other until there are hits enough, narrow ones first.
+/// `frequency` says in how many of `total` chunks a term is, about.
 pub fn plan_query(
     terms: &[QueryTerm],
     frequency: &mut dyn FnMut(&QueryTerm) -> u64,
     total: u64,
     limits: &PlanLimits,
-) -> QueryPlan {
-    let mut ranked: Vec<(u64, usize, &QueryTerm)> = Vec::new();
-    for (place, term) in terms.iter().take(limits.terms_max).enumerate() {
-        if !ranked.iter().any(|(_, _, known)| *known == term) {
-            ranked.push((frequency(term), place, term));
-        }
+) -> Vec<Question> {
+    // Stop words are not even counted while there are others: they have the longest lists.
+    let (stop_words, telling): (Vec<&QueryTerm>, Vec<&QueryTerm>) =
+        terms.iter().partition(|term| term.alternatives.iter().all(|form| is_stop_word(form)));
+    let mut ranked = rank(&telling, frequency, total, limits);
+    if ranked.is_empty() {
+        ranked = rank(&stop_words, frequency, total, limits);
     }
-    // A term that is nowhere can only empty the result.
-    ranked.retain(|(frequency, _, _)| *frequency > 0);
-    let telling = |(frequency, _, term): &(u64, usize, &QueryTerm)| {
-        let common = limits.common_one_in > 0 && frequency * limits.common_one_in > total;
-        !common && !term.alternatives.iter().all(|form| is_stop_word(form))
-    };
-    if ranked.iter().any(telling) {
-        ranked.retain(telling);
+    let all = narrowing(&ranked, total, limits);
+    if ranked.iter().any(|known| !known.common) {
+        ranked.retain(|known| !known.common);
     }
-    ranked.sort_by_key(|(frequency, place, _)| (*frequency, *place));
-    let first = |n: usize| ranked.iter().take(n).map(|(_, _, term)| (*term).clone()).collect();
-    QueryPlan { all: first(limits.all_max), any: first(limits.any_max) }
+    let (any, cut) = widening(&ranked, limits);
+
+    let mut questions = Vec::new();
+    // Where cost forbids to ask for any of them, two together come nearest to it.
+    let pair = (cut && all.len() > 2).then(|| Question::All(all[..2].to_vec()));
+    let any = (any != all || any.len() > 1).then_some(Question::Any(any));
+    questions.extend((!all.is_empty()).then_some(Question::All(all)));
+    questions.extend(pair);
+    questions.extend(any.filter(|question| !question.terms().is_empty()));
+    questions
 }
 
-impl QueryPlan {
-    /// The first question in FTS5's language; `None` when there is nothing to ask for.
-    pub fn all_in_fts5(&self) -> Option<String> {
-        joined(&self.all, " AND ")
+struct Ranked<'a> {
+    frequency: u64,
+    place: usize,
+    term: &'a QueryTerm,
+    common: bool,
+}
+
+/// The terms that are anywhere, rarest first: one that is nowhere can only empty the result.
+fn rank<'a>(
+    terms: &[&'a QueryTerm],
+    frequency: &mut dyn FnMut(&QueryTerm) -> u64,
+    total: u64,
+    limits: &PlanLimits,
+) -> Vec<Ranked<'a>> {
+    let mut ranked: Vec<Ranked<'a>> = Vec::new();
+    for (place, term) in terms.iter().take(limits.terms_max).enumerate() {
+        if !ranked.iter().any(|known| known.term == *term) {
+            let frequency = frequency(term);
+            let common = limits.common_one_in > 0 && frequency * limits.common_one_in > total;
+            ranked.push(Ranked { frequency, place, term, common });
+        }
+    }
+    ranked.retain(|known| known.frequency > 0);
+    ranked.sort_by_key(|known| (known.frequency, known.place));
+    ranked
+}
+
+/// The rarest terms; common ones only while there would be too many chunks to score.
+fn narrowing(ranked: &[Ranked<'_>], total: u64, limits: &PlanLimits) -> Vec<QueryTerm> {
+    let mut all: Vec<QueryTerm> = Vec::new();
+    let (mut walked, mut matches) = (0, total as f64);
+    for known in ranked.iter().take(limits.all_max) {
+        let enough = matches <= limits.scored_max as f64;
+        if !all.is_empty() && (walked + known.frequency > limits.walked_max || known.common && enough) {
+            break;
+        }
+        walked += known.frequency;
+        // As if terms came independently: they do not, and the store stops at its limit then.
+        matches *= known.frequency as f64 / total.max(1) as f64;
+        all.push(known.term.clone());
+    }
+    all
+}
+
+/// The rarest terms whose chunks together may be scored, at least one, and whether cost cut them short.
+fn widening(ranked: &[Ranked<'_>], limits: &PlanLimits) -> (Vec<QueryTerm>, bool) {
+    let mut any: Vec<QueryTerm> = Vec::new();
+    let mut scored = 0;
+    for known in ranked.iter().take(limits.any_max) {
+        scored += known.frequency;
+        if !any.is_empty() && scored > limits.scored_max {
+            return (any, true);
+        }
+        any.push(known.term.clone());
+    }
+    (any, scored > limits.scored_max)
+}
+
+impl Question {
+    /// Its terms.
+    pub fn terms(&self) -> &[QueryTerm] {
+        match self {
+            Self::All(terms) | Self::Any(terms) => terms,
+        }
     }
 
-    /// The second question; `None` as above.
-    pub fn any_in_fts5(&self) -> Option<String> {
-        joined(&self.any, " OR ")
+    /// The question in FTS5's language; `None` when no term has a letter or digit.
+    pub fn in_fts5(&self) -> Option<String> {
+        match self {
+            Self::All(terms) => joined(terms, " AND "),
+            Self::Any(terms) => joined(terms, " OR "),
+        }
     }
 }
 
@@ -97,7 +175,7 @@ mod tests {
     use crate::segment::segment_query;
     use proptest::prelude::*;
 
-    fn plan(query: &str, known: &[(&str, u64)]) -> QueryPlan {
+    fn plan_of(query: &str, known: &[(&str, u64)], total: u64) -> Vec<Question> {
         let mut frequency = |term: &QueryTerm| {
             term.alternatives
                 .iter()
@@ -105,39 +183,79 @@ mod tests {
                 .max()
                 .unwrap_or(0)
         };
-        plan_query(&segment_query(query), &mut frequency, 1_000, &PlanLimits::default())
+        plan_query(&segment_query(query), &mut frequency, total, &PlanLimits::default())
     }
 
-    fn first_forms(terms: &[QueryTerm]) -> Vec<&str> {
-        terms.iter().map(|term| term.alternatives[0].as_str()).collect()
+    fn first_forms(question: &Question) -> Vec<&str> {
+        question.terms().iter().map(|term| term.alternatives[0].as_str()).collect()
     }
 
     #[test]
     fn the_rarest_terms_come_first_and_unknown_and_common_ones_go() {
         let known = [("shell", 90), ("zebra", 1), ("the", 900), ("history", 30)];
-        let plan = plan("the shell zebra history qqqq", &known);
-        assert_eq!(first_forms(&plan.all), ["zebra", "history", "shell"]);
+        let plan = plan_of("the shell zebra history qqqq", &known, 1_000);
+        let [all @ Question::All(_), any @ Question::Any(_)] = &plan[..] else { panic!("{plan:?}") };
+        assert_eq!(first_forms(all), ["zebra", "history", "shell"]);
+        assert_eq!(first_forms(any), ["zebra", "history", "shell"]);
     }
 
     #[test]
     fn common_terms_are_asked_for_when_there_are_no_others() {
-        let plan = plan("the", &[("the", 900)]);
-        assert_eq!(first_forms(&plan.all), ["the"]);
+        let plan = plan_of("the", &[("the", 900)], 1_000);
+        assert_eq!(plan.len(), 1);
+        assert_eq!(first_forms(&plan[0]), ["the"]);
+    }
+
+    #[test]
+    fn where_any_would_cost_too_much_pairs_come_before_the_rarest_alone() {
+        let known = [("shell", 6_000), ("zebra", 3_000), ("history", 9_000)];
+        let plan = plan_of("shell zebra history", &known, 100_000);
+        let forms: Vec<_> = plan.iter().map(first_forms).collect();
+        assert_eq!(forms, [vec!["zebra", "shell", "history"], vec!["zebra", "shell"], vec!["zebra"]]);
+        assert!(matches!(plan[..], [Question::All(_), Question::All(_), Question::Any(_)]));
+    }
+
+    #[test]
+    fn common_terms_narrow_what_would_be_too_many() {
+        let known = [("shell", 15_000), ("zebra", 20_000), ("history", 40_000)];
+        let plan = plan_of("shell zebra history", &known, 100_000);
+        assert_eq!(first_forms(&plan[0]), ["shell", "zebra"], "a third list would be too long to walk");
+        let rare = [("shell", 15_000), ("zebra", 300)];
+        assert_eq!(first_forms(&plan_of("shell zebra", &rare, 100_000)[0]), ["zebra"]);
     }
 
     #[test]
     fn nothing_known_asks_for_nothing() {
-        let plan = plan("qqqq", &[]);
-        assert_eq!((plan.all_in_fts5(), plan.any_in_fts5()), (None, None));
+        assert_eq!(plan_of("qqqq", &[], 1_000), []);
     }
 
     proptest! {
         #[test]
         fn no_query_escapes_its_quotes(query in "\\PC{0,80}") {
             let mut any = |_: &QueryTerm| 1;
-            let plan = plan_query(&segment_query(&query), &mut any, 10, &PlanLimits::default());
-            if let Some(question) = plan.all_in_fts5() {
-                prop_assert_eq!(question.matches('"').count() % 2, 0);
+            for question in plan_query(&segment_query(&query), &mut any, 10, &PlanLimits::default()) {
+                if let Some(question) = question.in_fts5() {
+                    prop_assert_eq!(question.matches('"').count() % 2, 0);
+                }
+            }
+        }
+
+        #[test]
+        fn no_question_costs_more_than_its_limits(
+            frequencies in prop::collection::vec(1u64..100_000, 1..12),
+        ) {
+            let words: Vec<String> = (0..frequencies.len()).map(|n| format!("word{n}x")).collect();
+            let known: Vec<(&str, u64)> =
+                words.iter().map(String::as_str).zip(frequencies.iter().copied()).collect();
+            let count = |word: &str| known.iter().find(|(name, _)| *name == word).map_or(0, |(_, n)| *n);
+            let limits = PlanLimits::default();
+            for question in plan_of(&words.join(" "), &known, 100_000) {
+                let sum: u64 = first_forms(&question).into_iter().map(count).sum();
+                let alone = question.terms().len() == 1;
+                match question {
+                    Question::All(_) => prop_assert!(alone || sum <= limits.walked_max),
+                    Question::Any(_) => prop_assert!(alone || sum <= limits.scored_max),
+                }
             }
         }
     }

@@ -37,8 +37,6 @@ counters! {
     chunks,
     /// Chunks embedded (not taken from earlier work).
     embedded,
-    /// Calls of the embedding model.
-    embedding_calls,
     /// Documents in the extract stage now (goes down too).
     extracting,
     /// Documents in the enrich stage now (goes down too).

@@ -38,6 +38,32 @@ pub enum Error {
         /// What the run did.
         report: Box<super::Report>,
     },
+    /// Too little disk is free to begin more documents.
+    #[error("{free_mib} MiB are free under {}, {wanted_mib} MiB are wanted", .dir.display())]
+    DiskLow {
+        /// The data directory.
+        dir: PathBuf,
+        /// Free there, in MiB.
+        free_mib: u64,
+        /// What must be, in MiB.
+        wanted_mib: u64,
+    },
+    /// Too little memory is free to begin more documents, and was for long.
+    #[error("{free_mib} MiB of memory are free, {wanted_mib} MiB are wanted")]
+    MemoryLow {
+        /// Free, in MiB.
+        free_mib: u64,
+        /// What must be, in MiB.
+        wanted_mib: u64,
+    },
+    /// The file for metrics cannot be written.
+    #[error("metrics cannot be written to {}: {detail}", .path.display())]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
     /// The extractor cannot be run.
     #[error("the extractor cannot be started: {0}")]
     Extractor(String),
@@ -48,13 +74,16 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::DataDir(error) => error.code(),
-            Self::Ledger(ledger::Error::DiskFull)
+            Self::DiskLow { .. }
+            | Self::Ledger(ledger::Error::DiskFull)
             | Self::Delivery(delivery::Error::Ledger(ledger::Error::DiskFull)) => "disk_full",
             Self::Ledger(_) | Self::Delivery(_) => "internal",
             Self::IndexMismatch { .. } => "index_mismatch",
             Self::Model(_) => "model_missing",
             Self::NoSuchPath(_) => "no_such_path",
             Self::SyncRefused { .. } => "sync_refused",
+            Self::MemoryLow { .. } => "memory_low",
+            Self::Metrics { .. } => "metrics_unwritable",
             Self::Extractor(_) => "extractor_missing",
         }
     }
@@ -63,6 +92,12 @@ impl Error {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::DataDir(error) => error.advice(),
+            Self::DiskLow { .. } => {
+                "free space there, or lower --min-free-disk-mib, then run again: it goes on where it stopped"
+            }
+            Self::MemoryLow { .. } => {
+                "end other programs, or lower --min-free-memory-mib, then run again: it goes on where it stopped"
+            }
             _ if self.code() == "disk_full" => {
                 "free space under the data directory, then run again: it goes on where it stopped"
             }
@@ -75,6 +110,7 @@ impl Error {
             Self::Model(_) => "run make setup, or use --embeddings none for full text only",
             Self::NoSuchPath(_) => "check the path",
             Self::SyncRefused { .. } => "look at the paths; --sync=force removes even more than half",
+            Self::Metrics { .. } => "check the path of --metrics, its permissions and the free space",
             Self::Extractor(_) => "check the installation of docmill",
         }
     }

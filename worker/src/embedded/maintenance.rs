@@ -14,6 +14,7 @@ use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::SystemClock;
 use crate::delivery::{Outcome, reindex_round};
 use crate::extract::{ExtractOptions, OcrLanguages, OcrMode};
+use crate::health::Bars;
 use crate::ledger::Ledger;
 use crate::sqlite::Database;
 use crate::verify::{self, Findings, Options};
@@ -23,7 +24,9 @@ fn setup(tenant: TenantId, extractor: PathBuf) -> Setup {
     let slots = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let extract =
         ExtractOptions { limits: Limits::default(), ocr: OcrMode::Auto, languages: OcrLanguages::Auto };
-    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor }
+    // Deleting is what a full disk needs, and the rest was asked for by name.
+    let bars = Bars::NONE;
+    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor, bars }
 }
 
 /// Delivers what is queued until nothing is left. Returns how each ended.

@@ -6,6 +6,7 @@
 mod counters;
 mod error;
 pub mod maintenance;
+mod metrics;
 mod options;
 mod removal;
 mod report;
@@ -15,6 +16,7 @@ mod session;
 
 pub use counters::Counters;
 pub use error::Error;
+pub use metrics::Metrics;
 pub use options::{Concepts, Embeddings, RunOptions, Sync};
 pub use report::{FailedDocument, Report, ReportInput};
 pub use run::run;

@@ -6,6 +6,7 @@ use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 
 use crate::extract::{OcrLanguages, OcrMode};
+use crate::health::Bars;
 
 /// Which embedding model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,12 @@ pub struct RunOptions {
     pub embeddings: Option<Embeddings>,
     /// The concept model; as above.
     pub concepts: Option<Concepts>,
+    /// Where metrics are written, for Prometheus.
+    pub metrics: Option<PathBuf>,
     /// Limits of one document.
     pub limits: Limits,
+    /// What must be free on the machine.
+    pub bars: Bars,
     /// The binary whose hidden sub-command extracts: this one, but for tests.
     pub extractor: PathBuf,
 }

@@ -13,7 +13,7 @@ use super::removal::{self, Removal, Vanished};
 use super::report::{FailedDocument, Report, ReportInput};
 use super::scan::{Found, Scan, Scanned, Seen};
 use super::session::{Finished, Session, Setup};
-use super::{Counters, Error, RunOptions};
+use super::{Counters, Error, Metrics, RunOptions};
 use crate::delivery::Outcome;
 use crate::extract::ExtractOptions;
 use crate::ledger::{Ledger, Registered, Registration};
@@ -54,6 +54,18 @@ pub async fn run(
             languages: options.languages.clone(),
         },
         extractor: options.extractor.clone(),
+        bars: options.bars,
+    };
+    let metrics = Metrics::new(counters.clone())
+        .map_err(|error| crate::ledger::Error::Failed(error.to_string()))
+        .map(Arc::new)?;
+    // Before any work: a path that cannot be written is said at once.
+    let writing = match &options.metrics {
+        Some(path) => {
+            metrics.write(path)?;
+            Some(tokio::spawn(metrics.clone().keep_written(path.clone())))
+        }
+        None => None,
     };
     let session = Session::open(data_dir, &setup, counters.clone()).await?;
     let mut report = Report::default();
@@ -75,14 +87,18 @@ pub async fn run(
         counters.scan_done.store(true, Ordering::Release);
         scanned
     };
-    let mut finished = |finished: Finished| record(&mut report, &mut document_seconds, &counters, finished);
+    let mut finished = |finished: Finished| {
+        metrics.observe(&finished);
+        record(&mut report, &mut document_seconds, &counters, finished);
+    };
     let delivering = session.deliver_all(scan_done.clone(), stop.clone(), &mut finished);
-    let (scanned, delivered) = futures::future::join(scanning, delivering).await;
-    delivered?;
+    // Where nothing can be delivered any more, there is no use in scanning on.
+    let scanning = async { Ok::<_, Error>(scanning.await) };
+    let (scanned, ()) = futures::future::try_join(scanning, delivering).await?;
     let scanned = scanned?;
 
     report.moved = scanned.moves.len() as u64;
-    let refused = remove_vanished(&session, &options, &scanned, &mut report, &stop).await?;
+    let refused = remove_vanished(&session, &options, &scanned, &mut report, &metrics, &stop).await?;
     for failure in scanned.failures {
         report.documents += 1;
         report.failed += 1;
@@ -97,6 +113,12 @@ pub async fn run(
     report.embedding_calls = session.models.embedders().map(|embedder| embedder.stats().calls).sum();
     report.concepts = concepts(&session, &options.tenant)?;
     session.close().await?;
+    if let Some(writing) = writing {
+        writing.abort();
+    }
+    if let Some(path) = &options.metrics {
+        metrics.write(path)?;
+    }
     report.peak_rss_mib = peak.peak_mib();
     let input = ReportInput { seconds: began.elapsed().as_secs_f64(), cpu_seconds: cpu_seconds() };
     let report = report.with_rates(input, &document_seconds);
@@ -233,6 +255,7 @@ async fn remove_vanished(
     options: &RunOptions,
     scanned: &Scanned,
     report: &mut Report,
+    metrics: &Metrics,
     stop: &watch::Receiver<bool>,
 ) -> Result<Option<String>, Error> {
     // A file that went away after it was registered fails as vanished: that is no proof of this scan.
@@ -257,7 +280,10 @@ async fn remove_vanished(
             }
             let done = Arc::new(std::sync::atomic::AtomicBool::new(true));
             let mut removed = 0;
-            let mut count = |finished: Finished| removed += u64::from(finished.outcome == Outcome::Deleted);
+            let mut count = |finished: Finished| {
+                metrics.observe(&finished);
+                removed += u64::from(finished.outcome == Outcome::Deleted);
+            };
             session.deliver_all(done, stop.clone(), &mut count).await?;
             report.removed = removed;
             report.vanished = report.vanished.saturating_sub(removed);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use docmill_core::delivery::LeaseConfig;
@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::delivery::{Deliverer, Here, Outcome, Sweep, maintain};
 use crate::embed::{Batcher, BatcherOptions, EmbeddingModel, MiniLm, Mock};
 use crate::extract::{ExtractOptions, Pool};
-use crate::health::{self, Gate};
+use crate::health::{self, Bars, Gate};
 use crate::ledger::{Ledger, WorkerId};
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{Delivery, Queue};
@@ -37,6 +37,8 @@ const BYTES_IN_FLIGHT: usize = 1 << 30;
 const BYTES_A_DOCUMENT_MIN: u64 = 64 * 1024;
 /// Looks at the health of the machine.
 const GATE_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for memory that others have, with nothing of this process in work.
+const MEMORY_WAIT: Duration = Duration::from_secs(600);
 /// Wait of an idle loop before it looks again.
 const IDLE: Duration = Duration::from_millis(20);
 /// Rows that one look of the sweep takes.
@@ -57,6 +59,8 @@ pub struct Setup {
     pub extract: ExtractOptions,
     /// The binary that they run.
     pub extractor: PathBuf,
+    /// What must be free on the machine.
+    pub bars: Bars,
 }
 
 /// How one delivery ended, for the report.
@@ -87,6 +91,7 @@ pub struct Session {
     /// What is shown.
     pub counters: Arc<Counters>,
     data_dir: PathBuf,
+    bars: Bars,
     /// A worker died or lost a claim after it may have written rows that no manifest names.
     rows_may_be_loose: AtomicBool,
     beating: tokio::task::JoinHandle<()>,
@@ -205,6 +210,7 @@ impl Session {
         deliverer.beat().await?;
         let beating = tokio::spawn(beat(deliverer.clone()));
         let (data_dir, rows_may_be_loose) = (data_dir.to_owned(), AtomicBool::new(died));
+        let bars = setup.bars;
         Ok(Self {
             database,
             queue,
@@ -213,6 +219,7 @@ impl Session {
             models,
             counters,
             data_dir,
+            bars,
             rows_may_be_loose,
             beating,
         })
@@ -230,14 +237,20 @@ impl Session {
     ) -> Result<(), Error> {
         let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
         let mut running: JoinSet<Result<Finished, Error>> = JoinSet::new();
-        let mut gate = GateWatch::new(&self.data_dir);
+        let mut gate = GateWatch::new(&self.data_dir, self.bars);
         let mut look = 0u64;
         loop {
             if *stop.borrow() {
                 return self.hand_back(running).await;
             }
             let mut received = 0;
-            if gate.open() {
+            let seen = gate.look();
+            if running.is_empty()
+                && let Some(error) = gate.given_up()
+            {
+                return Err(error);
+            }
+            if seen == Gate::Open {
                 let free = DOCUMENTS_IN_FLIGHT.saturating_sub(running.len());
                 let consumer = &self.deliverer.worker.0;
                 for delivery in self.queue.receive(consumer, look, free).await.map_err(delivery_error)? {
@@ -377,31 +390,60 @@ async fn deliver_one(
 /// Looks at the machine at most once a second and logs when the gate closes or opens.
 struct GateWatch {
     data_dir: PathBuf,
-    looked: Mutex<Option<(Instant, bool)>>,
+    bars: Bars,
+    looked: Option<(Instant, Gate)>,
+    closed_since: Option<Instant>,
 }
 
 impl GateWatch {
-    fn new(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), looked: Mutex::new(None) }
+    fn new(data_dir: &Path, bars: Bars) -> Self {
+        Self { data_dir: data_dir.to_owned(), bars, looked: None, closed_since: None }
     }
 
-    fn open(&mut self) -> bool {
-        let looked = self.looked.get_mut().expect("no code panics while holding it");
-        if let Some((at, open)) = looked
+    fn look(&mut self) -> Gate {
+        if let Some((at, gate)) = self.looked
             && at.elapsed() < GATE_EVERY
         {
-            return *open;
+            return gate;
         }
-        let mut gate = health::decide(health::look(&self.data_dir), false);
+        let mut gate = health::decide(health::look(&self.data_dir), self.bars, false);
         if gate == Gate::Reclaim {
             health::reclaim_memory();
-            gate = health::decide(health::look(&self.data_dir), true);
+            gate = health::decide(health::look(&self.data_dir), self.bars, true);
         }
-        let open = gate == Gate::Open;
-        if looked.is_none_or(|(_, was)| was) && !open {
-            tracing::warn!(reason = ?gate, "the health gate closed: no new documents are begun");
+        let now = Instant::now();
+        match (gate, self.closed_since) {
+            (Gate::Open, Some(_)) => {
+                tracing::warn!("the health gate opened again");
+                self.closed_since = None;
+            }
+            (Gate::Open, None) | (_, Some(_)) => {}
+            (_, None) => {
+                tracing::warn!(reason = ?gate, "the health gate closed: no new documents are begun");
+                self.closed_since = Some(now);
+            }
         }
-        *looked = Some((Instant::now(), open));
-        open
+        self.looked = Some((now, gate));
+        gate
+    }
+
+    /// What there is no use waiting for once nothing is in work: disk frees nobody but the user, and
+    /// memory not for ever.
+    fn given_up(&self) -> Option<Error> {
+        let (_, gate) = self.looked?;
+        let waited = self.closed_since?.elapsed();
+        let (free, bars) = (health::look(&self.data_dir), self.bars);
+        match gate {
+            Gate::WaitForDisk => Some(Error::DiskLow {
+                dir: self.data_dir.clone(),
+                free_mib: free.disk_mib.unwrap_or_default(),
+                wanted_mib: bars.disk_mib,
+            }),
+            Gate::WaitForMemory if waited >= MEMORY_WAIT => Some(Error::MemoryLow {
+                free_mib: free.memory_mib.unwrap_or_default(),
+                wanted_mib: bars.memory_mib,
+            }),
+            Gate::WaitForMemory | Gate::Open | Gate::Reclaim => None,
+        }
     }
 }

@@ -1,4 +1,9 @@
-//! The codes of an index's vectors in memory, keyed by the number of the chunk's text row.
+//! The codes of an index's vectors in memory, kept up with the file: new rows are added before a search
+//! that may see them, and removed ones go when a search meets them.
+//!
+//! The set may hold more than a search's snapshot: a hit counts only where the snapshot has its row.
+
+use std::sync::RwLock;
 
 use docmill_core::id::{IndexId, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,75 +13,139 @@ use crate::vector::{CodeSet, dot};
 
 /// Candidates rescored exactly for each hit wanted: codes lose little, so few are enough.
 const RESCORED: usize = 4;
+/// Candidates rescored at least.
+const RESCORED_MIN: usize = 20;
+/// Scans of one search: each that meets removed rows drops them and looks again.
+const SCANS_MAX: usize = 4;
 
-/// The codes as of one commit.
-pub(super) struct Loaded {
+/// See the module.
+#[derive(Default)]
+pub(super) struct Codes(RwLock<Option<Loaded>>);
+
+struct Loaded {
     index: IndexId,
-    commit: i64,
+    /// The highest row that was looked at.
+    up_to: i64,
     codes: CodeSet,
 }
 
-impl Loaded {
-    pub(super) fn is_of(&self, index: IndexId, commit: i64) -> bool {
-        self.index == index && self.commit == commit
+/// A hit of the scan, as the snapshot has it.
+struct Known {
+    /// The chunk's row in the text store.
+    text_row: i64,
+    score: f32,
+}
+
+impl Codes {
+    /// The nearest chunks, as rows of the text store, rescored with exact vectors.
+    pub(super) fn nearest(
+        &self,
+        connection: &Connection,
+        tenant: &TenantId,
+        index: IndexId,
+        query: &[f32],
+        k: usize,
+    ) -> rusqlite::Result<Vec<i64>> {
+        let up_to = connection
+            .prepare_cached("SELECT coalesce(max(row), 0) FROM vectors")?
+            .query_row([], |row| row.get(0))?;
+        self.keep_up(connection, tenant, index, query.len(), up_to)?;
+        for last in (0..SCANS_MAX).rev() {
+            let candidates = match self.read().as_ref() {
+                Some(loaded) if loaded.index == index => loaded.codes.scan(query, k),
+                // The index was switched meanwhile, and this snapshot is of the old one.
+                _ => return Ok(Vec::new()),
+            };
+            let mut scored = Vec::with_capacity(candidates.len());
+            let mut removed = Vec::new();
+            for (place, (row, approximate)) in candidates.into_iter().enumerate() {
+                // Far down the list the order hardly matters; reading the vectors would.
+                let exact = (place < k.div_ceil(RESCORED).max(RESCORED_MIN)).then_some(query);
+                match look_up(connection, row, approximate, exact)? {
+                    Some(known) => scored.push(known),
+                    // A row above the snapshot's last is new, not removed.
+                    None if row <= up_to => removed.push(row),
+                    None => {}
+                }
+            }
+            if removed.is_empty() || last == 0 {
+                scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text_row.cmp(&b.text_row)));
+                return Ok(scored.into_iter().map(|known| known.text_row).collect());
+            }
+            if let Some(loaded) = self.write().as_mut().filter(|loaded| loaded.index == index) {
+                for row in removed {
+                    loaded.codes.remove(row);
+                }
+            }
+        }
+        Ok(Vec::new())
     }
 
-    pub(super) fn is_older_than(&self, commit: i64) -> bool {
-        self.commit < commit
-    }
-
-    pub(super) fn load(
+    /// Adds rows up to the snapshot's last. Many searches may ask at once; one loads, the others wait.
+    fn keep_up(
+        &self,
         connection: &Connection,
         tenant: &TenantId,
         index: IndexId,
         dimensions: usize,
-        commit: i64,
-    ) -> rusqlite::Result<Self> {
-        let mut codes = CodeSet::new(dimensions);
-        // The join gives vectors the number under which full text knows the chunk.
+        up_to: i64,
+    ) -> rusqlite::Result<()> {
+        if self.read().as_ref().is_some_and(|loaded| loaded.index == index && loaded.up_to >= up_to) {
+            return Ok(());
+        }
+        let mut kept = self.write();
+        if kept.as_ref().is_none_or(|loaded| loaded.index != index) {
+            *kept = Some(Loaded { index, up_to: 0, codes: CodeSet::new(dimensions) });
+        }
+        let Some(loaded) = kept.as_mut().filter(|loaded| loaded.up_to < up_to) else { return Ok(()) };
         let mut statement = connection.prepare_cached(
-            "SELECT c.row, v.scale, v.code FROM vectors v JOIN chunks c ON c.chunk = v.chunk
-             JOIN documents d ON d.document = v.document WHERE v.index_id = ? AND d.tenant = ?",
+            "SELECT v.row, v.scale, v.code FROM vectors v JOIN documents d ON d.document = v.document
+             WHERE v.row > ? AND v.index_id = ? AND d.tenant = ? ORDER BY v.row",
         )?;
-        let mut rows = statement.query(params![index.0, tenant.as_str()])?;
+        let mut rows = statement.query(params![loaded.up_to, index.0, tenant.as_str()])?;
         while let Some(row) = rows.next()? {
             let code = row.get_ref(2)?.as_blob().unwrap_or_default();
             if code.len() == dimensions {
                 let code: Vec<i8> = code.iter().map(|byte| *byte as i8).collect();
-                codes.push_codes(row.get(0)?, &code, row.get(1)?);
+                loaded.codes.push_codes(row.get(0)?, &code, row.get(1)?);
             }
         }
-        Ok(Self { index, commit, codes })
+        loaded.up_to = up_to;
+        Ok(())
     }
 
-    /// The nearest chunks, rescored with exact vectors.
-    pub(super) fn nearest(
-        &self,
-        connection: &Connection,
-        query: &[f32],
-        k: usize,
-    ) -> rusqlite::Result<Vec<i64>> {
-        let candidates = self.codes.scan(query, k, None);
-        let mut exact = connection.prepare_cached(
-            "SELECT x.value FROM chunks c JOIN vectors v ON v.chunk = c.chunk
-             JOIN vector_values x ON x.row = v.row WHERE c.row = ?",
-        )?;
-        let mut scored = Vec::with_capacity(candidates.len());
-        for (place, (row, approximate)) in candidates.into_iter().enumerate() {
-            // Far down the list the order hardly matters; the look-ups would.
-            let score = if place < k.div_ceil(RESCORED).max(50) {
-                exact
-                    .query_row([row], |found| {
-                        Ok(dot(query, &vector_from_bytes(found.get_ref(0)?.as_blob()?)))
-                    })
-                    .optional()?
-                    .unwrap_or(approximate)
-            } else {
-                approximate
-            };
-            scored.push((row, score));
-        }
-        scored.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
-        Ok(scored.into_iter().map(|(row, _)| row).collect())
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Option<Loaded>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Option<Loaded>> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The hit in this snapshot, scored by its stored vector where `exact` gives the query.
+fn look_up(
+    connection: &Connection,
+    row: i64,
+    approximate: f32,
+    exact: Option<&[f32]>,
+) -> rusqlite::Result<Option<Known>> {
+    let Some(query) = exact else {
+        return connection
+            .prepare_cached(
+                "SELECT c.row FROM vectors v CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
+            )?
+            .query_row([row], |found| Ok(Known { text_row: found.get(0)?, score: approximate }))
+            .optional();
+    };
+    connection
+        .prepare_cached(
+            "SELECT c.row, x.value FROM vectors v CROSS JOIN vector_values x ON x.row = v.row
+             CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
+        )?
+        .query_row([row], |found| {
+            let score = dot(query, &vector_from_bytes(found.get_ref(1)?.as_blob()?));
+            Ok(Known { text_row: found.get(0)?, score })
+        })
+        .optional()
 }

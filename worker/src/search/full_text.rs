@@ -1,32 +1,41 @@
-//! The full-text half: a plan from the core, asked of FTS5.
+//! The full-text half: questions planned by the core, asked of FTS5.
 
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
 
-use docmill_core::search::{PlanLimits, QueryPlan, plan_query};
+use docmill_core::id::{IndexId, TenantId};
+use docmill_core::search::{PlanLimits, Question, plan_query};
 use docmill_core::segment::{QueryTerm, segment_query};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Counts;
-
-/// Frequencies kept of one snapshot.
+/// Frequencies kept.
 const FREQUENCIES_MAX: usize = 65_536;
+/// Frequencies are counted again once there are this many hundredths of chunks more or fewer.
+const STALE_AFTER_PERCENT: u64 = 10;
 
-/// In how many chunks terms are, as of one commit.
+/// In how many chunks terms are, about: a plan needs an order, and counting costs as much as asking.
 #[derive(Default)]
-pub(super) struct Frequencies(Mutex<(i64, Option<u64>, Counts)>);
+pub(super) struct Frequencies(Mutex<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    total: u64,
+    of_form: HashMap<String, u64>,
+}
 
 impl Frequencies {
-    fn of(&self, connection: &Connection, term: &QueryTerm, commit: i64) -> rusqlite::Result<u64> {
+    fn of(&self, connection: &Connection, term: &QueryTerm) -> rusqlite::Result<u64> {
         let mut most = 0;
         for form in &term.alternatives {
-            most = most.max(self.of_form(connection, form, commit)?);
+            most = most.max(self.of_form(connection, form)?);
         }
         // Of a prefix the dictionary knows no count: it is asked for as if it were rare.
         Ok(if term.prefix { most.max(1) } else { most })
     }
 
-    fn of_form(&self, connection: &Connection, form: &str, commit: i64) -> rusqlite::Result<u64> {
-        if let Some(known) = self.at(commit).2.get(form) {
+    fn of_form(&self, connection: &Connection, form: &str) -> rusqlite::Result<u64> {
+        // A term that was nowhere is looked up again: it may have come.
+        if let Some(known) = self.lock().of_form.get(form).filter(|known| **known > 0) {
             return Ok(*known);
         }
         let count = connection
@@ -34,65 +43,97 @@ impl Frequencies {
             .query_row([form], |row| row.get(0))
             .optional()?
             .unwrap_or(0);
-        let mut kept = self.at(commit);
-        if kept.2.len() < FREQUENCIES_MAX {
-            kept.2.insert(form.to_owned(), count);
+        let mut kept = self.lock();
+        if kept.of_form.len() < FREQUENCIES_MAX {
+            kept.of_form.insert(form.to_owned(), count);
         }
         Ok(count)
     }
 
-    fn total(&self, connection: &Connection, commit: i64) -> rusqlite::Result<u64> {
-        if let Some(known) = self.at(commit).1 {
-            return Ok(known);
+    /// Chunks that there are, about: rows are numbered in order, and few are ever removed.
+    fn total(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let total: u64 = connection
+            .prepare_cached("SELECT coalesce(max(row), 0) FROM chunks")?
+            .query_row([], |row| row.get(0))?;
+        let mut kept = self.lock();
+        if kept.total.abs_diff(total) * 100 > kept.total * STALE_AFTER_PERCENT {
+            *kept = Counted { total, of_form: HashMap::new() };
         }
-        let total =
-            connection.prepare_cached("SELECT count(*) FROM chunks")?.query_row([], |row| row.get(0))?;
-        self.at(commit).1 = Some(total);
         Ok(total)
     }
 
-    fn at(&self, commit: i64) -> std::sync::MutexGuard<'_, (i64, Option<u64>, Counts)> {
-        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if kept.0 != commit {
-            *kept = (commit, None, Counts::new());
-        }
-        kept
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Plans the query for this snapshot.
+/// What is asked, in order, until there are hits enough.
+pub(super) struct Questions {
+    of_fts5: Vec<String>,
+    /// Whether the file holds chunks of other tenants or indexes, which must not take the place of ours.
+    shared: bool,
+}
+
+/// Plans the query.
 pub(super) fn plan(
     connection: &Connection,
     query: &str,
-    commit: i64,
     frequencies: &Frequencies,
-) -> rusqlite::Result<QueryPlan> {
-    let total = frequencies.total(connection, commit)?;
+) -> rusqlite::Result<Questions> {
+    let total = frequencies.total(connection)?;
     let mut failed = None;
     let mut frequency = |term: &QueryTerm| {
-        frequencies.of(connection, term, commit).unwrap_or_else(|error| {
+        frequencies.of(connection, term).unwrap_or_else(|error| {
             failed = Some(error);
             0
         })
     };
     let plan = plan_query(&segment_query(query), &mut frequency, total, &PlanLimits::default());
-    failed.map_or(Ok(plan), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let indexes: u64 =
+        connection.prepare_cached("SELECT count(*) FROM indexes")?.query_row([], |row| row.get(0))?;
+    Ok(Questions { of_fts5: plan.iter().filter_map(Question::in_fts5).collect(), shared: indexes > 1 })
 }
 
-/// Chunks by rank: those with all terms first, then, if they are too few, those with any.
-pub(super) fn hits(connection: &Connection, plan: &QueryPlan, limit: usize) -> rusqlite::Result<Vec<i64>> {
+/// Chunks by rank, narrow questions first; of each question at most a bounded number is scored.
+pub(super) fn hits(
+    connection: &Connection,
+    questions: &Questions,
+    tenant: &TenantId,
+    index: IndexId,
+    limit: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    // The inner limit is on rows before they are scored, the outer one on what is best of them.
+    let sql = if questions.shared {
+        "SELECT row FROM (
+           SELECT t.rowid AS row, t.rank AS score FROM chunk_terms t
+           CROSS JOIN chunks c ON c.row = t.rowid CROSS JOIN documents d ON d.document = c.document
+           WHERE t.chunk_terms MATCH ?1 AND c.index_id = ?4 AND d.tenant = ?5 LIMIT ?2
+         ) ORDER BY score LIMIT ?3"
+    } else {
+        "SELECT row FROM (
+           SELECT rowid AS row, rank AS score FROM chunk_terms WHERE chunk_terms MATCH ?1 LIMIT ?2
+         ) ORDER BY score LIMIT ?3"
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let scored_max = PlanLimits::default().scored_max.max(limit as u64);
     let mut hits: Vec<i64> = Vec::new();
-    for question in [plan.all_in_fts5(), plan.any_in_fts5()].into_iter().flatten() {
+    let mut known: HashSet<i64> = HashSet::new();
+    for question in &questions.of_fts5 {
         if hits.len() >= limit {
             break;
         }
-        let mut statement = connection.prepare_cached(
-            "SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH ? ORDER BY rank LIMIT ?",
-        )?;
-        let rows = statement.query_map(params![question, limit as i64], |row| row.get::<_, i64>(0))?;
+        let row = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let rows = if questions.shared {
+            statement.query_map(params![question, scored_max, limit, index.0, tenant.as_str()], row)?
+        } else {
+            statement.query_map(params![question, scored_max, limit], row)?
+        };
         for row in rows {
             let row = row?;
-            if !hits.contains(&row) {
+            if known.insert(row) {
                 hits.push(row);
             }
         }

@@ -1,19 +1,19 @@
 //! Hybrid search over the embedded store: full text and vectors, fused, each answer within one read
 //! transaction, so that it shows exactly one whole version of every document.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use docmill_core::id::{IndexId, TenantId};
+use docmill_core::id::TenantId;
 use docmill_core::index::IndexSpec;
 use docmill_core::language::detect;
 use docmill_core::search::{RRF_K, rrf};
 use rusqlite::Connection;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::embed::{EmbeddingModel, MiniLm, Mock};
-use crate::sqlite::read::{active_index, last_commit};
+use crate::sqlite::read::active_index;
 use crate::sqlite::{self, Readers};
 
 mod codes;
@@ -84,12 +84,21 @@ pub struct SearchResult {
     pub timings: Timings,
 }
 
-/// Searches one tenant's active index; shared by any number of threads.
+/// Searches one tenant's active index; clones share what they loaded.
+#[derive(Clone)]
 pub struct Searcher {
+    embedder: Option<Arc<dyn EmbeddingModel>>,
+    store: Arc<Store>,
+    /// As many answer at once as there are cores: more would only take each other's turn. The rest wait
+    /// in the order they came, so that none waits much longer than the others.
+    cores: Arc<Semaphore>,
+}
+
+/// What answers without waiting for anything but the disk.
+struct Store {
     readers: Readers,
     tenant: TenantId,
-    embedder: Option<Arc<dyn EmbeddingModel>>,
-    codes: Mutex<Option<Arc<codes::Loaded>>>,
+    codes: codes::Codes,
     frequencies: full_text::Frequencies,
 }
 
@@ -100,7 +109,9 @@ impl Searcher {
     /// Searches with the model that the active index names; without it by words alone. Codes are
     /// loaded with the first search.
     pub fn open(readers: Readers, tenant: TenantId, embedder: Option<Arc<dyn EmbeddingModel>>) -> Self {
-        Self { readers, tenant, embedder, codes: Mutex::default(), frequencies: Default::default() }
+        let store = Store { readers, tenant, codes: Default::default(), frequencies: Default::default() };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { embedder, store: Arc::new(store), cores: Arc::new(Semaphore::new(cores)) }
     }
 
     /// The `k` best chunks.
@@ -111,7 +122,15 @@ impl Searcher {
         let began = Instant::now();
         let vector = self.embed(query).await?;
         let embedding = began.elapsed();
-        let mut result = self.readers.read(|connection| self.answer(connection, query, vector, k))??;
+        let (store, query) = (self.store.clone(), query.to_owned());
+        let core = self.cores.clone().acquire_owned().await;
+        let answering = tokio::task::spawn_blocking(move || {
+            // Held until the answer is there, even where nobody waits for it any more.
+            let _core = core;
+            store.readers.read(|connection| store.answer(connection, &query, vector, k))
+        });
+        let answered = answering.await.map_err(|error| sqlite::Error::Failed(error.to_string()))?;
+        let mut result = answered??;
         result.timings.embedding = embedding;
         Ok(result)
     }
@@ -132,7 +151,9 @@ impl Searcher {
         let vectors = vectors.map_err(|error| Error::Model(error.to_string()))?;
         Ok(vectors.into_iter().next().ok_or_else(|| "the model gave no vector".to_owned()))
     }
+}
 
+impl Store {
     fn answer(
         &self,
         connection: &Connection,
@@ -145,26 +166,22 @@ impl Searcher {
             let reason = Some("nothing was ingested for this tenant".to_owned());
             return Ok(SearchResult { results: Vec::new(), mode: Mode::FullText, reason, timings });
         };
-        let commit = last_commit(connection)?;
         let vector = vector.and_then(|vector| match vector.len() == spec.dimensions as usize {
             true => Ok(vector),
             false => Err("the index was made with another embedding model".to_owned()),
         });
         let began = Instant::now();
-        let question = full_text::plan(connection, query, commit, &self.frequencies)?;
+        let questions = full_text::plan(connection, query, &self.frequencies)?;
         timings.full_text += began.elapsed();
         let mut factor = OVERFETCH;
         let shown = loop {
             let asked = k.saturating_mul(factor).max(1);
             let began = Instant::now();
-            let words = full_text::hits(connection, &question, asked)?;
+            let words = full_text::hits(connection, &questions, &self.tenant, index, asked)?;
             timings.full_text += began.elapsed();
             let began = Instant::now();
             let meanings = match &vector {
-                Ok(vector) => {
-                    let loaded = self.loaded(connection, index, spec.dimensions as usize, commit)?;
-                    loaded.nearest(connection, vector, asked)?
-                }
+                Ok(vector) => self.codes.nearest(connection, &self.tenant, index, vector, asked)?,
                 Err(_) => Vec::new(),
             };
             timings.vectors += began.elapsed();
@@ -184,30 +201,7 @@ impl Searcher {
         };
         Ok(SearchResult { results: shown, mode, reason, timings })
     }
-
-    /// The codes as of this commit. Many searches may ask at once; one loads, the others wait for it.
-    fn loaded(
-        &self,
-        connection: &Connection,
-        index: IndexId,
-        dimensions: usize,
-        commit: i64,
-    ) -> rusqlite::Result<Arc<codes::Loaded>> {
-        let mut kept = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = kept.as_ref().filter(|known| known.is_of(index, commit)) {
-            return Ok(known.clone());
-        }
-        let loaded = Arc::new(codes::Loaded::load(connection, &self.tenant, index, dimensions, commit)?);
-        // A reader whose snapshot is older than what is kept answers from its own and keeps nothing.
-        if kept.as_ref().is_none_or(|known| known.is_older_than(commit)) {
-            *kept = Some(loaded.clone());
-        }
-        Ok(loaded)
-    }
 }
-
-/// Frequencies of one snapshot.
-type Counts = HashMap<String, u64>;
 
 /// Loads the model that an index names, for queries; `None` where it has no embeddings.
 ///

@@ -55,34 +55,37 @@ pub(super) fn show(
     let mut texts: HashMap<Vec<u8>, usize> = HashMap::new();
     // The tenant is part of the look-up: an index id is a hash of models, so tenants share it.
     let mut head = connection.prepare_cached(
-        "SELECT c.text_hash, d.document, d.uri, e.page, e.heading, d.summary
+        "SELECT d.document, d.uri, e.page, e.heading, d.summary
          FROM chunks c JOIN manifest_entries e ON e.chunk = c.chunk
          JOIN manifests m ON m.manifest = e.manifest AND m.replaced_by IS NULL
          JOIN documents d ON d.document = m.document
          WHERE c.row = ?1 AND m.index_id = ?2 AND d.tenant = ?3 LIMIT 1",
     )?;
+    let mut hash = connection.prepare_cached("SELECT text_hash FROM chunks WHERE row = ?")?;
     let mut text = connection.prepare_cached("SELECT text FROM chunks WHERE row = ?")?;
     for (row, score) in fused {
+        let Some(hash) = hash.query_row([row], |row| row.get::<_, Vec<u8>>(0)).optional()? else {
+            continue;
+        };
+        // Once there are enough, only twins of what is shown are of interest.
+        if shown.len() >= k && !texts.contains_key(&hash) {
+            continue;
+        }
         let found = head
             .query_row(params![row, index.0, tenant.as_str()], |row| {
-                let hash: Vec<u8> = row.get(0)?;
-                let id: [u8; 16] = row.get(1)?;
-                let summary: Option<String> = row.get(5)?;
+                let id: [u8; 16] = row.get(0)?;
+                let summary: Option<String> = row.get(4)?;
                 let title = summary.and_then(|text| serde_json::from_str::<Summary>(&text).ok()?.title);
-                let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(2)?, title };
-                Ok((hash, document, row.get(3)?, row.get(4)?))
+                let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(1)?, title };
+                Ok((document, row.get(2)?, row.get(3)?))
             })
             .optional()?;
-        let Some((hash, document, page, heading)) = found else { continue };
+        let Some((document, page, heading)) = found else { continue };
         if let Some(place) = texts.get(&hash) {
             let first = &mut shown[*place];
             if first.document.id != document.id && !first.also_at.contains(&document.uri) {
                 first.also_at.push(document.uri);
             }
-            continue;
-        }
-        // Later hits may still be twins of shown ones.
-        if shown.len() >= k {
             continue;
         }
         let text: String = text.query_row([row], |row| row.get(0))?;

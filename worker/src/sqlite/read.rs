@@ -24,13 +24,6 @@ pub fn active_index(
     Ok(all.into_iter().find(|(_, _, state)| *state == IndexState::Active).map(|(id, spec, _)| (id, spec)))
 }
 
-/// The number of the last commit: it changes whenever an answer may.
-pub fn last_commit(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("SELECT value FROM sequences WHERE name = 'commit'")?
-        .query_row([], |row| row.get(0))
-}
-
 /// The manifest of the document in the index that is not replaced.
 fn live_manifest(
     connection: &Connection,

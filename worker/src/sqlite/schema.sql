@@ -87,7 +87,8 @@ CREATE VIRTUAL TABLE chunk_term_counts USING fts5vocab('chunk_terms', 'row');
 
 -- Vector store ----------------------------------------------------------------------------------
 CREATE TABLE vectors(
-  row INTEGER PRIMARY KEY, chunk BLOB NOT NULL UNIQUE, document BLOB NOT NULL, index_id INTEGER NOT NULL,
+  row INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: searches keep codes in memory by it
+  chunk BLOB NOT NULL UNIQUE, document BLOB NOT NULL, index_id INTEGER NOT NULL,
   text_hash BLOB NOT NULL, epoch INTEGER NOT NULL, scale REAL NOT NULL, code BLOB NOT NULL
 );
 CREATE TABLE vector_values(row INTEGER PRIMARY KEY, value BLOB NOT NULL);

@@ -24,8 +24,8 @@ fn dot_portable(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
 }
 
-/// Inner product of codes with a query widened to i16. Exact, so every form gives the same number.
-pub(super) fn dot_codes_portable(codes: &[i8], query: &[i16]) -> i32 {
+/// Inner product of codes. Exact, so every form gives the same number.
+pub(super) fn dot_codes_portable(codes: &[i8], query: &[i8]) -> i32 {
     codes.iter().zip(query).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }
 
@@ -59,29 +59,59 @@ pub(super) mod avx2 {
     }
 
     /// # Safety
-    /// Needs AVX2; `codes.len() == query.len()`, a multiple of 32.
+    /// Needs AVX2; `codes.len() == query.len()`, a multiple of 32; no code is -128.
     #[target_feature(enable = "avx2")]
-    pub unsafe fn dot_codes(codes: &[i8], query: &[i16]) -> i32 {
+    pub unsafe fn dot_codes(codes: &[i8], query: &[i8]) -> i32 {
         debug_assert!(codes.len() == query.len() && codes.len().is_multiple_of(32));
-        let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        let ones = _mm256_set1_epi16(1);
+        let mut sum = _mm256_setzero_si256();
         let mut i = 0;
         while i < codes.len() {
             // SAFETY: i + 32 <= codes.len() == query.len(), as that is a multiple of 32.
             unsafe {
-                let x = codes.as_ptr().add(i).cast::<__m128i>();
-                let y = query.as_ptr().add(i).cast::<__m256i>();
-                let low = _mm256_cvtepi8_epi16(_mm_loadu_si128(x));
-                let high = _mm256_cvtepi8_epi16(_mm_loadu_si128(x.add(1)));
-                even = _mm256_add_epi32(even, _mm256_madd_epi16(low, _mm256_loadu_si256(y)));
-                odd = _mm256_add_epi32(odd, _mm256_madd_epi16(high, _mm256_loadu_si256(y.add(1))));
+                let x = _mm256_loadu_si256(codes.as_ptr().add(i).cast());
+                let y = _mm256_loadu_si256(query.as_ptr().add(i).cast());
+                // The instruction wants one side without sign: |x| * (y with x's sign) is the same.
+                // Two products of at most 127 * 127 fit into 16 bits, so nothing saturates.
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
             }
             i += 32;
         }
-        let sum = _mm256_add_epi32(even, odd);
         let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
         let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
         let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
         _mm_cvtsi128_si32(sum)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod vnni {
+    //! Codes by the instructions made for them, 64 at a time.
+
+    use std::arch::x86_64::*;
+
+    /// # Safety
+    /// Needs AVX-512 F, BW and VNNI; `codes.len() == query.len()`, a multiple of 64; `shift` is 128
+    /// times the sum of the query.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub unsafe fn dot_codes(codes: &[i8], query: &[i8], shift: i32) -> i32 {
+        debug_assert!(codes.len() == query.len() && codes.len().is_multiple_of(64));
+        let top = _mm512_set1_epi8(i8::MIN);
+        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        let mut i = 0;
+        while i < codes.len() {
+            // SAFETY: i + 64 <= codes.len() == query.len(), as that is a multiple of 64.
+            unsafe {
+                // The instruction wants one side without sign: x + 128 has none, and 128 * sum(y) is
+                // taken off at the end.
+                let x = _mm512_xor_si512(_mm512_loadu_si512(codes.as_ptr().add(i).cast()), top);
+                let sum = _mm512_dpbusd_epi32(even, x, _mm512_loadu_si512(query.as_ptr().add(i).cast()));
+                (even, odd) = (odd, sum);
+            }
+            i += 64;
+        }
+        _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)) - shift
     }
 }
 

@@ -1,5 +1,6 @@
 //! The concept graph as it can be seen: only evidence of chunks that current manifests name counts.
 
+use docmill_core::concept::{block_key, normalise, resolve};
 use docmill_core::id::{DocumentId, IndexId, TenantId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -91,7 +92,8 @@ pub fn concepts(
     statement.query_map(params![tenant.as_str(), index.0, limit], row_of)?.collect()
 }
 
-/// The concept with this canonical or shown name, whatever its case.
+/// The concept of this name, whatever its case and number, or else the one whose name is nearest to it
+/// in spelling.
 pub fn concept(
     connection: &Connection,
     tenant: &TenantId,
@@ -112,25 +114,31 @@ pub fn concept(
 }
 
 fn number_of(connection: &Connection, tenant: &TenantId, name: &str) -> rusqlite::Result<Option<i64>> {
-    let lower = name.to_lowercase();
+    let canonical = normalise(name);
     let exact: Option<i64> = connection
         .prepare_cached("SELECT concept FROM concepts WHERE tenant = ? AND canonical_name IN (?, ?)")?
-        .query_row(params![tenant.as_str(), name, lower], |row| row.get(0))
+        .query_row(params![tenant.as_str(), name, canonical], |row| row.get(0))
         .optional()?;
     if exact.is_some() {
         return Ok(exact);
     }
-    // SQLite folds the case of ASCII only, so shown names are compared here.
+    // SQLite folds the case of ASCII only, and knows no spellings, so names are compared here.
+    let (lower, block) = (name.to_lowercase(), block_key(&canonical));
+    let mut alike: Vec<(i64, String)> = Vec::new();
     let mut statement = connection
         .prepare_cached("SELECT concept, display, canonical_name FROM concepts WHERE tenant = ?")?;
     let mut rows = statement.query([tenant.as_str()])?;
     while let Some(row) = rows.next()? {
-        let named = |column| row.get::<_, String>(column).map(|known| known.to_lowercase() == lower);
-        if named(1)? || named(2)? {
-            return Ok(Some(row.get(0)?));
+        let (number, display, known): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if display.to_lowercase() == lower {
+            return Ok(Some(number));
+        }
+        if block_key(&known) == block {
+            alike.push((number, known));
         }
     }
-    Ok(None)
+    let names: Vec<&str> = alike.iter().map(|(_, name)| name.as_str()).collect();
+    Ok(resolve(&canonical, &names).map(|at| alike[at].0))
 }
 
 fn neighbours(connection: &Connection, concept: i64, index: IndexId) -> rusqlite::Result<Vec<Neighbour>> {

@@ -1,0 +1,55 @@
+//! What the command says of itself and of mistakes, word by word. After a change that is meant:
+//! `cargo insta accept`, or `INSTA_UPDATE=always cargo test -p docmill --test help`.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+/// Exit code, standard output and standard error.
+fn said(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_docmill"))
+        .args(args)
+        // What a person's environment sets is not shown, and their directories are not looked at.
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    format!(
+        "exit code {}\n--- output\n{}--- error\n{}",
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+macro_rules! shows {
+    ($($name:ident: $($arg:literal)*;)+) => {
+        $(#[test]
+        fn $name() {
+            insta::assert_snapshot!(said(&[$($arg),*]));
+        })+
+    };
+}
+
+shows! {
+    help: "--help";
+    help_run: "run" "--help";
+    help_search: "search" "--help";
+    help_documents: "documents" "--help";
+    help_dead_letters: "dead-letters" "--help";
+    help_dead_letters_replay: "dead-letters" "replay" "--help";
+    help_export: "export" "--help";
+    help_verify: "verify" "--help";
+    help_reindex: "reindex" "--help";
+    mistake_unknown_command: "ingest";
+    mistake_no_path: "run";
+    mistake_workers: "run" "-w" "0" ".";
+    mistake_sync: "run" "--sync=maybe" ".";
+    mistake_replay_of_nothing: "dead-letters" "replay";
+    mistake_state: "documents" "--state" "lost";
+    mistake_log_filter: "--log" "docmill=loud" "status";
+    mistake_no_data: "status";
+    mistake_no_data_as_json: "--json" "status";
+    mistake_no_such_path: "--data-dir" "/nonexistent/data" "run" "/nonexistent/documents";
+    mistake_metrics_path: "--data-dir" "/nonexistent/data" "run" "." "--metrics" "/nonexistent/metrics";
+}
