@@ -21,7 +21,7 @@ pub use figures::{Figure, Figures};
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Small text documents a second, and memory over 500 and 1,000 of them.
+    /// Small text documents a second, and memory over 1,000 and 2,000 of them.
     Text,
     /// The rate at 5,000 documents of common concepts against that at 500.
     Growth,

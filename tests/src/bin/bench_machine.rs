@@ -7,6 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use docmill_tests::bench::{self, Options, Part};
 use docmill_tests::command;
 
+// As the command: an allocator is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<ExitCode> {
     let (mut parts, mut bin, mut scale) = (Part::ALL.to_vec(), None, 1.0);
     let (mut full, mut fresh, mut judge) = (false, false, true);

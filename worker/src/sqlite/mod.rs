@@ -211,7 +211,7 @@ impl Readers {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_timeout(Duration::from_secs(10))?;
         connection
-            .execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;")?;
+            .execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")?;
         Ok(connection)
     }
 }
@@ -243,7 +243,7 @@ impl Database {
         // FULL: an answered commit survives a power cut. The log is checkpointed at 64 MiB.
         connection.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;
-             PRAGMA cache_size=-131072; PRAGMA wal_autocheckpoint=16384;
+             PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=16384;
              PRAGMA journal_size_limit=134217728;",
         )?;
         if is_empty(&connection)? {
