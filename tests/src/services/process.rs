@@ -43,6 +43,11 @@ impl Process {
         }))
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
     /// Whether it ended by itself.
     pub fn ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()

@@ -8,6 +8,7 @@ use docmill_worker::queue::redis::check::rights;
 use docmill_worker::queue::redis::{Credentials, KeyPrefix, Keys, RedisOptions, RedisQueue};
 use docmill_worker::secret::Secret;
 use redis::{Connection, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{Process, free_port, wait_until};
@@ -112,6 +113,20 @@ impl RedisServer {
     /// Kills it as a machine dies: no farewell, nothing written any more.
     pub fn kill(&self) {
         *self.process.lock().unwrap() = None;
+    }
+
+    /// Stops it in the middle of what it does, as a partition looks from outside.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.lock().unwrap().as_ref().expect("the server runs").signal(signal);
     }
 
     /// Starts it on the files that it has, and waits until it answers.

@@ -1,13 +1,16 @@
 //! Servers that die, are emptied, hold what is not ours.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use docmill_core::lane::Lane;
 use docmill_tests::contract::LEASE_MS;
+use docmill_tests::services::process::wait_until;
 use docmill_tests::services::redis::{RedisServer, Setup, prefix};
-use docmill_worker::queue::Queue;
 use docmill_worker::queue::redis::{Keys, RedisQueue};
+use docmill_worker::queue::{Message, Queue};
 
 use super::{depth, messages, receive, works};
 
@@ -39,6 +42,98 @@ async fn a_killed_server_loses_no_entry_lease_or_delay() {
         assert_eq!(settled, [false; 50]);
         server.empty();
     }
+}
+
+/// What the callers were told while servers died under them.
+#[derive(Default)]
+struct Told {
+    enqueued: BTreeSet<Message>,
+    acked: BTreeSet<Message>,
+    /// Acked again: added by an enqueue whose answer was lost, and which was made again.
+    came_back: usize,
+}
+
+const KILLS: usize = 4;
+const PRODUCED_TOGETHER: usize = 10;
+const CONSUMED_TOGETHER: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_at_work_keeps_its_word() {
+    let server = RedisServer::start(&Setup::default());
+    let all = messages(4_000);
+    let told: Arc<Mutex<Told>> = Arc::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (queue, words) = (server.queue(), told.clone());
+    let batches: Vec<Vec<Message>> = all.chunks(PRODUCED_TOGETHER).map(<[Message]>::to_vec).collect();
+    let producer = tokio::spawn(async move {
+        for batch in batches {
+            while queue.enqueue(&batch).await.is_err() {}
+            words.lock().unwrap().enqueued.extend(batch);
+        }
+    });
+    let (queue, words, stopped) = (server.queue(), told.clone(), stop.clone());
+    let consumer = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            let Ok(deliveries) = queue.receive("a", 0, CONSUMED_TOGETHER).await else { continue };
+            let Ok(acked) = queue.ack_many(&deliveries).await else { continue };
+            let mut words = words.lock().unwrap();
+            for (delivery, acked) in deliveries.iter().zip(acked) {
+                assert!(acked, "nobody else takes entries");
+                words.came_back += usize::from(!words.acked.insert(delivery.message));
+            }
+        }
+    });
+    for kill in 0..KILLS {
+        let (before, told) = (told.lock().unwrap().enqueued.len(), told.clone());
+        wait_until("some work", move || {
+            let now = told.lock().unwrap().enqueued.len();
+            now >= before + 200 + 70 * kill || now == 4_000
+        });
+        server.kill();
+        server.start_again();
+    }
+    producer.await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    consumer.await.unwrap();
+    // What is left is waiting, or leased by calls whose answer was lost; of those some were acked.
+    let queue = server.queue();
+    let left: BTreeSet<Message> = drain(&queue).await;
+    let told = told.lock().unwrap();
+    assert_eq!(told.enqueued.len(), all.len());
+    let back = told.came_back + told.acked.intersection(&left).count();
+    assert!(back <= KILLS * PRODUCED_TOGETHER, "{back} entries were acked and came back");
+    let gone = all.len() - told.acked.union(&left).count();
+    assert!(gone <= KILLS * CONSUMED_TOGETHER, "{gone} entries are gone: more than acks without an answer");
+}
+
+/// Everything that is there, once the leases ran out.
+async fn drain(queue: &RedisQueue) -> BTreeSet<Message> {
+    let mut left = BTreeSet::new();
+    tokio::time::sleep(Duration::from_millis(LEASE_MS)).await;
+    while depth(queue).await != [0, 0, 0] {
+        queue.promote().await.unwrap();
+        let deliveries = queue.receive("drain", 0, 500).await.unwrap();
+        assert!(queue.ack_many(&deliveries).await.unwrap().iter().all(|acked| *acked));
+        left.extend(deliveries.iter().map(|delivery| delivery.message));
+    }
+    left
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_keeps_nobody_waiting() {
+    let server = RedisServer::start(&Setup::default());
+    let mut options = server.options();
+    (options.connect_timeout_ms, options.response_timeout_ms) = (300, 300);
+    let queue = RedisQueue::new(options);
+    works(&queue, 4).await;
+    server.pause();
+    let began = Instant::now();
+    let calls = futures::future::join_all((0..32).map(|_| queue.depth(Lane::Small))).await;
+    assert!(calls.iter().all(Result::is_err));
+    // Three trials for all of them together, not one after the other.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    server.resume();
+    works(&queue, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

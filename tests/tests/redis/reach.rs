@@ -33,8 +33,11 @@ async fn tls_works_and_a_strange_ca_is_refused() {
         assert!(began.elapsed() < Duration::from_secs(2));
     }
     options.tls_ca_file = Some(server.dir_file("no-such.pem"));
-    let error = RedisQueue::new(options).depth(Lane::Small).await.unwrap_err();
+    let error = RedisQueue::new(options.clone()).depth(Lane::Small).await.unwrap_err();
     assert!(error.to_string().contains("no-such.pem"), "{error}");
+    options.url = server.options().url;
+    let error = RedisQueue::new(options).depth(Lane::Small).await.unwrap_err();
+    assert!(error.to_string().contains("does not ask for TLS"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

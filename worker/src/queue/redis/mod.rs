@@ -13,6 +13,7 @@ use redis::{Script, ScriptInvocation};
 use super::{Delivery, Depth, Error, Message, Queue};
 
 pub mod check;
+mod connect;
 mod keys;
 mod link;
 mod options;
