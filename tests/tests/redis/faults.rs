@@ -137,6 +137,36 @@ async fn a_server_that_hangs_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_memory_what_adds_is_refused_whole_and_the_rest_works() {
+    let server = RedisServer::start(&Setup::default());
+    let mut options = server.options();
+    options.lease_ms = 1;
+    let queue = RedisQueue::new(options);
+    queue.enqueue(&messages(8)).await.unwrap();
+    let deliveries = receive(&queue, "a", 4).await;
+    let mut admin = server.admin();
+    let mut memory_max = |bytes: &str| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(&mut admin).unwrap();
+    };
+    memory_max("1");
+    let error = queue.enqueue(&messages(9)).await.unwrap_err();
+    assert!(error.to_string().contains("no memory left"), "{error}");
+    assert!(queue.release(&deliveries[0], 0).await.is_err());
+    assert!(queue.release(&deliveries[0], 60_000).await.is_err());
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(queue.promote().await.is_err(), "leases ran out, and there is no room for new entries");
+    assert_eq!(depth(&queue).await, [4, 4, 0]);
+    // Workers still drain it.
+    assert!(queue.extend(&deliveries[1]).await.unwrap());
+    assert!(queue.ack(&deliveries[1]).await.unwrap());
+    assert_eq!(receive(&queue, "b", 1).await.len(), 1);
+    assert_eq!(depth(&queue).await, [3, 4, 0]);
+    memory_max("256mb");
+    assert!(queue.release(&deliveries[0], 60_000).await.unwrap());
+    assert_eq!(depth(&queue).await, [3, 3, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_server_heals() {
     let server = RedisServer::start(&Setup::default());
     let queue = server.queue();

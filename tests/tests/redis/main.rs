@@ -1,6 +1,6 @@
 //! The queue in a real Redis: every contract case, and what only a server can do to it.
 
-// As in the harness itself: helpers of tests may panic too.
+// As in the harness itself: what tests share may panic too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::large_futures)]
 
 use std::collections::BTreeSet;
