@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod process_tree;
 pub mod queue;
 pub mod search;
+pub mod secret;
 pub mod sink;
 pub mod sqlite;
 pub mod stages;

@@ -8,6 +8,8 @@ macro_rules! queue_cases {
         $crate::contract_cases! { $backend, queue:
             enqueue_is_idempotent,
             settlement_is_owner_checked,
+            many_are_settled_each_for_itself,
+            depth_counts_each_entry_once,
             a_release_waits_for_its_delay,
             an_expired_lease_is_promoted,
             large_files_have_their_share

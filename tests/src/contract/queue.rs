@@ -2,7 +2,7 @@
 
 use docmill_core::id::{DocumentId, Generation};
 use docmill_core::lane::{LARGE_SHARE, Lane};
-use docmill_worker::queue::{Delivery, Message};
+use docmill_worker::queue::{Delivery, Depth, Message};
 
 use super::{Backend, LEASE_MS, tenant};
 
@@ -48,6 +48,39 @@ pub async fn settlement_is_owner_checked(backend: Backend) {
     assert!(backend.queue.extend(&delivery).await.unwrap());
     assert!(backend.queue.ack(&delivery).await.unwrap());
     assert!(!backend.queue.ack(&delivery).await.unwrap());
+}
+
+/// Settled together, each entry is still settled for itself.
+pub async fn many_are_settled_each_for_itself(backend: Backend) {
+    let messages: Vec<Message> = (0..3).map(|n| message(n, Lane::Small)).collect();
+    backend.queue.enqueue(&messages).await.unwrap();
+    let mut deliveries = backend.queue.receive("a", 0, 3).await.unwrap();
+    assert_eq!(deliveries.len(), 3);
+    deliveries[1].consumer = "b".to_owned();
+    assert_eq!(backend.queue.extend_many(&deliveries).await.unwrap(), [true, false, true]);
+    assert_eq!(backend.queue.ack_many(&deliveries).await.unwrap(), [true, false, true]);
+    deliveries[1].consumer = "a".to_owned();
+    assert_eq!(backend.queue.ack_many(&deliveries).await.unwrap(), [false, true, false]);
+    assert!(backend.queue.ack_many(&[]).await.unwrap().is_empty());
+}
+
+/// Each entry is counted in one place, and nothing is left when all are acked.
+pub async fn depth_counts_each_entry_once(backend: Backend) {
+    let messages: Vec<Message> = (0..6).map(|n| message(n, Lane::Large)).collect();
+    backend.queue.enqueue(&messages).await.unwrap();
+    let depth = async || {
+        let depth = backend.queue.depth(Lane::Large).await.unwrap();
+        [depth.waiting, depth.in_flight, depth.delayed]
+    };
+    assert_eq!(depth().await, [6, 0, 0]);
+    let deliveries = backend.queue.receive("a", 0, 4).await.unwrap();
+    assert_eq!(depth().await, [2, 4, 0]);
+    assert!(backend.queue.release(&deliveries[0], 60_000).await.unwrap());
+    assert!(backend.queue.release(&deliveries[1], 0).await.unwrap());
+    assert_eq!(depth().await, [3, 2, 1]);
+    assert_eq!(backend.queue.ack_many(&deliveries[2..]).await.unwrap(), [true, true]);
+    assert_eq!(depth().await, [3, 0, 1]);
+    assert_eq!(backend.queue.depth(Lane::Small).await.unwrap(), Depth::default());
 }
 
 /// A released entry waits for its delay, then comes back under another name.

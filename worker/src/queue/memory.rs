@@ -44,8 +44,10 @@ impl State {
         self.next_entry
     }
 
-    fn owned_by(&self, delivery: &Delivery) -> bool {
-        self.leased.get(&delivery.entry).is_some_and(|leased| leased.consumer == delivery.consumer)
+    /// The number of the delivery's entry, where its consumer still has it.
+    fn owned(&self, delivery: &Delivery) -> Option<u64> {
+        let entry = delivery.entry.as_str().parse().ok()?;
+        self.leased.get(&entry).is_some_and(|leased| leased.consumer == delivery.consumer).then_some(entry)
     }
 
     fn pop_waiting(&mut self, order: [Lane; 2]) -> Option<(u64, Message)> {
@@ -99,7 +101,7 @@ impl Queue for MemoryQueue {
             let order = Lane::order_of_look(look + deliveries.len() as u64);
             let Some((entry, message)) = state.pop_waiting(order) else { break };
             state.leased.insert(entry, Leased { message, consumer: consumer.to_owned(), until_ms });
-            deliveries.push(Delivery { message, entry, consumer: consumer.to_owned() });
+            deliveries.push(Delivery { message, entry: entry.into(), consumer: consumer.to_owned() });
         }
         Ok(deliveries)
     }
@@ -107,10 +109,8 @@ impl Queue for MemoryQueue {
     async fn extend(&self, delivery: &Delivery) -> Result<bool, Error> {
         let until_ms = self.clock.now_ms() + self.lease_ms;
         let mut state = self.lock();
-        if !state.owned_by(delivery) {
-            return Ok(false);
-        }
-        if let Some(leased) = state.leased.get_mut(&delivery.entry) {
+        let Some(entry) = state.owned(delivery) else { return Ok(false) };
+        if let Some(leased) = state.leased.get_mut(&entry) {
             leased.until_ms = until_ms;
         }
         Ok(true)
@@ -118,10 +118,8 @@ impl Queue for MemoryQueue {
 
     async fn ack(&self, delivery: &Delivery) -> Result<bool, Error> {
         let mut state = self.lock();
-        if !state.owned_by(delivery) {
-            return Ok(false);
-        }
-        state.leased.remove(&delivery.entry);
+        let Some(entry) = state.owned(delivery) else { return Ok(false) };
+        state.leased.remove(&entry);
         state.known.remove(&(delivery.message.document, delivery.message.generation));
         Ok(true)
     }
@@ -129,10 +127,8 @@ impl Queue for MemoryQueue {
     async fn release(&self, delivery: &Delivery, after_ms: u64) -> Result<bool, Error> {
         let now = self.clock.now_ms();
         let mut state = self.lock();
-        if !state.owned_by(delivery) {
-            return Ok(false);
-        }
-        state.leased.remove(&delivery.entry);
+        let Some(entry) = state.owned(delivery) else { return Ok(false) };
+        state.leased.remove(&entry);
         if after_ms == 0 {
             state.add_waiting(delivery.message);
         } else {

@@ -3,12 +3,16 @@
 //! A queue may lose everything: the ledger is the truth and [`crate::delivery::maintain`] enqueues
 //! again what it says. What a queue may not do is hand one entry to two consumers while a lease lives.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use docmill_core::id::{DocumentId, Generation};
 use docmill_core::lane::Lane;
 use serde::Serialize;
 
 pub mod memory;
+pub mod redis;
 
 /// A queue operation that failed; the caller tries again later, nothing is lost.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +30,42 @@ pub struct Message {
     pub lane: Lane,
 }
 
+/// What a queue calls an entry: a number, a stream's id, a receipt. Only that queue can read it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EntryId(Arc<str>);
+
+impl EntryId {
+    /// The name as the queue wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for EntryId {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<u64> for EntryId {
+    fn from(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A message in the hands of one consumer, until it is settled or its lease runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// What it points at.
     pub message: Message,
     /// The queue's name of the entry; a released and delivered again entry has another.
-    pub entry: u64,
+    pub entry: EntryId,
     /// Who received it: unique for a process start.
     pub consumer: String,
 }
@@ -48,7 +81,7 @@ pub struct Depth {
     pub delayed: u64,
 }
 
-/// Entries, leases and delays. Every call is one atomic step.
+/// Entries, leases and delays. What a call does to an entry is one atomic step.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Adds an entry unless this (document, generation) has one, waiting, leased or delayed.
@@ -64,6 +97,26 @@ pub trait Queue: Send + Sync {
 
     /// Removes the entry for good. False: it was no longer this consumer's, and it stays.
     async fn ack(&self, delivery: &Delivery) -> Result<bool, Error>;
+
+    /// [`Queue::extend`] for many; an answer for each, in their order. One step for each of them, and
+    /// one trip for all where a back end can.
+    async fn extend_many(&self, deliveries: &[Delivery]) -> Result<Vec<bool>, Error> {
+        let mut extended = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            extended.push(self.extend(delivery).await?);
+        }
+        Ok(extended)
+    }
+
+    /// [`Queue::ack`] for many, as [`Queue::extend_many`] is for extending. After an error some of them
+    /// may be gone.
+    async fn ack_many(&self, deliveries: &[Delivery]) -> Result<Vec<bool>, Error> {
+        let mut acked = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            acked.push(self.ack(delivery).await?);
+        }
+        Ok(acked)
+    }
 
     /// Gives the entry back, to be delivered again after the delay. False as for [`Queue::ack`].
     async fn release(&self, delivery: &Delivery, after_ms: u64) -> Result<bool, Error>;

@@ -43,6 +43,9 @@ const PACKAGES: &[&str] = &[
     "poppler-data",
 ];
 
+/// Servers that the tests start themselves.
+const SERVERS: &[&str] = &["redis-server"];
+
 const PDFIUM: Wheel = Wheel {
     project: "pypdfium2",
     version: "5.15.2",
@@ -86,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
     PDFIUM.install(&cache)?;
     minilm::install(&cache)?;
     if args.purpose == Purpose::Test {
+        apt::install_servers(SERVERS)?;
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
     }
