@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod extract;
 pub mod health;
 pub mod ledger;
+pub mod postgres;
 pub mod process_tree;
 pub mod queue;
 pub mod search;
