@@ -9,4 +9,5 @@ pub mod chaos;
 pub mod command;
 pub mod contract;
 pub mod corpus;
+pub mod services;
 pub mod sim;

@@ -4,11 +4,12 @@ use deadpool_postgres::Transaction;
 use docmill_core::id::{ChunkId, DocumentId};
 
 use super::Error;
-use super::sql::one;
+use super::sql::{one, take_your_time};
 use super::values::{big, chunk_key, document_key, number};
 use crate::ledger::SelfAudit;
 
 pub(super) async fn self_audit(transaction: &Transaction<'_>, grace_ms: u64) -> Result<SelfAudit, Error> {
+    take_your_time(transaction).await?;
     // Two concepts of one name need no count: the table does not take them.
     let row = one(
         transaction,

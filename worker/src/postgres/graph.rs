@@ -15,7 +15,7 @@ use docmill_core::manifest::Store;
 use uuid::Uuid;
 
 use super::chunk_table::{self, Heads, ROWS_PER_STATEMENT, ascending, or_raise};
-use super::sql::{execute, one, rows as select};
+use super::sql::{execute, one, rows as select, take_your_time};
 use super::transaction::{ATTEMPTS_MAX, transaction};
 use super::values::{chunk_key, int, number, storable};
 use super::{Database, Error};
@@ -73,6 +73,7 @@ impl GraphSink {
 }
 
 async fn write(transaction: &Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+    take_your_time(transaction).await?;
     let sql = format!(
         "INSERT INTO evidence
          SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6
@@ -228,6 +229,7 @@ async fn remove_unmentioned(transaction: &Transaction<'_>, concepts: &[i64]) -> 
 const LOOSE: &str = "NOT EXISTS (SELECT 1 FROM mentions m WHERE m.concept = c.concept)";
 
 async fn count_loose(transaction: &Transaction<'_>) -> Result<u64, Error> {
+    take_your_time(transaction).await?;
     let sql = format!("SELECT count(*) FROM concepts c WHERE {LOOSE}");
     Ok(number(one(transaction, &sql, &[]).await?.try_get(0)?))
 }

@@ -45,7 +45,8 @@ fn indexed(dimensions: i32) -> Result<Indexed, Error> {
 }
 
 /// Builds the index's HNSW index where there is none, while rows are written and read. What an interrupted
-/// build left behind is removed first. False: there was one already, or there are no vectors yet.
+/// build left behind is removed first. False: there was one already, somebody else builds it, or there are
+/// no vectors yet.
 ///
 /// # Errors
 /// Nothing that a search would see.
@@ -54,6 +55,12 @@ pub async fn build_hnsw(database: &Database, index: IndexId, how: Hnsw) -> Resul
     let client = deadpool_postgres::Object::take(database.client().await?);
     let table = vectors::table_of(index);
     let name = format!("{table}_hnsw");
+    // Not waited for: a waiting statement has a snapshot, and the build waits for older snapshots to go. The
+    // lock goes with the connection.
+    let lock = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '/' || $1, 0))";
+    if !client.query_one(lock, &[&name]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
     let found = client
         .query_opt(
             "SELECT a.atttypmod, i.indisvalid FROM pg_catalog.pg_class c

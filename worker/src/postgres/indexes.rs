@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use docmill_core::id::{IndexId, TenantId};
 use docmill_core::index::{IndexSpec, IndexState};
 
-use super::sql::{execute, one, rows};
+use super::sql::{execute, one, rows, take_your_time};
 use super::values::{from_json, json, number};
 use super::{Error, commits};
 
@@ -100,6 +100,7 @@ async fn retire_manifests(
     index: IndexId,
     delay_ms: u64,
 ) -> Result<(), Error> {
+    take_your_time(transaction).await?;
     let below = one(transaction, "SELECT nextval('epochs')", &[]).await?;
     commits::replace_all(transaction, tenant, index, number(below.try_get(0)?), delay_ms).await
 }

@@ -3,7 +3,7 @@
 //!
 //! Read committed everywhere but where said: a statement sees what was committed when it began. So a row
 //! is locked by one statement and read, or what depends on it, by the next. Who locks several rows does so in
-//! ascending order; what still ends in a deadlock is run again, see [`transaction`](self).
+//! ascending order; what still ends in a deadlock is run again, see `transaction.rs`.
 
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ mod tls;
 mod transaction;
 mod values;
 mod vectors;
+
+pub use tokio_postgres;
 
 pub use check::{Facts, Finding, Needs, Severity, findings};
 pub use error::Error;

@@ -45,3 +45,8 @@ pub(super) async fn execute(
     let statement = transaction.prepare_cached(sql).await?;
     Ok(transaction.execute(&statement, values).await?)
 }
+
+/// Lifts the limit of time from the statements of a transaction that looks at all rows there are.
+pub(super) async fn take_your_time(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(transaction.batch_execute("SET LOCAL statement_timeout = 0").await?)
+}

@@ -3,6 +3,7 @@
 mod apt;
 mod minilm;
 mod onnx;
+mod postgres;
 mod protobuf;
 mod pypi;
 
@@ -88,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.purpose == Purpose::Test {
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
+        postgres::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())
