@@ -49,7 +49,8 @@ pid=$(head -n 1 "$file" 2>/dev/null)
 is_there() { [ -f "$file" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = postgres ]; }
 is_there && kill -INT "$pid"
 tries=0
-while is_there && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+# Its last checkpoint syncs thousands of files that are removed next: not waited for longer than this.
+while is_there && [ $tries -lt 30 ]; do sleep 0.1; tries=$((tries + 1)); done
 is_there && kill -QUIT "$pid" && sleep 1
 rm -rf "$1"
 "#;
