@@ -16,3 +16,5 @@ mod crossing;
 mod searching;
 #[path = "postgres/server.rs"]
 mod server;
+#[path = "postgres/upkeep.rs"]
+mod upkeep;

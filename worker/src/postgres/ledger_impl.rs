@@ -9,12 +9,13 @@ use docmill_core::manifest::Manifest;
 use docmill_core::page::Page;
 
 use super::transaction::transaction;
-use super::{Database, audit, claims, commits, derived, indexes, manifests, sources};
+use super::{Database, audit, claims, commits, derived, indexes, manifests, moves, sources};
 use crate::ledger::{
     Claim, Cleanup, Commit, CommittedManifest, Error, Failed, Grant, Ledger, Registered, Registration,
     SelfAudit, Start, Summary, WorkerId,
 };
 use crate::queue::Message;
+use crate::sqlite::Move;
 
 /// The ledger in a PostgreSQL server.
 #[derive(Clone)]
@@ -36,6 +37,15 @@ impl PostgresLedger {
     /// Nothing of it took effect.
     pub async fn sweep_derived(&self) -> Result<u64, Error> {
         Ok(transaction!(self.database, |transaction| derived::sweep(transaction))?)
+    }
+
+    /// Records that documents are somewhere else now; their content is what it was. Returns messages of
+    /// those that are tried again, as they were given up when their file was not in its old place.
+    ///
+    /// # Errors
+    /// Nothing of it took effect.
+    pub async fn move_sources(&self, tenant: &TenantId, moves: &[Move]) -> Result<Vec<Message>, Error> {
+        Ok(transaction!(self.database, |transaction| moves::carry_out(transaction, tenant, moves))?)
     }
 
     /// Gives back all that the worker holds, as if it had not been begun. Returns how many.

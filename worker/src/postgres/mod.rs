@@ -23,6 +23,7 @@ mod indexes;
 mod ledger_impl;
 mod manifests;
 mod migrate;
+mod moves;
 mod options;
 mod sources;
 mod sql;

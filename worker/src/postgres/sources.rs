@@ -158,7 +158,7 @@ async fn look_up<'a>(
 }
 
 /// Whether a stored failure says that the file was missing or unreadable, which another look may mend.
-fn depends_on_place(failure: &str) -> bool {
+pub(super) fn depends_on_place(failure: &str) -> bool {
     let failure: Result<Failure, Error> = from_json(failure);
     failure.is_ok_and(|failure| matches!(failure.code, FailureCode::Vanished | FailureCode::Unreadable))
 }
