@@ -10,6 +10,8 @@ pub mod embedded;
 pub mod extract;
 pub mod health;
 pub mod ledger;
+#[cfg(feature = "services")]
+pub mod postgres;
 pub mod process_tree;
 pub mod queue;
 pub mod search;

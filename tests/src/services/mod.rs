@@ -1,4 +1,6 @@
-//! Real servers for the tests: started in a directory of their own, waited for by condition, killed on drop.
+//! Real servers for the tests: started in a directory of their own when the first test needs one, waited
+//! for by condition, gone with what started them.
 
+pub mod postgres;
 pub mod process;
 pub mod redis;

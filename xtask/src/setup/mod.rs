@@ -3,6 +3,7 @@
 mod apt;
 mod minilm;
 mod onnx;
+mod postgres;
 mod protobuf;
 mod pypi;
 
@@ -92,6 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
         apt::install_servers(SERVERS)?;
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
+        postgres::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())

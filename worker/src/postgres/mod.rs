@@ -1,0 +1,118 @@
+//! PostgreSQL: the ledger and the stores of shapes with more than one machine. One pool of connections a
+//! process; each call of a trait is one transaction; times are the server's.
+//!
+//! Read committed everywhere but where said: a statement sees what was committed when it began. So a row
+//! is locked by one statement and read, or what depends on it, by the next. Who locks several rows does so in
+//! ascending order; what still ends in a deadlock is run again, see `transaction.rs`.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::NoTls;
+
+mod audit;
+mod check;
+mod chunk_table;
+mod claims;
+mod commits;
+mod derived;
+mod error;
+mod graph;
+mod hnsw;
+mod indexes;
+mod ledger_impl;
+mod manifests;
+mod migrate;
+mod moves;
+mod options;
+mod sources;
+mod sql;
+mod terms;
+mod text;
+mod tls;
+mod transaction;
+mod values;
+mod vectors;
+
+pub use tokio_postgres;
+
+pub use check::{Facts, Finding, Needs, Severity, findings};
+pub use error::Error;
+pub use graph::GraphSink;
+pub use hnsw::{Hnsw, build_hnsw};
+pub use ledger_impl::PostgresLedger;
+pub use migrate::VERSION as SCHEMA_VERSION;
+pub use options::{InvalidSchema, Options, SchemaName};
+pub use terms::{Terms, to_tsquery};
+pub use text::TextSink;
+pub use vectors::{VectorSink, table_of as vector_table};
+
+/// A pool of connections to a server, and the schema of our tables there. Clones share the pool.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    schema: SchemaName,
+}
+
+impl Database {
+    /// Connects once, so that a wrong address or password is known now, and looks at nothing.
+    ///
+    /// # Errors
+    /// [`Error::Options`], [`Error::Certificate`], [`Error::Login`], [`Error::Unreachable`].
+    pub async fn connect(options: &Options) -> Result<Self, Error> {
+        let config = options.client_config()?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match &options.tls_ca_file {
+            Some(file) => Manager::from_config(config, tls::connector(file)?, recycling),
+            None => Manager::from_config(config, NoTls, recycling),
+        };
+        let connect = Duration::from_millis(options.connect_timeout_ms);
+        let pool = Pool::builder(manager)
+            .max_size(usize::try_from(options.pool_size.max(1)).unwrap_or(usize::MAX))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_millis(options.statement_timeout_ms)))
+            // Beside the wait for the socket: a server that accepts and says nothing is none.
+            .create_timeout(Some(connect))
+            .recycle_timeout(Some(connect))
+            .build()
+            .map_err(|error| Error::Failed(error.to_string()))?;
+        let database = Self { pool, schema: options.schema.clone() };
+        drop(database.client().await?);
+        Ok(database)
+    }
+
+    /// Connects and brings the tables up to date.
+    ///
+    /// # Errors
+    /// As [`Database::connect`] and [`Database::migrate`].
+    pub async fn open(options: &Options) -> Result<Self, Error> {
+        let database = Self::connect(options).await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Makes or updates the tables. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], or nothing of it took effect.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        migrate::run(self).await
+    }
+
+    /// Looks at the server and says what is wrong with it, for `needs`.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn check(&self, needs: &Needs) -> Result<Vec<Finding>, Error> {
+        Ok(findings(&check::gather(self).await?, needs))
+    }
+
+    /// The schema of the tables.
+    pub fn schema(&self) -> &SchemaName {
+        &self.schema
+    }
+
+    pub(super) async fn client(&self) -> Result<Object, Error> {
+        Ok(self.pool.get().await?)
+    }
+}

@@ -1,0 +1,172 @@
+//! The vector store: one table an index, of the index's dimensions, below a parent that all of them
+//! inherit from. What concerns all chunks names the parent; a search reads its index's table alone.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use deadpool_postgres::Transaction;
+use docmill_core::id::{ChunkId, Epoch, IndexId};
+use docmill_core::manifest::Store;
+use pgvector::Vector;
+
+use super::chunk_table::{self, Heads, ROWS_PER_STATEMENT, ascending, or_raise};
+use super::sql::{execute, rows as select};
+use super::transaction::transaction;
+use super::{Database, Error};
+use crate::sink::{self, ChunkRow, Sink, StoredChunk};
+
+/// The parent of the tables.
+const PARENT: &str = "vectors";
+
+/// Vectors in a PostgreSQL server with pgvector.
+#[derive(Clone)]
+pub struct VectorSink {
+    database: Database,
+    /// Indexes whose table is known to be there; tables are never dropped while a process runs.
+    made: Arc<Mutex<HashSet<IndexId>>>,
+}
+
+/// The table of the index's vectors.
+pub fn table_of(index: IndexId) -> String {
+    format!("vectors_{:016x}", index.0)
+}
+
+impl VectorSink {
+    /// The vector store of this database.
+    pub fn new(database: Database) -> Self {
+        Self { database, made: Arc::default() }
+    }
+
+    async fn write_rows(&self, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+        let mut of_index: BTreeMap<IndexId, Vec<(&ChunkRow, &[f32])>> = BTreeMap::new();
+        for row in rows {
+            if let Some(vector) = row.vector.as_deref() {
+                of_index.entry(row.index).or_default().push((row, vector));
+            }
+        }
+        for (index, rows) in &of_index {
+            self.make_table(*index, rows.first().map_or(0, |(_, vector)| vector.len())).await?;
+        }
+        transaction!(self.database, |transaction| write(transaction, &of_index, epoch))
+    }
+
+    async fn make_table(&self, index: IndexId, dimensions: usize) -> Result<(), Error> {
+        let known = || self.made.lock().expect("no code panics while holding it");
+        if known().contains(&index) {
+            return Ok(());
+        }
+        transaction!(self.database, |transaction| make_table(transaction, index, dimensions))?;
+        known().insert(index);
+        Ok(())
+    }
+
+    async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
+        transaction!(self.database, |transaction| chunk_table::remove(transaction, PARENT, chunks, below))
+    }
+
+    async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
+        transaction!(self.database, |transaction| chunk_table::look_up(transaction, PARENT, chunks))
+    }
+
+    async fn list_rows(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, Error> {
+        transaction!(self.database, |transaction| chunk_table::list(transaction, PARENT, after, limit))
+    }
+}
+
+async fn make_table(transaction: &Transaction<'_>, index: IndexId, dimensions: usize) -> Result<(), Error> {
+    let table = table_of(index);
+    let exists =
+        "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1";
+    if !select(transaction, exists, &[&table]).await?.is_empty() {
+        return Ok(());
+    }
+    // Two that make it at once would both find it absent.
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))";
+    select(transaction, lock, &[&table]).await?;
+    // The check lets a statement over the parent that names the index leave the other tables out. A vector
+    // of more than 500 dimensions is kept beside the row; uncompressed, as floats do not compress.
+    transaction
+        .batch_execute(&format!(
+            "CREATE TABLE IF NOT EXISTS {table}(
+               value vector({dimensions}) NOT NULL, PRIMARY KEY(chunk), CHECK (index_id = ({index}))
+             ) INHERITS (vectors) WITH (fillfactor = 90);
+             ALTER TABLE {table} ALTER COLUMN value SET STORAGE EXTERNAL",
+            index = index.0
+        ))
+        .await?;
+    Ok(())
+}
+
+async fn write(
+    transaction: &Transaction<'_>,
+    of_index: &BTreeMap<IndexId, Vec<(&ChunkRow, &[f32])>>,
+    epoch: Epoch,
+) -> Result<(), Error> {
+    for (index, rows) in of_index {
+        let table = table_of(*index);
+        let sql = format!(
+            "INSERT INTO {table}(chunk, tenant, document, index_id, text_hash, epoch, value)
+             SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6, r.value
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $7::vector[])
+                  AS r(chunk, tenant, document, index_id, text_hash, value)
+             {}",
+            or_raise(&table)
+        );
+        for some in rows.chunks(ROWS_PER_STATEMENT) {
+            let chunks: Vec<&ChunkRow> = some.iter().map(|(row, _)| *row).collect();
+            let heads = Heads::of(&chunks, epoch);
+            let values: Vec<Vector> =
+                some.iter().map(|(_, vector)| Vector::from(vector.to_vec())).collect();
+            execute(
+                transaction,
+                &sql,
+                &[
+                    &heads.chunks,
+                    &heads.tenants,
+                    &heads.documents,
+                    &heads.indexes,
+                    &heads.text_hashes,
+                    &heads.epoch,
+                    &values,
+                ],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Sink for VectorSink {
+    fn store(&self) -> Store {
+        Store::Vector
+    }
+
+    async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
+        let written = self.write_rows(&ascending(rows), epoch).await;
+        let with_vector = rows.iter().filter(|row| row.vector.is_some()).count();
+        written.map(|()| with_vector).map_err(|error| error.of_store(Store::Vector))
+    }
+
+    async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
+        self.remove_rows(chunks, below).await.map_err(|error| error.of_store(Store::Vector))
+    }
+
+    async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
+        self.look_up_rows(chunks).await.map_err(|error| error.of_store(Store::Vector))
+    }
+
+    async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
+        self.list_rows(after, limit).await.map_err(|error| error.of_store(Store::Vector))
+    }
+
+    /// A vector is a column of its chunk's row: nothing can be loose.
+    async fn loose_ends(&self) -> Result<u64, sink::Error> {
+        Ok(0)
+    }
+
+    async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
+        Ok(0)
+    }
+}
