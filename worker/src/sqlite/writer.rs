@@ -5,6 +5,7 @@
 //! take the later with the earlier, never the earlier alone.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -29,6 +30,8 @@ type Job = Box<dyn FnOnce(&Connection) -> Option<Finish> + Send>;
 #[derive(Clone)]
 pub struct Writer {
     jobs: SyncSender<Job>,
+    /// Why the thread ended, where a commit failed: whoever comes later is told the same.
+    failed: Arc<OnceLock<Error>>,
 }
 
 /// When a job's answer comes.
@@ -44,11 +47,13 @@ impl Writer {
     /// Starts the thread on a connection that is set up.
     pub fn start(connection: Connection) -> Result<(Self, std::thread::JoinHandle<()>), Error> {
         let (jobs, queue) = sync_channel(JOBS_MAX);
+        let failed = Arc::new(OnceLock::new());
+        let noted = failed.clone();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(&connection, &queue))
+            .spawn(move || run(&connection, &queue, &noted))
             .map_err(|error| Error::Failed(error.to_string()))?;
-        Ok((Self { jobs }, thread))
+        Ok((Self { jobs, failed }, thread))
     }
 
     /// Runs the job in the writer's transaction; an error of the job takes back the job alone.
@@ -71,7 +76,7 @@ impl Writer {
             }
         });
         self.send(boxed).await?;
-        answered.await.map_err(|_| Error::Stopped("the writer ended".to_owned()))?
+        answered.await.map_err(|_| self.ended())?
     }
 
     async fn send(&self, mut job: Job) -> Result<(), Error> {
@@ -83,9 +88,16 @@ impl Writer {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 Err(TrySendError::Disconnected(_)) => {
-                    return Err(Error::Stopped("the writer ended".to_owned()));
+                    return Err(self.ended());
                 }
             }
+        }
+    }
+
+    fn ended(&self) -> Error {
+        match self.failed.get() {
+            Some(error) => error.duplicate(),
+            None => Error::Stopped("the writer ended".to_owned()),
         }
     }
 }
@@ -96,6 +108,10 @@ fn in_savepoint<T>(
 ) -> rusqlite::Result<T> {
     connection.prepare_cached("SAVEPOINT job")?.execute([])?;
     let done = job(connection);
+    // A full disk takes the whole transaction back by itself: then the job's own error says why.
+    if connection.is_autocommit() {
+        return done;
+    }
     if done.is_err() {
         connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
     }
@@ -105,11 +121,13 @@ fn in_savepoint<T>(
 
 /// Takes jobs until all handles are gone. After a commit that failed, no answer given before can be
 /// trusted, so every later job is refused.
-fn run(connection: &Connection, jobs: &Receiver<Job>) {
+fn run(connection: &Connection, jobs: &Receiver<Job>, failed: &OnceLock<Error>) {
     while let Ok(first) = jobs.recv() {
         let committed = group(connection, jobs, first);
         if let Err(error) = committed {
             tracing::error!(%error, "the ledger stopped after a failed commit");
+            // Before the channel is dropped, which is what the waiting notice.
+            let _ = failed.set(error);
             return;
         }
     }
