@@ -84,7 +84,7 @@ fn same_place(a: &ExportedChunk, b: &ExportedChunk) -> bool {
 
 fn last_heading(chunk: &ExportedChunk) -> Option<&str> {
     let heading = chunk.heading.as_deref()?;
-    Some(heading.rsplit(" > ").next().unwrap_or(heading).trim())
+    Some(heading.rsplit(" › ").next().unwrap_or(heading).trim())
 }
 
 /// Says enough to be asked for: not "Notes", not "3.2".

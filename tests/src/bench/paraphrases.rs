@@ -15,56 +15,56 @@ const fn ask(document: &'static str, query: &'static str, expected: &'static str
     Paraphrase { document, query, expected }
 }
 
-/// Written by hand; each expected text was found in the package of Debian 12 (at most three times).
+/// Written by hand; each expected text was found in the document of Debian 12 (at most three times).
 pub const PARAPHRASES: [Paraphrase; 30] = [
     ask(
-        "bashref",
+        "bash.pdf",
         "make a shell session that cannot change directory or run programs by path",
         "is used to set up an environment more controlled than the standard shell",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "treat what a command prints as if it were stored in a file that another program opens",
         "allows a process’s input or output to be referred to using a filename",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "launch a background helper whose stdin and stdout are connected to the calling script by pipes",
         "A coprocess is executed asynchronously in a subshell",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "generate many similar words from a list in curly braces",
         "Brace expansion is a mechanism by which arbitrary strings may be generated",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "stop a currently running program and continue it later in the background",
         "selectively stop (suspend) the execution of processes",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "get the exit codes of every stage of the most recent chain of commands",
         "the processes in the most-recently-executed foreground pipeline",
     ),
-    ask("bashref", "quit the script as soon as any command fails", "Exit immediately if a pipeline"),
+    ask("bash.pdf", "quit the script as soon as any command fails", "Exit immediately if a pipeline"),
     ask(
-        "bashref",
+        "bash.pdf",
         "complain about variables that were never given a value",
         "Treat unset variables and parameters other than the special parameters",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "how many seconds until an idle interactive shell closes itself",
         "default timeout for the read builtin",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "run cleanup code when the script ends or receives a kill",
         "are to be read and executed when the shell receives signal",
     ),
     ask(
-        "bashref",
+        "bash.pdf",
         "let two asterisks descend into all sub-directories",
         "match all files and zero or more directories and subdirectories",
     ),
