@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// The constant of Cormack, Clarke and Büttcher (SIGIR 2009): how little the first ranks are preferred.
-pub const RRF_K: f64 = 60.0;
+/// How little the first ranks are preferred. Cormack, Clarke and Büttcher (SIGIR 2009) took 60 for lists
+/// of a thousand; ours have some dozens, and with 60 two middling ranks beat a first one: of known items
+/// (`bench machine --only quality`) 86 % were among the first three in English, with 5 94 %.
+pub const RRF_K: f64 = 5.0;
+/// Weight of words against 1 for meaning: who types a sentence of a document wants that document.
+pub const WORDS_WEIGHT: f64 = 1.5;
 
 /// Fuses ranked lists, best first, each with a weight. Ties go to the lower key, so that equal input
 /// gives equal output; of a key that is twice in a list the first rank counts.
@@ -29,14 +33,14 @@ mod tests {
 
     #[test]
     fn what_two_lists_agree_on_comes_first() {
-        let fused = rrf(&[(&[1, 2, 3], 1.0), (&[4, 2], 1.0)], RRF_K);
+        let fused = rrf(&[(&[1, 2, 3], 1.0), (&[4, 2], 1.0)], 60.0);
         let keys: Vec<i32> = fused.iter().map(|(key, _)| *key).collect();
         assert_eq!(keys, [2, 1, 4, 3]);
     }
 
     #[test]
     fn weights_count_and_doubles_do_not() {
-        let fused = rrf(&[(&[1, 1, 1], 1.0), (&[2], 2.0)], RRF_K);
+        let fused = rrf(&[(&[1, 1, 1], 1.0), (&[2], 2.0)], 60.0);
         assert_eq!(fused[0].0, 2);
         assert_eq!(fused[1], (1, 1.0 / 61.0));
     }

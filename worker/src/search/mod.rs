@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use docmill_core::id::TenantId;
 use docmill_core::index::IndexSpec;
 use docmill_core::language::detect;
-use docmill_core::search::{RRF_K, rrf};
+use docmill_core::search::{RRF_K, WORDS_WEIGHT, rrf};
 use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -187,7 +187,7 @@ impl Store {
             timings.vectors += began.elapsed();
             let began = Instant::now();
             let exhausted = words.len() < asked && meanings.len() < asked;
-            let fused = rrf(&[(&words[..], 1.0), (&meanings[..], 1.0)], RRF_K);
+            let fused = rrf(&[(&words[..], WORDS_WEIGHT), (&meanings[..], 1.0)], RRF_K);
             let shown = rows::show(connection, &self.tenant, index, query, &fused, k)?;
             timings.rows += began.elapsed();
             if shown.len() >= k || exhausted || factor >= OVERFETCH_MAX {
