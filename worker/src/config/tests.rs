@@ -123,7 +123,7 @@ proptest! {
             9 => postgres("poolSize", s),
             10 => format!("queue: '{s}'"),
             11 => format!("secretToken: '{s}'"),
-            _ => format!("queue: {{redis: {{url: 'redis://h', passwordEnv: P}}}}\nledger: {{postgres: {{url: 'postgresql://h/d', passwordFile: /p}}}}"),
+            _ => "queue: {redis: {url: 'redis://h', passwordEnv: P}}\nledger: {postgres: {url: 'postgresql://h/d', passwordFile: /p}}".to_owned(),
         };
         let read = |_: &Path| Ok(secret.clone());
         let shown = match load(&text, &environment(&[("P", s)]), &read) {
