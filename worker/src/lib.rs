@@ -3,7 +3,11 @@
 //! The main path is [`delivery`]: claim → start → prepare (`stages`) → write ([`sink`]) → commit
 //! ([`ledger`]) → ack ([`queue`]) → clean up. Knows nothing of Kubernetes.
 
+#[cfg(feature = "services")]
+pub mod backends;
 pub mod clock;
+#[cfg(feature = "services")]
+pub mod config;
 pub mod delivery;
 pub mod embed;
 pub mod embedded;

@@ -106,6 +106,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether the options can be used, without connecting.
+    ///
+    /// # Errors
+    /// [`Error::Options`], which never quotes the url.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.client_config().map(drop)
+    }
+
     /// What the client library needs to connect.
     pub(super) fn client_config(&self) -> Result<tokio_postgres::Config, Error> {
         // The parser's own message may quote the URL, and with it a password that should not be there.

@@ -1,0 +1,130 @@
+//! `docmill-worker check-config` as an operator runs it, against real servers.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use docmill_tests::services::postgres::shared;
+use docmill_tests::services::redis::{ADMIN, ADMIN_PASSWORD, RedisServer, Setup};
+use serde_json::Value;
+
+const WRONG: &str = "Wr0ng-and-secret";
+
+/// The worker beside this executable.
+fn worker() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("docmill-worker"));
+    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
+}
+
+/// Exit code and answer of a check of these servers; no secret may be seen anywhere.
+fn check(
+    redis_url: &str,
+    redis_password: &str,
+    postgres_password: Option<&str>,
+    more: &str,
+) -> (i32, Value) {
+    let postgres = shared().fresh();
+    let right = postgres.password.as_ref().unwrap().expose().to_owned();
+    let postgres_password = postgres_password.unwrap_or(&right);
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("redis-password");
+    std::fs::write(&secret, format!("{redis_password}\n")).unwrap();
+    let file = dir.path().join("worker.yaml");
+    let text = format!(
+        "queue:\n  redis:\n    url: {redis_url}\n    username: {ADMIN}\n    passwordFile: {}\n{more}\
+         ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n",
+        secret.display(),
+        postgres.url,
+        postgres.user,
+        postgres.schema.as_str(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let secrets = [redis_password, postgres_password];
+    let mut last = None;
+    for json in [false, true] {
+        let mut command = Command::new(worker());
+        command.args(["check-config", "--config"]).arg(&file).args(json.then_some("--json"));
+        command.env("PG_PASSWORD", postgres_password).stdin(Stdio::null());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It stays readable until the child is waited for; empty once it has ended.
+        let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+        let output = child.wait_with_output().unwrap();
+        for said in [&line, &output.stdout, &output.stderr] {
+            let said = String::from_utf8_lossy(said);
+            assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
+        }
+        last = Some(output);
+    }
+    let output = last.unwrap();
+    let said = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap(), said)
+}
+
+/// Exactly one finding that is an error, of this back end, with this word.
+fn one_error((code, said): (i32, Value), back_end: &str, word: &str) {
+    assert_eq!(code, 1, "{said}");
+    let findings = said["findings"].as_array().unwrap();
+    let errors: Vec<&Value> = findings.iter().filter(|finding| finding["severity"] == "error").collect();
+    let [error] = errors[..] else { panic!("{said}") };
+    assert_eq!(error["backEnd"], back_end, "{said}");
+    assert!(error["what"].as_str().unwrap().contains(word), "{said}");
+    assert!(
+        !error["whatToDo"].as_str().unwrap().is_empty() && !error["address"].as_str().unwrap().is_empty()
+    );
+}
+
+fn url(server: &RedisServer) -> String {
+    format!("redis://127.0.0.1:{}", server.port)
+}
+
+#[test]
+fn good_servers_pass_and_wrong_passwords_are_findings() {
+    let server = RedisServer::start(&Setup { tcp: true, tls: true, ..Setup::default() });
+    let (code, said) = check(&url(&server), ADMIN_PASSWORD, None, "");
+    assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
+    one_error(check(&url(&server), WRONG, None, ""), "queue.redis", "refused");
+    one_error(check(&url(&server), ADMIN_PASSWORD, Some(WRONG), ""), "ledger.postgres", "refused");
+    let tls = format!("rediss://localhost:{}", server.tls_port);
+    let ca = format!("    tlsCaFile: {}\n", server.ca_file().display());
+    assert_eq!(check(&tls, ADMIN_PASSWORD, None, &ca).0, 0);
+    one_error(check(&tls, ADMIN_PASSWORD, None, ""), "queue.redis", "certificate");
+    let gone = url(&server);
+    drop(server);
+    one_error(check(&gone, ADMIN_PASSWORD, None, ""), "queue.redis", "refused");
+}
+
+#[test]
+fn a_server_that_would_lose_entries_is_a_finding() {
+    let config = |config: &str| Setup { config: config.to_owned(), ..Setup::default() };
+    let bad = [
+        (config("appendonly no\n"), "append-only"),
+        (config("maxmemory-policy allkeys-lru\n"), "allkeys-lru"),
+        (Setup { default_user: "user default off".to_owned(), ..Setup::default() }, "replays"),
+    ];
+    for (setup, word) in bad {
+        let server = RedisServer::start(&Setup { tcp: true, ..setup });
+        one_error(check(&url(&server), ADMIN_PASSWORD, None, ""), "queue.redis", word);
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_a_problem_that_does_not_repeat_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("worker.yaml");
+    std::fs::write(&file, format!("password: {WRONG}\nqueue: {{redis: {{url: 'redis://u:{WRONG}@h'}}}}\n"))
+        .unwrap();
+    for json in [false, true] {
+        let mut command = Command::new(worker());
+        command.args(["check-config", "--config"]).arg(&file).args(json.then_some("--json"));
+        let output = command.output().unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.contains("passwordFile") && !said.contains(WRONG), "{said}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Asks every back end of a configuration whether it is fit, all at once and each within a time limit.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use serde::Serialize;
+
+use crate::config::Settings;
+use crate::postgres::{self, Database, Needs, Options};
+use crate::queue::redis::RedisOptions;
+use crate::queue::redis::check::{self, Severity};
+
+/// Something about a back end that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The back end's key in the configuration.
+    pub back_end: &'static str,
+    /// Where it is.
+    pub address: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub what_to_do: String,
+}
+
+const REDIS: &str = "queue.redis";
+const POSTGRES: &str = "ledger.postgres";
+
+/// Asks them all. A back end that cannot be asked is a finding.
+pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
+    let (redis, postgres) = futures::join!(
+        within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
+        within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
+    );
+    let mut findings = [redis, postgres].concat();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// Severity, what is wrong, what to do.
+type Said = (Severity, String, String);
+
+async fn within(
+    limit: Duration,
+    back_end: &'static str,
+    address: String,
+    asked: BoxFuture<'_, Vec<Said>>,
+) -> Vec<Finding> {
+    let said = tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        let what = format!("no answer within {} s", limit.as_secs());
+        vec![(Severity::Error, what, "check address, network policy and load of the server".to_owned())]
+    });
+    let finding = |(severity, what, what_to_do)| Finding {
+        severity,
+        back_end,
+        address: address.clone(),
+        what,
+        what_to_do,
+    };
+    said.into_iter().map(finding).collect()
+}
+
+async fn redis(options: &RedisOptions) -> Vec<Said> {
+    match check::check(options).boxed().await {
+        Ok(findings) => findings.into_iter().map(|f| (f.severity, f.what, f.what_to_do)).collect(),
+        Err(error) => {
+            let what_to_do = "check queue.redis: url (rediss for TLS), tlsCaFile, username and password";
+            vec![(Severity::Error, error.to_string(), what_to_do.to_owned())]
+        }
+    }
+}
+
+async fn postgres(options: &Options) -> Vec<Said> {
+    // How many workers there will be is not known here; the vectors are in the ledger's server.
+    let needs = Needs { vectors: true, processes: 1 };
+    let asked = async { Database::connect(options).boxed().await?.check(&needs).boxed().await };
+    match asked.boxed().await {
+        Ok(findings) => {
+            let severity = |severity| match severity {
+                postgres::Severity::Warning => Severity::Warning,
+                postgres::Severity::Error => Severity::Error,
+            };
+            findings.into_iter().map(|f| (severity(f.severity), f.what, f.what_to_do)).collect()
+        }
+        Err(error) => {
+            let what_to_do = match &error {
+                postgres::Error::Login(_) => "check ledger.postgres.user and its password",
+                postgres::Error::Certificate(_) => "check ledger.postgres.tlsCaFile",
+                postgres::Error::Unreachable(_) => {
+                    "check ledger.postgres.url, the network policy, and whether both sides agree on TLS (tlsCaFile)"
+                }
+                _ => "check ledger.postgres",
+            };
+            vec![(Severity::Error, error.to_string(), what_to_do.to_owned())]
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The worker's command. Routes to the extractor child before anything else starts; does no work itself.
+
+#[cfg(feature = "services")]
+mod args;
+#[cfg(feature = "services")]
+mod check_config;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = std::env::args_os().nth(1);
+    if command.as_deref() == Some(docmill_worker::extract::CHILD_COMMAND.as_ref()) {
+        docmill_worker::extract::child_main();
+    }
+    run()
+}
+
+#[cfg(feature = "services")]
+fn run() -> ExitCode {
+    match <args::Args as clap::Parser>::parse().command {
+        args::Command::CheckConfig(options) => check_config::run(&options),
+    }
+}
+
+/// Built for extraction alone.
+#[cfg(not(feature = "services"))]
+fn run() -> ExitCode {
+    eprintln!("docmill-worker: this build only extracts; build it with the feature `services`");
+    ExitCode::from(2)
+}

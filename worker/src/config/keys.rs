@@ -1,0 +1,195 @@
+//! Every key of the file: its bounds, its variable and its meaning. Checks and reference are made of this.
+
+/// What a key may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Integer {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A text, judged where it is used.
+    Text {
+        /// What is allowed, in words.
+        allowed: &'static str,
+        /// Whether a problem may repeat it: never where a secret may stand by mistake.
+        shown: bool,
+    },
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Where it is in the file.
+    pub path: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Variable that overrides it.
+    pub environment: Option<&'static str>,
+    /// Whether the file or the environment must give it.
+    pub required: bool,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// What is allowed, in words.
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Text { allowed, .. } => allowed.to_owned(),
+        }
+    }
+
+    const fn env(mut self, name: &'static str) -> Self {
+        self.environment = Some(name);
+        self
+    }
+
+    const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+}
+
+const fn number(path: &'static str, min: u64, max: u64, meaning: &'static str) -> Key {
+    Key { path, kind: Kind::Integer { min, max }, environment: None, required: false, meaning }
+}
+
+const fn text(path: &'static str, shown: bool, allowed: &'static str, meaning: &'static str) -> Key {
+    Key { path, kind: Kind::Text { allowed, shown }, environment: None, required: false, meaning }
+}
+
+const FILE: &str = "an absolute path";
+const VARIABLE: &str = "a name of A-Z, 0-9 and '_'";
+const REDIS_URL: &str = "redis://HOST[:PORT][/DB], rediss://… for TLS, unix:///PATH, \
+    redis-sentinel://HOST,HOST/MASTER[/DB] or redis-cluster://HOST,HOST, without a user or a password";
+const POSTGRES_URL: &str = "postgresql://HOST[:PORT]/DATABASE, without a user, a password or options";
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// One TiB: no limit of a document is meant to be larger.
+const MIB_MAX: u64 = 1 << 20;
+
+/// All of them, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    text(
+        "pipeline",
+        true,
+        "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+        "Name of the pipeline",
+    ),
+    number("concurrency", 1, 512, "Extractors that work at once; without it, one a core")
+        .env("WORKER_CONCURRENCY"),
+    number(
+        "cleanupDelayMs",
+        0,
+        DAY_MS,
+        "Delay before what a commit replaced is removed: longer than any search takes",
+    ),
+    text("queue.redis.url", false, REDIS_URL, "Where Redis is").env("CELERY_BROKER_URL").required(),
+    text("queue.redis.username", false, "a user of Redis' ACL", "The user; without it, `default`"),
+    text("queue.redis.passwordFile", false, FILE, "File that holds the user's password"),
+    text("queue.redis.passwordEnv", false, VARIABLE, "Variable that holds the user's password"),
+    text(
+        "queue.redis.sentinelUsername",
+        false,
+        "a user of the sentinels' ACL",
+        "The user at the sentinels",
+    ),
+    text("queue.redis.sentinelPasswordFile", false, FILE, "File that holds the sentinels' password"),
+    text("queue.redis.sentinelPasswordEnv", false, VARIABLE, "Variable that holds the sentinels' password"),
+    text(
+        "queue.redis.tlsCaFile",
+        false,
+        FILE,
+        "Authorities to trust in place of the system's, in PEM; only with rediss",
+    ),
+    text(
+        "queue.redis.keyPrefix",
+        true,
+        "1 to 128 of a-z, A-Z, 0-9, '.', '_', '-' and ':'",
+        "Prefix of all keys; without it, `docmill:` and the pipeline",
+    ),
+    number(
+        "queue.redis.leaseMs",
+        3_000,
+        HOUR_MS,
+        "How long a delivery stays with a worker that says nothing",
+    ),
+    number(
+        "queue.redis.connectTimeoutMs",
+        100,
+        60_000,
+        "Longest wait for a connection, TLS and log-in included",
+    ),
+    number(
+        "queue.redis.responseTimeoutMs",
+        100,
+        60_000,
+        "Longest wait for an answer; at most a third of `leaseMs`",
+    ),
+    text("ledger.postgres.url", false, POSTGRES_URL, "Where PostgreSQL is").required(),
+    text("ledger.postgres.user", false, "a role", "The role"),
+    text("ledger.postgres.passwordFile", false, FILE, "File that holds the role's password"),
+    text("ledger.postgres.passwordEnv", false, VARIABLE, "Variable that holds the role's password"),
+    text(
+        "ledger.postgres.tlsCaFile",
+        false,
+        FILE,
+        "Authority of the server's certificate, in PEM; with it TLS is required, without it nothing is encrypted",
+    ),
+    number("ledger.postgres.poolSize", 1, 1_000, "Most connections of a worker"),
+    number("ledger.postgres.connectTimeoutMs", 100, 60_000, "Longest wait for a connection"),
+    number("ledger.postgres.statementTimeoutMs", 1_000, HOUR_MS, "Longest time of a statement"),
+    number(
+        "ledger.postgres.lockTimeoutMs",
+        100,
+        HOUR_MS,
+        "Longest wait for a lock; less than `statementTimeoutMs`",
+    ),
+    text(
+        "ledger.postgres.schema",
+        true,
+        "1 to 63 of a-z, 0-9 and '_', not beginning with a digit or 'pg_'",
+        "Schema of the tables; made where it lacks",
+    ),
+    text("extract.ocrLanguages", false, "auto, or as Tesseract names them: jpn+eng", "Languages of scans")
+        .env("OCR_LANGUAGE"),
+    number("extract.limits.fileMib", 1, MIB_MAX, "Largest file").env("MAX_FILE_SIZE_MB"),
+    number("extract.limits.pdfMib", 1, MIB_MAX, "Largest PDF").env("MAX_PDF_SIZE_MB"),
+    number("extract.limits.pdfPages", 1, 1_000_000, "Most pages of a PDF").env("MAX_PDF_PAGES"),
+    number("extract.limits.textMib", 1, MIB_MAX, "Most text of one document"),
+    number(
+        "extract.limits.pageMs",
+        1_000,
+        HOUR_MS,
+        "Longest time without a finished page; at most `documentMs`",
+    ),
+    number("extract.limits.documentMs", 1_000, DAY_MS, "Longest extraction of one document"),
+    number("extract.limits.extractorMib", 512, MIB_MAX, "Address space of one extractor"),
+    number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
+    number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
+];
+
+/// The key at a path.
+pub(super) fn at(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Names of the keys and sections directly below a section.
+pub(super) fn below(section: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for key in KEYS {
+        let rest = match section {
+            "" => Some(key.path),
+            section => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let name = rest.and_then(|rest| rest.split('.').next());
+        if let Some(name) = name.filter(|name| !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names
+}

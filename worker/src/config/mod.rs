@@ -1,0 +1,51 @@
+//! The one configuration file of a worker in a pod: YAML, overridden by the environment, checked as a whole.
+//!
+//! Pure: the text, the environment and the way to read a file of a secret are arguments. Secrets are never
+//! part of the file; it names files or variables that hold them.
+
+mod keys;
+mod problem;
+mod read;
+mod reference;
+mod resolve;
+mod types;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+pub use keys::{KEYS, Key, Kind};
+pub use problem::Problem;
+pub use reference::markdown;
+pub use resolve::Settings;
+pub use types::{Extract, ExtractLimits, Ledger, Postgres, Queue, Redis, WorkerConfig};
+
+/// The environment, by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// Reads the file of a secret.
+pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Reads, overrides and checks a configuration.
+///
+/// # Errors
+/// All problems at once, by their path; none of them repeats a secret.
+pub fn load(
+    text: &str,
+    environment: &Environment,
+    read_secret: ReadSecret<'_>,
+) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let config = read::read(text, environment, &mut problems);
+    let settings = resolve::resolve(&config, environment, read_secret, &mut problems);
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => {
+            problems.sort();
+            Err(problems)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

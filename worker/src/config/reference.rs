@@ -1,0 +1,83 @@
+//! The reference page, written from the table of keys and the defaults of the types.
+
+use std::fmt::Write as _;
+
+use super::{KEYS, WorkerConfig};
+
+/// Names that people set elsewhere and that say nothing to this file, with what has their place.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "`MAX_WORKERS`, `RQ_WORKER_REPLICAS`",
+        "the number of worker pods, which is not the worker's to choose",
+    ),
+    ("`SQS_QUEUE_URL`, `SQS_MAX_MESSAGES`, `SQS_WAIT_TIME`", "no such queue here; `queue.redis`"),
+    ("`DLQ_URL`", "dead letters are in the ledger"),
+    ("`S3_BUCKET`, `OPENSEARCH_ENDPOINT`, `QDRANT_*`, `NEO4J_*`", "no such back end here"),
+    (
+        "`OLLAMA_HOST`, `OPENAI_MAX_RPM`, `ANTHROPIC_MAX_RPM`, `USE_MOCK_EMBEDDINGS`, `USE_MOCK_LLM`",
+        "no such model here",
+    ),
+    ("`TEMP_DIR`, `CLEANUP_TEMP_FILES`", "the worker keeps no temporary files of its own"),
+    (
+        "`UVICORN_WORKERS`, `LOCAL_BASE_URL`, `K8S_BASE_URL`, `MAX_CONCURRENT`, `TOTAL_REQUESTS`",
+        "clients and servers of HTTP, not the worker",
+    ),
+    (
+        "`OPTIMIZATION_*`",
+        "targets of the scaling, not of a worker; for threads and connections `concurrency` and `ledger.postgres.poolSize`",
+    ),
+];
+
+/// The page.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Configuration of a worker\n\n\
+         <!-- Generated: UPDATE_REFERENCE=1 cargo test --workspace config::reference -->\n\n\
+         One YAML file (JSON is YAML too). Unknown keys are refused; a key without a value is as good as absent.\n\
+         Passwords never stand in it: `…File` names the file of a mounted Secret, `…Env` a variable.\n\
+         `docmill-worker check-config --config FILE [--json]` says everything that is wrong with it, then asks\n\
+         each back end. Exit code 0: fine, warnings allowed; 1: problems; 2: wrong usage.\n\n\
+         | key | allowed | default | meaning |\n|---|---|---|---|\n",
+    );
+    let defaults = serde_json::to_value(WorkerConfig::default()).unwrap_or_default();
+    for key in KEYS {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        let default = match defaults.pointer(&pointer) {
+            _ if key.required => "required".to_owned(),
+            None | Some(serde_json::Value::Null) => "none".to_owned(),
+            Some(serde_json::Value::String(text)) => format!("`{text}`"),
+            Some(value) => format!("`{value}`"),
+        };
+        let (path, meaning) = (key.path, key.meaning);
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| `{path}` | {} | {default} | {meaning} |", key.allowed());
+    }
+    page += "\n## Environment\n\nA variable that is set and not empty overrides its key.\n\n| variable | key |\n|---|---|\n";
+    for key in KEYS {
+        if let Some(name) = key.environment {
+            let _ = writeln!(page, "| `{name}` | `{}` |", key.path);
+        }
+    }
+    page += "\nThese are not read:\n\n| variable | instead |\n|---|---|\n";
+    for (names, instead) in ELSEWHERE {
+        let _ = writeln!(page, "| {names} | {instead} |");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_up_to_date() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/worker-config.md");
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(file, markdown()).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(file).unwrap_or_default() == markdown(),
+            "docs/reference/worker-config.md is old: run `UPDATE_REFERENCE=1 cargo test --workspace config::reference`"
+        );
+    }
+}

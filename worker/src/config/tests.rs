@@ -1,0 +1,138 @@
+use std::io;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const GOOD: &str = "
+queue: {redis: {url: 'rediss://cache:6380/1', username: docmill, passwordFile: /secrets/redis, leaseMs: 60000}}
+ledger: {postgres: {url: 'postgresql://db:5433/docs', passwordEnv: PG_PASSWORD}}
+";
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn read_secret(path: &Path) -> io::Result<String> {
+    match path.to_str() {
+        Some("/secrets/redis") => Ok("hunter2\n".to_owned()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn problems(text: &str, pairs: &[(&str, &str)]) -> Vec<Problem> {
+    load(text, &environment(pairs), &read_secret).unwrap_err()
+}
+
+#[test]
+fn a_good_file_becomes_settings_and_the_environment_overrides_it() {
+    let environment =
+        environment(&[("PG_PASSWORD", "hunter3"), ("MAX_FILE_SIZE_MB", "77"), ("PDF_DPI", "")]);
+    let settings = load(GOOD, &environment, &read_secret).unwrap();
+    assert_eq!(settings.redis.credentials.password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(settings.postgres.password.as_ref().unwrap().expose(), "hunter3");
+    assert_eq!((settings.extract.limits.file_mib, settings.extract.limits.ocr_dpi), (77, 200));
+    assert_eq!((settings.lease.lease_ms, settings.redis.lease_ms), (60_000, 60_000));
+    assert_eq!(settings.redis.key_prefix.as_str(), "docmill:default");
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[test]
+fn every_key_of_the_table_is_a_key_of_the_types() {
+    let defaults = serde_json::to_value(WorkerConfig::default()).unwrap();
+    fn leaves(at: &str, value: &serde_json::Value, into: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            if value.is_object() { leaves(&path, value, into) } else { into.push(path) }
+        }
+    }
+    let mut typed = Vec::new();
+    leaves("", &defaults, &mut typed);
+    let mut listed: Vec<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    typed.sort();
+    listed.sort();
+    assert_eq!(typed, listed);
+    for key in KEYS {
+        let default = defaults.pointer(&format!("/{}", key.path.replace('.', "/"))).unwrap();
+        if let (Kind::Integer { min, max }, Some(value)) = (key.kind, default.as_u64()) {
+            assert!((min..=max).contains(&value), "{}", key.path);
+        }
+    }
+}
+
+#[test]
+fn all_problems_of_a_bad_file_are_told_at_once() {
+    let bad = "
+pipeline: Not_A_Name
+concurrency: many
+cleanupDelay: 5
+password: hunter2
+queue:
+  redis:
+    url: redis://me:hunter2@cache
+    passwordFile: /secrets/none
+    leaseMs: 5
+ledger:
+  postgres:
+    passwordEnv: hunter2
+    poolSize: 0
+    schema: pg_x
+extract: hunter2
+";
+    let found = problems(bad, &[("PDF_DPI", "9"), ("MAX_PDF_PAGES", "hunter2")]);
+    let lines: Vec<String> = found.iter().map(Problem::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn numbers_must_fit_each_other() {
+    let text = GOOD.replace("leaseMs: 60000", "leaseMs: 9000");
+    let found = problems(&text, &[("PG_PASSWORD", "x")]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].path, "queue.redis.responseTimeoutMs");
+}
+
+#[test]
+fn what_is_no_mapping_or_no_yaml_is_said_without_quoting_it() {
+    for text in ["hunter2", "- hunter2", "a: [hunter2", "a: 1\na: hunter2", "a: *hunter2"] {
+        let found = problems(text, &[]);
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    }
+    assert_eq!(problems("", &[]).len(), 2, "both urls are missing");
+}
+
+proptest! {
+    /// Wherever somebody may write a secret by mistake, no problem and no debug output repeats it.
+    #[test]
+    fn secrets_are_never_repeated(core in "[A-Za-z0-9!_.-]{8,20}", place in 0_usize..13) {
+        let secret = format!("Zq{core}9!");
+        let redis = |key: &str, value: &str| format!("queue: {{redis: {{{key}: '{value}'}}}}");
+        let postgres = |key: &str, value: &str| format!("ledger: {{postgres: {{{key}: '{value}'}}}}");
+        let s = secret.as_str();
+        let text = match place {
+            0 => redis("url", &format!("redis://me:{s}@host")),
+            1 => redis("url", s),
+            2 => redis("url", &format!("redis://:{s}")),
+            3 => redis("password", s),
+            4 => redis("passwordFile", s),
+            5 => redis("passwordEnv", s),
+            6 => postgres("url", &format!("postgresql://u:{s}@host/db")),
+            7 => postgres("url", &format!("postgresql://host/db?password={s}")),
+            8 => postgres("passwordEnv", s),
+            9 => postgres("poolSize", s),
+            10 => format!("queue: '{s}'"),
+            11 => format!("secretToken: '{s}'"),
+            _ => "queue: {redis: {url: 'redis://h', passwordEnv: P}}\nledger: {postgres: {url: 'postgresql://h/d', passwordFile: /p}}".to_owned(),
+        };
+        let read = |_: &Path| Ok(secret.clone());
+        let shown = match load(&text, &environment(&[("P", s)]), &read) {
+            Ok(settings) => format!("{settings:?}"),
+            Err(problems) => {
+                let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+                format!("{problems:?} {lines:?} {}", serde_json::to_string(&problems).unwrap())
+            }
+        };
+        prop_assert!(!shown.contains(s), "{shown}");
+    }
+}

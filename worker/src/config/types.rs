@@ -1,0 +1,163 @@
+//! The file as types. Every key has its default here, and its meaning and bounds in [`super::keys`].
+
+use docmill_core::delivery::LeaseConfig;
+use docmill_core::limits::Limits;
+use serde::{Deserialize, Serialize};
+
+use crate::postgres::Options;
+use crate::queue::redis::{CONNECT_TIMEOUT_MS, RESPONSE_TIMEOUT_MS};
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// The whole file.
+    WorkerConfig {
+        /// The pipeline's name.
+        pipeline: String = "default".to_owned(),
+        /// Extractors that work at once; none: one a core.
+        concurrency: Option<u16> = None,
+        /// Delay before what a commit replaced is removed, in milliseconds.
+        cleanup_delay_ms: u64 = LeaseConfig::default().cleanup_delay_ms,
+        /// Where work comes from.
+        queue: Queue = Queue::default(),
+        /// Where the truth is.
+        ledger: Ledger = Ledger::default(),
+        /// How documents are read.
+        extract: Extract = Extract::default(),
+    }
+}
+
+section! {
+    /// The queue.
+    Queue {
+        /// Redis.
+        redis: Redis = Redis::default(),
+    }
+}
+
+section! {
+    /// The queue in Redis.
+    Redis {
+        /// Where it is.
+        url: Option<String> = None,
+        /// The user.
+        username: Option<String> = None,
+        /// File of its password.
+        password_file: Option<String> = None,
+        /// Variable of its password.
+        password_env: Option<String> = None,
+        /// The user at the sentinels.
+        sentinel_username: Option<String> = None,
+        /// File of its password.
+        sentinel_password_file: Option<String> = None,
+        /// Variable of its password.
+        sentinel_password_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// Prefix of all keys.
+        key_prefix: Option<String> = None,
+        /// Time of a lease, in milliseconds.
+        lease_ms: u64 = LeaseConfig::default().lease_ms,
+        /// Longest wait for a connection, in milliseconds.
+        connect_timeout_ms: u64 = CONNECT_TIMEOUT_MS,
+        /// Longest wait for an answer, in milliseconds.
+        response_timeout_ms: u64 = RESPONSE_TIMEOUT_MS,
+    }
+}
+
+section! {
+    /// The ledger.
+    Ledger {
+        /// PostgreSQL.
+        postgres: Postgres = Postgres::default(),
+    }
+}
+
+section! {
+    /// The ledger in PostgreSQL.
+    Postgres {
+        /// Where it is.
+        url: Option<String> = None,
+        /// The role.
+        user: String = Options::default().user,
+        /// File of its password.
+        password_file: Option<String> = None,
+        /// Variable of its password.
+        password_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// Most connections.
+        pool_size: u32 = Options::default().pool_size,
+        /// Longest wait for a connection, in milliseconds.
+        connect_timeout_ms: u64 = Options::default().connect_timeout_ms,
+        /// Longest time of a statement, in milliseconds.
+        statement_timeout_ms: u64 = Options::default().statement_timeout_ms,
+        /// Longest wait for a lock, in milliseconds.
+        lock_timeout_ms: u64 = Options::default().lock_timeout_ms,
+        /// The schema of the tables.
+        schema: String = Options::default().schema.as_str().to_owned(),
+    }
+}
+
+section! {
+    /// How documents are read.
+    Extract {
+        /// Languages of scans.
+        ocr_languages: String = "auto".to_owned(),
+        /// Limits of a document.
+        limits: ExtractLimits = ExtractLimits::default(),
+    }
+}
+
+section! {
+    /// See [`Limits`].
+    ExtractLimits {
+        /// Largest file, in MiB.
+        file_mib: u64 = Limits::default().file_mib,
+        /// Largest PDF, in MiB.
+        pdf_mib: u64 = Limits::default().pdf_mib,
+        /// Most pages of a PDF.
+        pdf_pages: u32 = Limits::default().pdf_pages,
+        /// Most text, in MiB.
+        text_mib: u64 = Limits::default().text_mib,
+        /// Longest time of a page, in milliseconds.
+        page_ms: u64 = Limits::default().page_ms,
+        /// Longest time of a document, in milliseconds.
+        document_ms: u64 = Limits::default().document_ms,
+        /// Address space of an extractor, in MiB.
+        extractor_mib: u64 = Limits::default().extractor_mib,
+        /// Resolution for recognition.
+        ocr_dpi: u32 = Limits::default().ocr_dpi,
+        /// Documents until an extractor is replaced.
+        extractor_documents: u32 = Limits::default().extractor_documents,
+    }
+}
+
+impl From<&ExtractLimits> for Limits {
+    fn from(limits: &ExtractLimits) -> Self {
+        Self {
+            file_mib: limits.file_mib,
+            pdf_mib: limits.pdf_mib,
+            pdf_pages: limits.pdf_pages,
+            text_mib: limits.text_mib,
+            page_ms: limits.page_ms,
+            document_ms: limits.document_ms,
+            extractor_mib: limits.extractor_mib,
+            ocr_dpi: limits.ocr_dpi,
+            extractor_documents: limits.extractor_documents,
+        }
+    }
+}
