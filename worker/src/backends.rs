@@ -6,9 +6,9 @@ use futures::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 
 use crate::config::Settings;
+use crate::finding::{self, Severity};
 use crate::postgres::{self, Database, Needs, Options};
-use crate::queue::redis::RedisOptions;
-use crate::queue::redis::check::{self, Severity};
+use crate::queue::redis::{RedisOptions, check};
 
 /// Something about a back end that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,61 +40,50 @@ pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
     findings
 }
 
-/// Severity, what is wrong, what to do.
-type Said = (Severity, String, String);
-
 async fn within(
     limit: Duration,
     back_end: &'static str,
     address: String,
-    asked: BoxFuture<'_, Vec<Said>>,
+    asked: BoxFuture<'_, Vec<finding::Finding>>,
 ) -> Vec<Finding> {
     let said = tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
         let what = format!("no answer within {} s", limit.as_secs());
-        vec![(Severity::Error, what, "check address, network policy and load of the server".to_owned())]
+        vec![error(what, "check address, network policy and load of the server")]
     });
-    let finding = |(severity, what, what_to_do)| Finding {
-        severity,
+    let of_back_end = |said: finding::Finding| Finding {
+        severity: said.severity,
         back_end,
         address: address.clone(),
-        what,
-        what_to_do,
+        what: said.what,
+        what_to_do: said.what_to_do,
     };
-    said.into_iter().map(finding).collect()
+    said.into_iter().map(of_back_end).collect()
 }
 
-async fn redis(options: &RedisOptions) -> Vec<Said> {
-    match check::check(options).boxed().await {
-        Ok(findings) => findings.into_iter().map(|f| (f.severity, f.what, f.what_to_do)).collect(),
-        Err(error) => {
-            let what_to_do = "check queue.redis: url (rediss for TLS), tlsCaFile, username and password";
-            vec![(Severity::Error, error.to_string(), what_to_do.to_owned())]
-        }
-    }
+fn error(what: String, what_to_do: &str) -> finding::Finding {
+    finding::Finding::new(Severity::Error, what, what_to_do)
 }
 
-async fn postgres(options: &Options) -> Vec<Said> {
+async fn redis(options: &RedisOptions) -> Vec<finding::Finding> {
+    check::check(options).boxed().await.unwrap_or_else(|failed| {
+        let what_to_do = "check queue.redis: url (rediss for TLS), tlsCaFile, username and password";
+        vec![error(failed.to_string(), what_to_do)]
+    })
+}
+
+async fn postgres(options: &Options) -> Vec<finding::Finding> {
     // How many workers there will be is not known here; the vectors are in the ledger's server.
     let needs = Needs { vectors: true, processes: 1 };
     let asked = async { Database::connect(options).boxed().await?.check(&needs).boxed().await };
-    match asked.boxed().await {
-        Ok(findings) => {
-            let severity = |severity| match severity {
-                postgres::Severity::Warning => Severity::Warning,
-                postgres::Severity::Error => Severity::Error,
-            };
-            findings.into_iter().map(|f| (severity(f.severity), f.what, f.what_to_do)).collect()
-        }
-        Err(error) => {
-            let what_to_do = match &error {
-                postgres::Error::Login(_) => "check ledger.postgres.user and its password",
-                postgres::Error::Certificate(_) => "check ledger.postgres.tlsCaFile",
-                postgres::Error::Unreachable(_) => {
-                    "check ledger.postgres.url, the network policy, and whether both sides agree on TLS (tlsCaFile)"
-                }
-                _ => "check ledger.postgres",
-            };
-            vec![(Severity::Error, error.to_string(), what_to_do.to_owned())]
-        }
-    }
+    asked.boxed().await.unwrap_or_else(|failed| {
+        let what_to_do = match &failed {
+            postgres::Error::Login(_) => "check ledger.postgres.user and its password",
+            postgres::Error::Certificate(_) => "check ledger.postgres.tlsCaFile",
+            postgres::Error::Unreachable(_) => {
+                "check ledger.postgres.url, the network policy, and whether both sides agree on TLS (tlsCaFile)"
+            }
+            _ => "check ledger.postgres",
+        };
+        vec![error(failed.to_string(), what_to_do)]
+    })
 }

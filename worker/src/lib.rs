@@ -12,6 +12,8 @@ pub mod delivery;
 pub mod embed;
 pub mod embedded;
 pub mod extract;
+#[cfg(feature = "services")]
+pub mod finding;
 pub mod health;
 pub mod ledger;
 #[cfg(feature = "services")]
@@ -26,3 +28,4 @@ pub mod stages;
 pub mod time_text;
 pub mod vector;
 pub mod verify;
+pub mod whole_file;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use docmill_worker::sqlite::{Readers, read};
+use docmill_worker::whole_file;
 
 use super::Context;
 use crate::failure::Failure;
@@ -19,14 +20,12 @@ pub fn execute(context: &Context, output: Option<&Path>) -> Result<ExitCode, Fai
     };
     match output {
         None => write(&mut BufWriter::new(std::io::stdout().lock()))?,
-        Some(path) => {
-            // Renamed when complete: a half-written export never has the name asked for.
-            let mut part = path.as_os_str().to_owned();
-            part.push(".part");
-            let count = write(&mut BufWriter::new(std::fs::File::create(&part)?))?;
-            std::fs::rename(&part, path)?;
-            count
-        }
+        Some(path) => whole_file::write(path, |file| {
+            let mut out = BufWriter::new(file);
+            let count = write(&mut out)?;
+            out.flush()?;
+            Ok::<_, Failure>(count)
+        })?,
     };
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use docmill_worker::embedded::{self, Report, RunOptions};
 use docmill_worker::extract::{OcrLanguages, OcrMode};
+use docmill_worker::whole_file;
 
 use super::Context;
 use crate::args;
@@ -105,15 +106,9 @@ pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Fa
     })
 }
 
-/// Renamed when complete, so that nobody reads half a report.
 fn write_report(path: &Path, report: &Report) -> Result<(), Failure> {
     let text = serde_json::to_vec_pretty(report).map_err(|error| Failure::internal(error.to_string()))?;
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let mut file = std::fs::File::create(&part)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    Ok(std::fs::rename(&part, path)?)
+    whole_file::write(path, |file| Ok(file.write_all(&text)?))
 }
 
 fn summarize(report: &Report) {

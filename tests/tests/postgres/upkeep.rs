@@ -4,9 +4,10 @@ use docmill_core::id::TextHash;
 use docmill_core::source::FileStat;
 use docmill_tests::contract::{registration, rows, spec, tenant, worker};
 use docmill_tests::services::postgres::{client, shared};
-use docmill_worker::ledger::{Claim, Commit, Grant, Ledger, Registered, Registration, Start, Summary};
+use docmill_worker::ledger::{
+    Claim, Commit, Grant, Ledger, Move, Registered, Registration, Start, Summary,
+};
 use docmill_worker::postgres::{Database, Options, PostgresLedger};
-use docmill_worker::sqlite::Move;
 
 async fn ledger(options: &Options) -> PostgresLedger {
     let ledger = PostgresLedger::new(Database::open(options).await.unwrap(), 0);

@@ -4,12 +4,16 @@ mod batch;
 mod minilm;
 mod mock;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use docmill_core::failure::FailureClass;
 
 pub use batch::{Batcher, BatcherOptions, BatcherStats};
 pub use minilm::MiniLm;
 pub use mock::Mock;
+
+use crate::stages::models::NONE;
 
 /// A model that gives each text one vector of unit length.
 ///
@@ -30,6 +34,22 @@ pub trait EmbeddingModel: Send + Sync {
     ///
     /// A local model computes on the calling thread: call it through a [`Batcher`], not from an async task.
     async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error>;
+}
+
+/// The model that an index names by its embedder; `None` where the index has no vectors.
+///
+/// # Errors
+/// A sentence: the model is not one of ours, or cannot be loaded here.
+pub fn model_named(embedder: &str) -> Result<Option<Arc<dyn EmbeddingModel>>, String> {
+    match embedder {
+        NONE => Ok(None),
+        Mock::FINGERPRINT => Ok(Some(Arc::new(Mock::default()))),
+        MiniLm::FINGERPRINT => match MiniLm::load_default() {
+            Ok(model) => Ok(Some(Arc::new(model))),
+            Err(error) => Err(error.to_string()),
+        },
+        other => Err(format!("{other} is not a model that this docmill has")),
+    }
 }
 
 /// Why there is no vector. Clone, as one failed batch answers several documents.

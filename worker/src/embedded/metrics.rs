@@ -16,6 +16,7 @@ use prometheus::{
 use super::session::Finished;
 use super::{Counters, Error};
 use crate::delivery::Outcome;
+use crate::whole_file;
 
 /// Time between two writes of the file.
 const EVERY: Duration = Duration::from_secs(5);
@@ -142,7 +143,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Writes the file; renamed when complete, so that no collector reads half of it.
+    /// Writes the file; a collector never reads half of it.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -152,11 +153,7 @@ impl Metrics {
             detail: error.to_string(),
         };
         let text = self.render().map_err(|error| failed(&error))?;
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let written = std::fs::File::create(&part)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| std::fs::rename(&part, path));
+        let written: std::io::Result<()> = whole_file::write(path, |file| file.write_all(&text));
         written.map_err(|error| failed(&error))
     }
 

@@ -13,7 +13,8 @@ use docmill_core::id::ContentHash;
 use docmill_core::source::{FileStat, Gone, moved_from};
 
 use super::{Counters, FailedDocument};
-use crate::sqlite::{KnownSource, Move};
+use crate::ledger::Move;
+use crate::sqlite::KnownSource;
 use crate::stages::{file_uri, read_failure};
 
 /// A file to be registered.

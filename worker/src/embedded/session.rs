@@ -18,9 +18,9 @@ use tokio::task::JoinSet;
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::{Clock, SystemClock};
 use crate::delivery::{Deliverer, Here, Outcome, Sweep, maintain};
-use crate::embed::{Batcher, BatcherOptions, EmbeddingModel, MiniLm, Mock};
+use crate::embed::{Batcher, BatcherOptions, MiniLm, Mock, model_named};
 use crate::extract::{ExtractOptions, Pool};
-use crate::health::{self, Bars, Gate};
+use crate::health::{self, Bars, Free, Gate};
 use crate::ledger::{Ledger, WorkerId};
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{Delivery, Queue};
@@ -136,14 +136,7 @@ pub async fn active_spec(ledger: &dyn Ledger, tenant: &TenantId) -> Result<Optio
 
 /// Loads the model that an index names.
 pub fn load_embedder(spec: &IndexSpec, threads: usize) -> Result<Option<Arc<Batcher>>, Error> {
-    let model: Arc<dyn EmbeddingModel> = match spec.embedder.as_str() {
-        NONE => return Ok(None),
-        Mock::FINGERPRINT => Arc::new(Mock::default()),
-        MiniLm::FINGERPRINT => {
-            Arc::new(MiniLm::load_default().map_err(|error| Error::Model(error.to_string()))?)
-        }
-        other => return Err(Error::Model(format!("{other} is not a model that this docmill has"))),
-    };
+    let Some(model) = model_named(&spec.embedder).map_err(Error::Model)? else { return Ok(None) };
     let options = BatcherOptions { threads, ..BatcherOptions::default() };
     let batcher = Batcher::new(model, options).map_err(|error| Error::Model(error.to_string()))?;
     Ok(Some(Arc::new(batcher)))
@@ -391,7 +384,7 @@ async fn deliver_one(
 struct GateWatch {
     data_dir: PathBuf,
     bars: Bars,
-    looked: Option<(Instant, Gate)>,
+    looked: Option<(Instant, Gate, Free)>,
     closed_since: Option<Instant>,
 }
 
@@ -401,15 +394,17 @@ impl GateWatch {
     }
 
     fn look(&mut self) -> Gate {
-        if let Some((at, gate)) = self.looked
+        if let Some((at, gate, _)) = self.looked
             && at.elapsed() < GATE_EVERY
         {
             return gate;
         }
-        let mut gate = health::decide(health::look(&self.data_dir), self.bars, false);
+        let mut free = health::look(&self.data_dir);
+        let mut gate = health::decide(free, self.bars, false);
         if gate == Gate::Reclaim {
             health::reclaim_memory();
-            gate = health::decide(health::look(&self.data_dir), self.bars, true);
+            free = health::look(&self.data_dir);
+            gate = health::decide(free, self.bars, true);
         }
         let now = Instant::now();
         match (gate, self.closed_since) {
@@ -423,16 +418,15 @@ impl GateWatch {
                 self.closed_since = Some(now);
             }
         }
-        self.looked = Some((now, gate));
+        self.looked = Some((now, gate, free));
         gate
     }
 
     /// What there is no use waiting for once nothing is in work: disk frees nobody but the user, and
     /// memory not for ever.
     fn given_up(&self) -> Option<Error> {
-        let (_, gate) = self.looked?;
-        let waited = self.closed_since?.elapsed();
-        let (free, bars) = (health::look(&self.data_dir), self.bars);
+        let (_, gate, free) = self.looked?;
+        let (waited, bars) = (self.closed_since?.elapsed(), self.bars);
         match gate {
             Gate::WaitForDisk => Some(Error::DiskLow {
                 dir: self.data_dir.clone(),

@@ -57,6 +57,21 @@ pub struct Registration {
     pub root: Option<String>,
 }
 
+/// A document that is somewhere else now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Where it was.
+    pub from: String,
+    /// Where it is.
+    pub to: String,
+    /// What `stat` says there.
+    pub stat: FileStat,
+    /// When the scan that saw it began.
+    pub scanned_at_ns: i64,
+    /// The PATH it was found under.
+    pub root: Option<String>,
+}
+
 /// What a registration led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registered {

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{Database, Error, SCHEMA_VERSION};
+pub use crate::finding::{Finding, Severity};
 
 /// Oldest server that is supported, as it numbers itself.
 const SERVER_MIN: i32 = 140_000;
@@ -11,27 +12,6 @@ const SERVER_MIN: i32 = 140_000;
 const VECTOR_MIN: (u32, u32) = (0, 5);
 /// Oldest pgvector whose scans go on until a filter has let enough rows through.
 const VECTOR_GOOD: (u32, u32) = (0, 8);
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It works, not as well as it could.
-    Warning,
-    /// Data may be lost, or nothing works.
-    Error,
-}
-
-/// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What was found.
-    pub what: String,
-    /// What to do about it.
-    pub what_to_do: String,
-}
 
 /// What the server is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +69,7 @@ pub struct Facts {
 pub fn findings(facts: &Facts, needs: &Needs) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut find = |severity, what: String, what_to_do: String| {
-        found.push(Finding { severity, what, what_to_do });
+        found.push(Finding::new(severity, what, what_to_do));
     };
     use Severity::{Error, Warning};
     let (role, schema) = (&facts.role, &facts.schema);

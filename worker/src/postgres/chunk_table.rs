@@ -1,36 +1,138 @@
-//! What the three stores have in common: tables of chunks with epochs, written and read by the batch.
+//! What the three stores have in common: tables of chunks with epochs, written and read by the batch, and
+//! the sink trait over them. What a store has beside that is said by its [`ChunkTable`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use docmill_core::id::{ChunkId, Epoch, IndexId, TextHash};
+use docmill_core::manifest::Store;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::Error;
-use super::sql::rows;
+use super::sql::{execute, rows};
+use super::transaction::transaction;
 use super::values::{big, chunk_key, chunk_keys, chunk_of, document_key, document_of, hash_of, number};
-use crate::sink::{ChunkRow, StoredChunk};
+use super::{Database, Error};
+use crate::sink::{self, ChunkRow, Sink, StoredChunk};
+
+/// A store's own part.
+#[async_trait]
+pub trait ChunkTable: Clone + Default + Send + Sync + 'static {
+    /// Which store it is.
+    const STORE: Store;
+    /// The table that has a row a chunk.
+    const NAME: &'static str;
+
+    /// Whether the store has anything of this chunk.
+    fn holds(_row: &ChunkRow) -> bool {
+        true
+    }
+
+    /// Inserts the rows that are not there and raises the epoch of the others, in one transaction. They are
+    /// ascending by chunk, each once.
+    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error>;
+
+    /// Removes those of the chunks whose epoch is below, with what hangs on them. Returns how many went.
+    async fn remove(
+        transaction: &Transaction<'_>,
+        chunks: &[ChunkId],
+        below: Epoch,
+    ) -> Result<usize, Error> {
+        remove(transaction, Self::NAME, chunks, below).await
+    }
+
+    /// Counts what no chunk holds up. Where everything is a column of the chunk's row, nothing can be loose.
+    async fn count_loose(_database: &Database) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    /// Removes what no chunk holds up. Returns how much went.
+    async fn remove_loose(_database: &Database) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+/// A store in a PostgreSQL server.
+#[derive(Clone)]
+pub struct TableSink<T> {
+    database: Database,
+    table: T,
+}
+
+impl<T: ChunkTable> TableSink<T> {
+    /// The store of this database.
+    pub fn new(database: Database) -> Self {
+        Self { database, table: T::default() }
+    }
+
+    async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
+        transaction!(self.database, |transaction| T::remove(transaction, chunks, below))
+    }
+
+    async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
+        transaction!(self.database, |transaction| look_up(transaction, T::NAME, chunks))
+    }
+
+    async fn list_rows(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, Error> {
+        transaction!(self.database, |transaction| list(transaction, T::NAME, after, limit))
+    }
+}
+
+#[async_trait]
+impl<T: ChunkTable> Sink for TableSink<T> {
+    fn store(&self) -> Store {
+        T::STORE
+    }
+
+    async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
+        let written = self.table.write(&self.database, &ascending(rows), epoch).await;
+        // Each row was inserted or locked by the one transaction that is now committed.
+        let held = rows.iter().filter(|row| T::holds(row)).count();
+        written.map(|()| held).map_err(|error| error.of_store(T::STORE))
+    }
+
+    async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
+        self.remove_rows(chunks, below).await.map_err(|error| error.of_store(T::STORE))
+    }
+
+    async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
+        self.look_up_rows(chunks).await.map_err(|error| error.of_store(T::STORE))
+    }
+
+    async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
+        self.list_rows(after, limit).await.map_err(|error| error.of_store(T::STORE))
+    }
+
+    async fn loose_ends(&self) -> Result<u64, sink::Error> {
+        T::count_loose(&self.database).await.map_err(|error| error.of_store(T::STORE))
+    }
+
+    async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
+        T::remove_loose(&self.database).await.map_err(|error| error.of_store(T::STORE))
+    }
+}
 
 /// Rows of one statement: enough that round trips do not count, few enough that a statement with
 /// vectors stays under 2 MB.
 pub(super) const ROWS_PER_STATEMENT: usize = 200;
 
 /// The rows by chunk, ascending and each once: the order in which they are locked.
-pub(super) fn ascending(rows: &[Arc<ChunkRow>]) -> Vec<&ChunkRow> {
+fn ascending(rows: &[Arc<ChunkRow>]) -> Vec<&ChunkRow> {
     let by_chunk: BTreeMap<ChunkId, &ChunkRow> = rows.iter().map(|row| (row.chunk, &**row)).collect();
     by_chunk.into_values().collect()
 }
 
 /// The columns that every table has, of some rows.
 pub(super) struct Heads<'a> {
-    pub(super) chunks: Vec<Uuid>,
-    pub(super) tenants: Vec<&'a str>,
-    pub(super) documents: Vec<Uuid>,
-    pub(super) indexes: Vec<i64>,
-    pub(super) text_hashes: Vec<&'a [u8]>,
-    pub(super) epoch: i64,
+    chunks: Vec<Uuid>,
+    tenants: Vec<&'a str>,
+    documents: Vec<Uuid>,
+    indexes: Vec<i64>,
+    text_hashes: Vec<&'a [u8]>,
+    epoch: i64,
 }
 
 impl<'a> Heads<'a> {
@@ -43,6 +145,20 @@ impl<'a> Heads<'a> {
             text_hashes: rows.iter().map(|row| &row.text_hash.0[..]).collect(),
             epoch: big(epoch.0),
         }
+    }
+
+    /// As values `$1` to `$6` of a statement, followed by the table's own columns.
+    pub(super) fn and<'b>(&'b self, own: &[&'b (dyn ToSql + Sync)]) -> Vec<&'b (dyn ToSql + Sync)> {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![
+            &self.chunks,
+            &self.tenants,
+            &self.documents,
+            &self.indexes,
+            &self.text_hashes,
+            &self.epoch,
+        ];
+        values.extend_from_slice(own);
+        values
     }
 }
 
@@ -66,7 +182,7 @@ pub(super) async fn lock_below(
 }
 
 /// Removes those of the chunks whose epoch is below. Returns how many went.
-pub(super) async fn remove(
+async fn remove(
     transaction: &Transaction<'_>,
     table: &str,
     chunks: &[ChunkId],
@@ -74,7 +190,7 @@ pub(super) async fn remove(
 ) -> Result<usize, Error> {
     let locked = lock_below(transaction, table, chunks, below).await?;
     let sql = format!("DELETE FROM {table} WHERE chunk = ANY($1) AND epoch < $2");
-    let gone = super::sql::execute(transaction, &sql, &[&locked, &big(below.0)]).await?;
+    let gone = execute(transaction, &sql, &[&locked, &big(below.0)]).await?;
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }
 
@@ -90,7 +206,7 @@ fn stored(row: &Row) -> Result<StoredChunk, Error> {
     })
 }
 
-pub(super) async fn look_up(
+async fn look_up(
     transaction: &Transaction<'_>,
     table: &str,
     chunks: &[ChunkId],
@@ -105,7 +221,7 @@ pub(super) async fn look_up(
     Ok(chunks.iter().map(|chunk| held.get(chunk).copied()).collect())
 }
 
-pub(super) async fn list(
+async fn list(
     transaction: &Transaction<'_>,
     table: &str,
     after: Option<ChunkId>,

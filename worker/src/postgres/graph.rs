@@ -6,7 +6,6 @@
 //! that take the last two mentions leave it behind.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
@@ -14,14 +13,13 @@ use docmill_core::id::{ChunkId, Epoch};
 use docmill_core::manifest::Store;
 use uuid::Uuid;
 
-use super::chunk_table::{self, Heads, ROWS_PER_STATEMENT, ascending, or_raise};
+use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
 use super::sql::{execute, one, rows as select, take_your_time};
 use super::transaction::{ATTEMPTS_MAX, transaction};
 use super::values::{chunk_key, int, number, storable};
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, MentionRow, Sink, StoredChunk};
+use crate::sink::{ChunkRow, MentionRow};
 
-const TABLE: &str = "evidence";
 /// Loose concepts removed by one transaction, so that its locks are few.
 const LOOSE_PER_TRANSACTION: i64 = 500;
 
@@ -29,42 +27,38 @@ const LOOSE_PER_TRANSACTION: i64 = 500;
 type Key = (String, String);
 
 /// The concept graph in a PostgreSQL server.
-#[derive(Clone)]
-pub struct GraphSink {
-    database: Database,
-}
+pub type GraphSink = TableSink<Graph>;
 
-impl GraphSink {
-    /// The graph store of this database.
-    pub fn new(database: Database) -> Self {
-        Self { database }
+/// The graph store's own part.
+#[derive(Clone, Default)]
+pub struct Graph;
+
+#[async_trait]
+impl ChunkTable for Graph {
+    const STORE: Store = Store::Graph;
+    const NAME: &'static str = "evidence";
+
+    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+        transaction!(database, |transaction| write(transaction, rows, epoch))
     }
 
-    async fn write_rows(&self, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
-        transaction!(self.database, |transaction| write(transaction, rows, epoch))
+    async fn remove(
+        transaction: &Transaction<'_>,
+        chunks: &[ChunkId],
+        below: Epoch,
+    ) -> Result<usize, Error> {
+        remove(transaction, chunks, below).await
     }
 
-    async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
-        transaction!(self.database, |transaction| remove(transaction, chunks, below))
+    async fn count_loose(database: &Database) -> Result<u64, Error> {
+        transaction!(database, |transaction| count_loose(transaction))
     }
 
-    async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
-        transaction!(self.database, |transaction| chunk_table::look_up(transaction, TABLE, chunks))
-    }
-
-    async fn list_rows(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, Error> {
-        transaction!(self.database, |transaction| chunk_table::list(transaction, TABLE, after, limit))
-    }
-
-    async fn count_loose(&self) -> Result<u64, Error> {
-        transaction!(self.database, |transaction| count_loose(transaction))
-    }
-
-    async fn remove_loose(&self) -> Result<u64, Error> {
+    async fn remove_loose(database: &Database) -> Result<u64, Error> {
         let mut removed = 0;
         let mut after = i64::MIN;
         loop {
-            let (last, gone) = transaction!(self.database, |transaction| remove_loose(transaction, after))?;
+            let (last, gone) = transaction!(database, |transaction| remove_loose(transaction, after))?;
             removed += gone;
             let Some(last) = last else { return Ok(removed) };
             after = last;
@@ -80,24 +74,12 @@ async fn write(transaction: &Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) 
          FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[])
               AS r(chunk, tenant, document, index_id, text_hash)
          {} RETURNING chunk, xmax = 0",
-        or_raise(TABLE)
+        or_raise(Graph::NAME)
     );
     let mut fresh: Vec<&ChunkRow> = Vec::new();
     for some in rows.chunks(ROWS_PER_STATEMENT) {
         let heads = Heads::of(some, epoch);
-        let written = select(
-            transaction,
-            &sql,
-            &[
-                &heads.chunks,
-                &heads.tenants,
-                &heads.documents,
-                &heads.indexes,
-                &heads.text_hashes,
-                &heads.epoch,
-            ],
-        )
-        .await?;
+        let written = select(transaction, &sql, &heads.and(&[])).await?;
         // A chunk is its content: one that was there has its mentions. Only a row that this statement
         // inserted has no xmax.
         let mut inserted = std::collections::HashSet::new();
@@ -186,7 +168,7 @@ async fn hold_concepts(
 }
 
 async fn remove(transaction: &Transaction<'_>, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
-    let gone = chunk_table::lock_below(transaction, TABLE, chunks, below).await?;
+    let gone = lock_below(transaction, Graph::NAME, chunks, below).await?;
     if gone.is_empty() {
         return Ok(0);
     }
@@ -243,36 +225,4 @@ async fn remove_loose(transaction: &Transaction<'_>, after: i64) -> Result<(Opti
     let concepts: Vec<i64> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let gone = remove_unmentioned(transaction, &concepts).await?;
     Ok((concepts.last().copied(), gone))
-}
-
-#[async_trait]
-impl Sink for GraphSink {
-    fn store(&self) -> Store {
-        Store::Graph
-    }
-
-    async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
-        let written = self.write_rows(&ascending(rows), epoch).await;
-        written.map(|()| rows.len()).map_err(|error| error.of_store(Store::Graph))
-    }
-
-    async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
-        self.remove_rows(chunks, below).await.map_err(|error| error.of_store(Store::Graph))
-    }
-
-    async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
-        self.look_up_rows(chunks).await.map_err(|error| error.of_store(Store::Graph))
-    }
-
-    async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
-        self.list_rows(after, limit).await.map_err(|error| error.of_store(Store::Graph))
-    }
-
-    async fn loose_ends(&self) -> Result<u64, sink::Error> {
-        self.count_loose().await.map_err(|error| error.of_store(Store::Graph))
-    }
-
-    async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
-        self.remove_loose().await.map_err(|error| error.of_store(Store::Graph))
-    }
 }

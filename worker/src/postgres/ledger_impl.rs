@@ -11,11 +11,10 @@ use docmill_core::page::Page;
 use super::transaction::transaction;
 use super::{Database, audit, claims, commits, derived, indexes, manifests, moves, sources};
 use crate::ledger::{
-    Claim, Cleanup, Commit, CommittedManifest, Error, Failed, Grant, Ledger, Registered, Registration,
-    SelfAudit, Start, Summary, WorkerId,
+    Claim, Cleanup, Commit, CommittedManifest, Error, Failed, Grant, Ledger, Move, Registered,
+    Registration, SelfAudit, Start, Summary, WorkerId,
 };
 use crate::queue::Message;
-use crate::sqlite::Move;
 
 /// The ledger in a PostgreSQL server.
 #[derive(Clone)]

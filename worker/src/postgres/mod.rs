@@ -37,6 +37,7 @@ mod vectors;
 pub use tokio_postgres;
 
 pub use check::{Facts, Finding, Needs, Severity, findings};
+pub use chunk_table::{ChunkTable, TableSink};
 pub use error::Error;
 pub use graph::GraphSink;
 pub use hnsw::{Hnsw, build_hnsw};

@@ -9,8 +9,8 @@ use super::claims::requeue;
 use super::sources::depends_on_place;
 use super::sql::{execute, optional};
 use super::values::{big, document_of, storable, uri_key};
+use crate::ledger::Move;
 use crate::queue::Message;
-use crate::sqlite::Move;
 
 /// Carries the moves out, all or none. Returns messages of those documents that are tried again, as they
 /// were given up when their file was not in its old place.

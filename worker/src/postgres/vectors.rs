@@ -6,23 +6,22 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use docmill_core::id::{ChunkId, Epoch, IndexId};
+use docmill_core::id::{Epoch, IndexId};
 use docmill_core::manifest::Store;
 use pgvector::Vector;
 
-use super::chunk_table::{self, Heads, ROWS_PER_STATEMENT, ascending, or_raise};
+use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
 use super::sql::{execute, rows as select};
 use super::transaction::transaction;
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, Sink, StoredChunk};
-
-/// The parent of the tables.
-const PARENT: &str = "vectors";
+use crate::sink::ChunkRow;
 
 /// Vectors in a PostgreSQL server with pgvector.
-#[derive(Clone)]
-pub struct VectorSink {
-    database: Database,
+pub type VectorSink = TableSink<Vectors>;
+
+/// The vector store's own part.
+#[derive(Clone, Default)]
+pub struct Vectors {
     /// Indexes whose table is known to be there; tables are never dropped while a process runs.
     made: Arc<Mutex<HashSet<IndexId>>>,
 }
@@ -32,13 +31,34 @@ pub fn table_of(index: IndexId) -> String {
     format!("vectors_{:016x}", index.0)
 }
 
-impl VectorSink {
-    /// The vector store of this database.
-    pub fn new(database: Database) -> Self {
-        Self { database, made: Arc::default() }
+impl Vectors {
+    async fn make_table(
+        &self,
+        database: &Database,
+        index: IndexId,
+        dimensions: usize,
+    ) -> Result<(), Error> {
+        let known = || self.made.lock().expect("no code panics while holding it");
+        if known().contains(&index) {
+            return Ok(());
+        }
+        transaction!(database, |transaction| make_table(transaction, index, dimensions))?;
+        known().insert(index);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ChunkTable for Vectors {
+    const STORE: Store = Store::Vector;
+    /// The parent of the tables.
+    const NAME: &'static str = "vectors";
+
+    fn holds(row: &ChunkRow) -> bool {
+        row.vector.is_some()
     }
 
-    async fn write_rows(&self, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
         let mut of_index: BTreeMap<IndexId, Vec<(&ChunkRow, &[f32])>> = BTreeMap::new();
         for row in rows {
             if let Some(vector) = row.vector.as_deref() {
@@ -46,31 +66,9 @@ impl VectorSink {
             }
         }
         for (index, rows) in &of_index {
-            self.make_table(*index, rows.first().map_or(0, |(_, vector)| vector.len())).await?;
+            self.make_table(database, *index, rows.first().map_or(0, |(_, vector)| vector.len())).await?;
         }
-        transaction!(self.database, |transaction| write(transaction, &of_index, epoch))
-    }
-
-    async fn make_table(&self, index: IndexId, dimensions: usize) -> Result<(), Error> {
-        let known = || self.made.lock().expect("no code panics while holding it");
-        if known().contains(&index) {
-            return Ok(());
-        }
-        transaction!(self.database, |transaction| make_table(transaction, index, dimensions))?;
-        known().insert(index);
-        Ok(())
-    }
-
-    async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
-        transaction!(self.database, |transaction| chunk_table::remove(transaction, PARENT, chunks, below))
-    }
-
-    async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
-        transaction!(self.database, |transaction| chunk_table::look_up(transaction, PARENT, chunks))
-    }
-
-    async fn list_rows(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, Error> {
-        transaction!(self.database, |transaction| chunk_table::list(transaction, PARENT, after, limit))
+        transaction!(database, |transaction| write(transaction, &of_index, epoch))
     }
 }
 
@@ -118,55 +116,8 @@ async fn write(
             let heads = Heads::of(&chunks, epoch);
             let values: Vec<Vector> =
                 some.iter().map(|(_, vector)| Vector::from(vector.to_vec())).collect();
-            execute(
-                transaction,
-                &sql,
-                &[
-                    &heads.chunks,
-                    &heads.tenants,
-                    &heads.documents,
-                    &heads.indexes,
-                    &heads.text_hashes,
-                    &heads.epoch,
-                    &values,
-                ],
-            )
-            .await?;
+            execute(transaction, &sql, &heads.and(&[&values])).await?;
         }
     }
     Ok(())
-}
-
-#[async_trait]
-impl Sink for VectorSink {
-    fn store(&self) -> Store {
-        Store::Vector
-    }
-
-    async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
-        let written = self.write_rows(&ascending(rows), epoch).await;
-        let with_vector = rows.iter().filter(|row| row.vector.is_some()).count();
-        written.map(|()| with_vector).map_err(|error| error.of_store(Store::Vector))
-    }
-
-    async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
-        self.remove_rows(chunks, below).await.map_err(|error| error.of_store(Store::Vector))
-    }
-
-    async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
-        self.look_up_rows(chunks).await.map_err(|error| error.of_store(Store::Vector))
-    }
-
-    async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
-        self.list_rows(after, limit).await.map_err(|error| error.of_store(Store::Vector))
-    }
-
-    /// A vector is a column of its chunk's row: nothing can be loose.
-    async fn loose_ends(&self) -> Result<u64, sink::Error> {
-        Ok(0)
-    }
-
-    async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
-        Ok(0)
-    }
 }

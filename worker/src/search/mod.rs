@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::embed::{EmbeddingModel, MiniLm, Mock};
+use crate::embed::{EmbeddingModel, model_named};
 use crate::sqlite::read::active_index;
 use crate::sqlite::{self, Readers};
 
@@ -208,13 +208,5 @@ impl Store {
 /// # Errors
 /// The model cannot be had here.
 pub fn model_of(spec: &IndexSpec) -> Result<Option<Arc<dyn EmbeddingModel>>, Error> {
-    match spec.embedder.as_str() {
-        "none" => Ok(None),
-        Mock::FINGERPRINT => Ok(Some(Arc::new(Mock::default()))),
-        MiniLm::FINGERPRINT => match MiniLm::load_default() {
-            Ok(model) => Ok(Some(Arc::new(model))),
-            Err(error) => Err(Error::Model(error.to_string())),
-        },
-        other => Err(Error::Model(format!("{other} is not a model that this docmill has"))),
-    }
+    model_named(&spec.embedder).map_err(Error::Model)
 }

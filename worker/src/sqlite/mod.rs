@@ -33,7 +33,7 @@ pub use rusqlite;
 pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
-pub use sources::{KnownSource, Move, known_sources};
+pub use sources::{KnownSource, known_sources};
 pub use text::TextSink;
 pub use vectors::{VectorSink, from_bytes as vector_from_bytes, to_bytes as vector_to_bytes};
 pub use writer::{Answer, Writer};

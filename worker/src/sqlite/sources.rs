@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claims::{document_of, forget_pages, hash_of, requeue, state_of};
 use super::{Answer, Database, Error};
-use crate::ledger::{Registered, Registration};
+use crate::ledger::{Move, Registered, Registration};
 use crate::queue::Message;
 
 /// What the ledger knows of a URI.
@@ -32,21 +32,6 @@ pub struct KnownSource {
     /// It was given up only because its file was not there or could not be read: seen again, it is
     /// tried again.
     pub retry_when_seen: bool,
-}
-
-/// A document that is somewhere else now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Where it was.
-    pub from: String,
-    /// Where it is.
-    pub to: String,
-    /// What `stat` says there.
-    pub stat: FileStat,
-    /// When the scan that saw it began.
-    pub scanned_at_ns: i64,
-    /// The PATH it was found under.
-    pub root: Option<String>,
 }
 
 const KNOWN: &str = "SELECT s.uri, s.document, s.dev, s.inode, s.bytes, s.mtime_ns, s.ctime_ns, s.scanned_at_ns,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 use docmill_worker::backends::{self, Finding};
 use docmill_worker::config::{self, Environment, Problem};
-use docmill_worker::queue::redis::check::Severity;
+use docmill_worker::finding::Severity;
 
 use crate::args::CheckConfig;
 

@@ -4,10 +4,9 @@
 mod gather;
 pub mod rights;
 
-use serde::Serialize;
-
 use super::link::Link;
 use super::{Error, Keys, RedisOptions};
+pub use crate::finding::{Finding, Severity};
 
 /// Oldest version that has all we call: XPENDING with IDLE came with it.
 pub const VERSION_MIN: Version = Version([6, 2, 0]);
@@ -21,29 +20,6 @@ impl std::fmt::Display for Version {
         let [major, minor, patch] = self.0;
         write!(f, "{major}.{minor}.{patch}")
     }
-}
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It could not be looked at with the rights that we have.
-    Unknown,
-    /// It works, with a risk.
-    Warning,
-    /// The queue would not work, or would lose entries.
-    Error,
-}
-
-/// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub what_to_do: String,
 }
 
 /// What Redis' user `default` may do. The append-only file is replayed as that user.
@@ -117,7 +93,7 @@ pub fn judge(facts: &Facts, keys: &Keys) -> Vec<Finding> {
 }
 
 fn finding(severity: Severity, what: impl Into<String>, what_to_do: impl Into<String>) -> Option<Finding> {
-    Some(Finding { severity, what: what.into(), what_to_do: what_to_do.into() })
+    Some(Finding::new(severity, what, what_to_do))
 }
 
 fn version(facts: &Facts) -> Option<Finding> {
