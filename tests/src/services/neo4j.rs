@@ -190,8 +190,9 @@ impl Neo4jServer {
     /// Removes all nodes and constraints, as a new volume would.
     pub async fn empty(&self) {
         let database = Database::connect(&self.options()).await.unwrap();
-        for kind in ["CONSTRAINT", "INDEX"] {
-            let ours = format!("SHOW {kind}S YIELD name WHERE name STARTS WITH 'docmill' RETURN name");
+        // In this order: a constraint takes its index with it.
+        for (kind, all) in [("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES")] {
+            let ours = format!("SHOW {all} YIELD name WHERE name STARTS WITH 'docmill' RETURN name");
             for row in told(&database, &ours).await {
                 database.run(&format!("DROP {kind} {} IF EXISTS", row[0]), map([])).await.unwrap();
             }

@@ -53,10 +53,16 @@ pub enum Error {
 impl Error {
     /// Whether the transaction failed only because of what went on beside it: to be run again soon.
     pub(super) fn met_another(&self) -> bool {
-        // A node that a statement had found was removed before its lock came, or made by two at once.
+        // A node that a statement had found was removed before its lock came, or made by two at once; and
+        // `IF NOT EXISTS` looks before it locks.
         const MET: &[&str] = &[
             "Neo.ClientError.Statement.EntityNotFound",
             "Neo.ClientError.Schema.ConstraintValidationFailed",
+            "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
+            "Neo.ClientError.Schema.ConstraintAlreadyExists",
+            "Neo.ClientError.Schema.ConstraintWithNameAlreadyExists",
+            "Neo.ClientError.Schema.IndexAlreadyExists",
+            "Neo.ClientError.Schema.IndexWithNameAlreadyExists",
         ];
         match self {
             Self::Raced(_) => true,
