@@ -1,10 +1,15 @@
 //! A real Neo4j Community, from the jars that `cargo xtask setup` fetches: on loopback, in a directory of its
 //! own. Each takes some seconds of processor to start, so the tests of a process share one and take turns.
+//!
+//! What is shared is never dropped. So a keeper, a small shell script, waits for the end of its input, which
+//! comes when the process that holds the other end is gone in whatever way; it then kills the server and
+//! removes its directory.
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use docmill_core::manifest::Store;
@@ -12,7 +17,6 @@ use docmill_worker::neo4j::bolt::{Value, map};
 use docmill_worker::neo4j::{Database, GraphSink, Options};
 use docmill_worker::secret::Secret;
 use docmill_worker::sink::Sink;
-use tempfile::TempDir;
 use tokio::sync::OwnedMutexGuard;
 
 use super::process::{Process, free_port, wait_until};
@@ -42,9 +46,21 @@ const JAVA: &[&str] = &[
 /// The heap. The server's own launcher would read it from the settings; started directly, Java has to be told.
 const HEAP: &str = "320m";
 
-/// A running server. It dies with its handle.
+/// The number of a process may be another's by then: its command line has to name our directory.
+const KEEPER: &str = r#"
+while read -r line; do :; done
+pid=$(cat "$1/pid" 2>/dev/null)
+if [ -n "$pid" ] && tr '\0' '\n' < "/proc/$pid/cmdline" 2>/dev/null | grep -qxF -e "--home-dir=$1"; then
+    kill -KILL "$pid"
+    while [ -e "/proc/$pid" ]; do sleep 0.05; done
+fi
+rm -rf "$1"
+"#;
+
+/// A running server. It dies with its handle, or with the process that has it.
 pub struct Neo4jServer {
-    dir: TempDir,
+    dir: PathBuf,
+    keeper: Mutex<Child>,
     port: u16,
     tls: bool,
     process: Mutex<Option<Process>>,
@@ -106,9 +122,12 @@ pub async fn told(database: &Database, statement: &str) -> Vec<Vec<String>> {
 impl Neo4jServer {
     /// Starts a server, with TLS on its port where asked for, and waits until it answers.
     pub fn start(tls: bool) -> Self {
-        let dir = tempfile::Builder::new().prefix("docmill-neo4j-").tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("docmill-neo4j-").tempdir().unwrap().keep();
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", KEEPER, "keeper"]).arg(&dir).stdin(Stdio::piped()).process_group(0);
+        let keeper = keeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let port = free_port();
-        let home = dir.path();
+        let home = &dir;
         for folder in ["conf", "data", "logs", "plugins", "import", "tls"] {
             fs::create_dir(home.join(folder)).unwrap();
         }
@@ -129,7 +148,7 @@ impl Neo4jServer {
             );
         }
         fs::write(home.join("conf/neo4j.conf"), settings).unwrap();
-        let server = Self { dir, port, tls, process: Mutex::default() };
+        let server = Self { dir, keeper: Mutex::new(keeper), port, tls, process: Mutex::default() };
         server.set_password();
         server.start_again();
         server
@@ -146,7 +165,7 @@ impl Neo4jServer {
     fn java(&self, own: &[&str]) -> Command {
         let installed = cache().join(INSTALLED);
         assert!(installed.join("jars.sha256").is_file(), "no Neo4j in the cache: run `cargo xtask setup`");
-        let home = self.dir.path();
+        let home = &self.dir;
         let mut classes = OsString::from(home.join("conf"));
         classes.push(":");
         classes.push(installed.join("lib/*"));
@@ -167,9 +186,10 @@ impl Neo4jServer {
             text.push(path);
             command.arg(text);
         };
-        argument("--home-dir=", self.dir.path().to_owned());
-        argument("--config-dir=", self.dir.path().join("conf"));
+        argument("--home-dir=", self.dir.clone());
+        argument("--config-dir=", self.dir.join("conf"));
         let mut process = Process::start(&mut command, &log);
+        fs::write(self.dir.join("pid"), process.id().to_string()).unwrap();
         wait_until("Neo4j", || {
             let said = fs::read_to_string(&log).unwrap_or_default();
             assert!(!process.ended(), "it ended: {said}");
@@ -184,7 +204,7 @@ impl Neo4jServer {
     }
 
     fn log(&self) -> PathBuf {
-        self.dir.path().join("console.log")
+        self.dir.join("console.log")
     }
 
     /// Removes all nodes and constraints, as a new volume would.
@@ -204,7 +224,7 @@ impl Neo4jServer {
 
     /// The certificate of the CA that its own is signed with.
     pub fn ca_file(&self) -> PathBuf {
-        self.dir.path().join("tls/ca.pem")
+        self.dir.join("tls/ca.pem")
     }
 
     /// What [`USER`] needs to use it.
@@ -216,6 +236,16 @@ impl Neo4jServer {
             password: Some(Secret::new(PASSWORD)),
             tls_ca_file: self.tls.then(|| self.ca_file()),
             ..Options::default()
+        }
+    }
+}
+
+impl Drop for Neo4jServer {
+    fn drop(&mut self) {
+        self.kill();
+        if let Ok(mut keeper) = self.keeper.lock() {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
         }
     }
 }
