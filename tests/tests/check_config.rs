@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use docmill_tests::services::neo4j::{self, Neo4jServer};
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::redis::{ADMIN, ADMIN_PASSWORD, RedisServer, Setup};
 use serde_json::Value;
@@ -24,6 +25,17 @@ fn check(
     postgres_password: Option<&str>,
     more: &str,
 ) -> (i32, Value) {
+    check_with(redis_url, redis_password, postgres_password, more, "")
+}
+
+/// The same with further sections.
+fn check_with(
+    redis_url: &str,
+    redis_password: &str,
+    postgres_password: Option<&str>,
+    more: &str,
+    sections: &str,
+) -> (i32, Value) {
     let postgres = shared().fresh();
     let right = postgres.password.as_ref().unwrap().expose().to_owned();
     let postgres_password = postgres_password.unwrap_or(&right);
@@ -33,7 +45,7 @@ fn check(
     let file = dir.path().join("worker.yaml");
     let text = format!(
         "queue:\n  redis:\n    url: {redis_url}\n    username: {ADMIN}\n    passwordFile: {}\n{more}\
-         ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n",
+         ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n{sections}",
         secret.display(),
         postgres.url,
         postgres.user,
@@ -127,4 +139,29 @@ fn a_secret_in_the_file_is_a_problem_that_does_not_repeat_it() {
         assert_eq!(output.status.code(), Some(1));
         assert!(said.contains("passwordFile") && !said.contains(WRONG), "{said}");
     }
+}
+
+#[test]
+fn neo4j_is_asked_where_it_is_named() {
+    let server = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+    let graph = Neo4jServer::start(false);
+    let section = |password: &str| {
+        format!(
+            "graph:\n  neo4j:\n    url: {}\n    username: {}\n    passwordFile: {password}\n",
+            graph.options().url,
+            neo4j::USER
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (right, wrong) = (dir.path().join("right"), dir.path().join("wrong"));
+    std::fs::write(&right, neo4j::PASSWORD).unwrap();
+    std::fs::write(&wrong, WRONG).unwrap();
+    let asked = |password: &std::path::Path| {
+        check_with(&url(&server), ADMIN_PASSWORD, None, "", &section(password.to_str().unwrap()))
+    };
+    let (code, said) = asked(&right);
+    assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
+    one_error(asked(&wrong), "graph.neo4j", "refused");
+    graph.kill();
+    one_error(asked(&right), "graph.neo4j", "reached");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 
-use crate::config::Settings;
+use crate::config::{GraphStore, Settings};
 use crate::finding::{self, Severity};
+use crate::neo4j;
 use crate::postgres::{self, Database, Needs, Options};
 use crate::queue::redis::{RedisOptions, check};
 
@@ -28,16 +29,28 @@ pub struct Finding {
 
 const REDIS: &str = "queue.redis";
 const POSTGRES: &str = "ledger.postgres";
+const NEO4J: &str = "graph.neo4j";
 
 /// Asks them all. A back end that cannot be asked is a finding.
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
-    let (redis, postgres) = futures::join!(
+    let (redis, postgres, graph) = futures::join!(
         within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
         within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
+        graph(limit, &settings.graph),
     );
-    let mut findings = [redis, postgres].concat();
+    let mut findings = [redis, postgres, graph].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+async fn graph(limit: Duration, store: &GraphStore) -> Vec<Finding> {
+    match store {
+        // Its server is asked already.
+        GraphStore::Postgres => Vec::new(),
+        GraphStore::Neo4j(options) => {
+            within(limit, NEO4J, options.url.clone(), neo4j(options).boxed()).await
+        }
+    }
 }
 
 async fn within(
@@ -83,6 +96,21 @@ async fn postgres(options: &Options) -> Vec<finding::Finding> {
                 "check ledger.postgres.url, the network policy, and whether both sides agree on TLS (tlsCaFile)"
             }
             _ => "check ledger.postgres",
+        };
+        vec![error(failed.to_string(), what_to_do)]
+    })
+}
+
+async fn neo4j(options: &neo4j::Options) -> Vec<finding::Finding> {
+    let asked = async { neo4j::Database::connect(options).boxed().await?.check().boxed().await };
+    asked.boxed().await.unwrap_or_else(|failed| {
+        let what_to_do = match &failed {
+            neo4j::Error::Login(_) => "check graph.neo4j.username and its password",
+            neo4j::Error::Certificate(_) => "check graph.neo4j.tlsCaFile",
+            neo4j::Error::Unreachable(_) => {
+                "check graph.neo4j.url, the network policy, and whether both sides agree on TLS (bolt+s)"
+            }
+            _ => "check graph.neo4j",
         };
         vec![error(failed.to_string(), what_to_do)]
     })

@@ -42,11 +42,12 @@ macro_rules! ledger_cases {
     };
 }
 
-/// Every sink case on the back end that the expression makes.
+/// Every sink case on the back end that the expression makes. With `one after another:` they are one test,
+/// for a back end whose server is dear to start in every process.
 #[macro_export]
 macro_rules! sink_cases {
-    ($backend:expr) => {
-        $crate::contract_cases! { $backend, sink:
+    (@ $run:ident, $backend:expr) => {
+        $crate::$run! { $backend, sink:
             a_write_is_idempotent_and_never_lowers_an_epoch,
             a_write_counts_what_is_held,
             a_removal_looks_at_the_epoch,
@@ -55,6 +56,12 @@ macro_rules! sink_cases {
             a_concept_goes_with_its_last_evidence,
             loose_ends_are_found_and_removed
         }
+    };
+    (one after another: $backend:expr) => {
+        $crate::sink_cases! { @ contract_cases_in_turn, $backend }
+    };
+    ($backend:expr) => {
+        $crate::sink_cases! { @ contract_cases, $backend }
     };
 }
 
@@ -70,6 +77,21 @@ macro_rules! contract_cases {
             async fn $case() {
                 docmill_tests::contract::$suite::$case($backend.await).await;
             })+
+        }
+    };
+}
+
+/// One test that runs one case after another; `$backend` is awaited for each.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_cases_in_turn {
+    ($backend:expr, $suite:ident: $($case:ident),+) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $suite() {
+            $(
+                println!(stringify!($case));
+                docmill_tests::contract::$suite::$case($backend.await).await;
+            )+
         }
     };
 }

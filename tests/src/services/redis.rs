@@ -1,6 +1,6 @@
 //! A real Redis: append-only file always on disk, users by ACL, and TLS, cluster or sentinel where asked for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -79,7 +79,7 @@ impl RedisServer {
              maxmemory-policy noeviction\ndaemonize no\n"
         );
         if setup.tls {
-            write_certificates(dir.path());
+            super::certificates::write(dir.path());
             config += &format!(
                 "tls-port {tls_port}\ntls-cert-file {home}/server.pem\ntls-key-file {home}/server.key\n\
                  tls-ca-cert-file {home}/ca.pem\ntls-auth-clients no\n"
@@ -268,19 +268,4 @@ pub async fn backend() -> Backend {
     let server = RedisServer::start(&Setup::default());
     let queue = Arc::new(server.queue());
     Backend { queue, time: Time::Real, keep: Box::new(server), ..memory().await }
-}
-
-/// A CA, and a server's certificate signed with it.
-fn write_certificates(dir: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    std::fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let issuer = Issuer::new(ca, ca_key);
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    std::fs::write(dir.join("server.pem"), certificate.pem()).unwrap();
-    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
 }

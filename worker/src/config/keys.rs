@@ -10,6 +10,8 @@ pub enum Kind {
         /// Largest.
         max: u64,
     },
+    /// A section without keys of its own.
+    Empty,
     /// A text, judged where it is used.
     Text {
         /// What is allowed, in words.
@@ -39,6 +41,7 @@ impl Key {
     pub fn allowed(&self) -> String {
         match self.kind {
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Empty => "{}".to_owned(),
             Kind::Text { allowed, .. } => allowed.to_owned(),
         }
     }
@@ -62,11 +65,17 @@ const fn text(path: &'static str, shown: bool, allowed: &'static str, meaning: &
     Key { path, kind: Kind::Text { allowed, shown }, environment: None, required: false, meaning }
 }
 
+const fn empty(path: &'static str, meaning: &'static str) -> Key {
+    Key { path, kind: Kind::Empty, environment: None, required: false, meaning }
+}
+
 const FILE: &str = "an absolute path";
 const VARIABLE: &str = "a name of A-Z, 0-9 and '_'";
 const REDIS_URL: &str = "redis://HOST[:PORT][/DB], rediss://… for TLS, unix:///PATH, \
     redis-sentinel://HOST,HOST/MASTER[/DB] or redis-cluster://HOST,HOST, without a user or a password";
 const POSTGRES_URL: &str = "postgresql://HOST[:PORT]/DATABASE, without a user, a password or options";
+const NEO4J_URL: &str = "bolt://HOST[:PORT], or bolt+s://… for TLS; neo4j and neo4j+s mean the same; \
+    without a user or a password";
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// One TiB: no limit of a document is meant to be larger.
@@ -154,6 +163,27 @@ pub const KEYS: &[Key] = &[
         true,
         "1 to 63 of a-z, 0-9 and '_', not beginning with a digit or 'pg_'",
         "Schema of the tables; made where it lacks",
+    ),
+    empty("graph.postgres", "Keeps the concept graph in the ledger's server, as without `graph`"),
+    text("graph.neo4j.url", false, NEO4J_URL, "Where Neo4j is; with it the concept graph is there"),
+    text("graph.neo4j.username", false, "a user", "The user"),
+    text("graph.neo4j.passwordFile", false, FILE, "File that holds the user's password"),
+    text("graph.neo4j.passwordEnv", false, VARIABLE, "Variable that holds the user's password"),
+    text(
+        "graph.neo4j.tlsCaFile",
+        false,
+        FILE,
+        "Authorities to trust in place of the system's, in PEM; only with TLS",
+    ),
+    text("graph.neo4j.database", true, "a database", "The database; without it, the user's home database"),
+    number("graph.neo4j.maxConnectionPoolSize", 1, 1_000, "Most connections of a worker")
+        .env("NEO4J_MAX_CONNECTION_POOL_SIZE"),
+    number("graph.neo4j.connectTimeoutMs", 100, 60_000, "Longest wait for a connection, log-in included"),
+    number(
+        "graph.neo4j.transactionTimeoutMs",
+        1_000,
+        HOUR_MS,
+        "Longest time of a transaction, which the server ends then",
     ),
     text("extract.ocrLanguages", false, "auto, or as Tesseract names them: jpn+eng", "Languages of scans")
         .env("OCR_LANGUAGE"),

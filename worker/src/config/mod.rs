@@ -3,6 +3,7 @@
 //! Pure: the text, the environment and the way to read a file of a secret are arguments. Secrets are never
 //! part of the file; it names files or variables that hold them.
 
+mod graph;
 mod keys;
 mod problem;
 mod read;
@@ -14,11 +15,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
-pub use types::{Extract, ExtractLimits, Ledger, Postgres, Queue, Redis, WorkerConfig};
+pub use types::{
+    Extract, ExtractLimits, Graph, GraphInPostgres, Ledger, Neo4j, Postgres, Queue, Redis, WorkerConfig,
+};
 
 /// The environment, by name.
 pub type Environment = BTreeMap<String, String>;

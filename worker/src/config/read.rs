@@ -122,6 +122,10 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             None if !value.is_number() => Err(wrong("is not a number")),
             _ => Err(wrong("is out of bounds")),
         },
+        Kind::Empty => match value {
+            Value::Object(inner) if inner.is_empty() => Ok(value.clone()),
+            _ => Err(wrong("has no keys of its own")),
+        },
         Kind::Text { .. } => match value {
             Value::String(text) if !text.trim().is_empty() => Ok(value.clone()),
             Value::String(_) => Err(wrong("is empty")),
@@ -159,7 +163,7 @@ fn overridden(
         Kind::Integer { .. } => {
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
-        Kind::Text { .. } => Value::String(text.trim().to_owned()),
+        Kind::Text { .. } | Kind::Empty => Value::String(text.trim().to_owned()),
     };
     match typed(key, &value) {
         Ok(value) => set(clean, key.path, value),

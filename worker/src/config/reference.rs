@@ -12,7 +12,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("`SQS_QUEUE_URL`, `SQS_MAX_MESSAGES`, `SQS_WAIT_TIME`", "no such queue here; `queue.redis`"),
     ("`DLQ_URL`", "dead letters are in the ledger"),
-    ("`S3_BUCKET`, `OPENSEARCH_ENDPOINT`, `QDRANT_*`, `NEO4J_*`", "no such back end here"),
+    ("`S3_BUCKET`, `OPENSEARCH_ENDPOINT`, `QDRANT_*`", "no such back end here"),
+    ("`NEO4J_server_memory_*`", "memory of the Neo4j server, not of a worker; `check-config` looks at it"),
     (
         "`OLLAMA_HOST`, `OPENAI_MAX_RPM`, `ANTHROPIC_MAX_RPM`, `USE_MOCK_EMBEDDINGS`, `USE_MOCK_LLM`",
         "no such model here",

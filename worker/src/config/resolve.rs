@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
 
+use super::graph::GraphStore;
 use super::read::quoted;
 use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
 use crate::extract::{ExtractOptions, OcrLanguages};
@@ -21,8 +22,10 @@ pub struct Settings {
     pub concurrency: Option<u16>,
     /// The queue.
     pub redis: RedisOptions,
-    /// The ledger and the stores.
+    /// The ledger and the stores that are nowhere else.
     pub postgres: Options,
+    /// The concept graph.
+    pub graph: GraphStore,
     /// Times of leases and of the clean-up.
     pub lease: LeaseConfig,
     /// How documents are read.
@@ -41,6 +44,7 @@ pub(super) fn resolve(
     judge.together(config);
     let redis = judge.redis(&config.queue.redis, &config.pipeline);
     let postgres = judge.postgres(&config.ledger.postgres);
+    let graph = judge.graph(&config.graph);
     let languages = judge.languages(&config.extract.ocr_languages);
     let limits = Limits::from(&config.extract.limits);
     let lease = LeaseConfig {
@@ -55,21 +59,26 @@ pub(super) fn resolve(
         concurrency: config.concurrency,
         redis: redis?,
         postgres: postgres?,
+        graph: graph?,
         lease,
         extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
     })
 }
 
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     environment: &'a Environment,
     read_secret: ReadSecret<'a>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Judge<'_> {
-    fn wrong(&mut self, path: &str, value: Option<String>, what: &str, what_to_do: &str) {
+    pub(super) fn wrong(&mut self, path: &str, value: Option<String>, what: &str, what_to_do: &str) {
         let allowed = keys::at(path).map(keys::Key::allowed).unwrap_or_default();
         self.problems.push(Problem::new(path, what, allowed, what_to_do).given(value));
+    }
+
+    pub(super) fn told_of(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| problem.path == path)
     }
 
     fn pipeline(&mut self, name: &str) {
@@ -229,7 +238,7 @@ impl Judge<'_> {
     }
 
     /// A path, which stays unread: what is wrong with its content is said when it is used.
-    fn file(&mut self, path: &str, given: Option<&str>) -> Option<PathBuf> {
+    pub(super) fn file(&mut self, path: &str, given: Option<&str>) -> Option<PathBuf> {
         let file = PathBuf::from(given?);
         if !file.is_absolute() {
             self.wrong(path, None, "is not an absolute path", "write it from / on");
@@ -239,7 +248,12 @@ impl Judge<'_> {
 
     /// The secret that the keys `{stem}File` and `{stem}Env` lead to. Neither is repeated in a problem: they
     /// are where somebody writes the secret itself by mistake.
-    fn secret(&mut self, stem: &str, file: Option<&str>, variable: Option<&str>) -> Option<Secret> {
+    pub(super) fn secret(
+        &mut self,
+        stem: &str,
+        file: Option<&str>,
+        variable: Option<&str>,
+    ) -> Option<Secret> {
         let (file_key, variable_key) = (format!("{stem}File"), format!("{stem}Env"));
         if file.is_some() && variable.is_some() {
             let what_to_do = format!("remove it, or {file_key}");

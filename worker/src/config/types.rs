@@ -4,6 +4,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::neo4j;
 use crate::postgres::Options;
 use crate::queue::redis::{CONNECT_TIMEOUT_MS, RESPONSE_TIMEOUT_MS};
 
@@ -35,6 +36,8 @@ section! {
         queue: Queue = Queue::default(),
         /// Where the truth is.
         ledger: Ledger = Ledger::default(),
+        /// Where the concept graph is.
+        graph: Graph = Graph::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
     }
@@ -109,6 +112,45 @@ section! {
         lock_timeout_ms: u64 = Options::default().lock_timeout_ms,
         /// The schema of the tables.
         schema: String = Options::default().schema.as_str().to_owned(),
+    }
+}
+
+section! {
+    /// The concept graph.
+    Graph {
+        /// In the ledger's server; the same as nothing.
+        postgres: Option<GraphInPostgres> = None,
+        /// In Neo4j.
+        neo4j: Neo4j = Neo4j::default(),
+    }
+}
+
+section! {
+    /// The graph beside the ledger: has no keys of its own.
+    GraphInPostgres {}
+}
+
+section! {
+    /// The graph in Neo4j.
+    Neo4j {
+        /// Where it is.
+        url: Option<String> = None,
+        /// The user.
+        username: String = neo4j::Options::default().username,
+        /// File of its password.
+        password_file: Option<String> = None,
+        /// Variable of its password.
+        password_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// The database.
+        database: Option<String> = None,
+        /// Most connections.
+        max_connection_pool_size: u32 = neo4j::Options::default().pool_size,
+        /// Longest wait for a connection, in milliseconds.
+        connect_timeout_ms: u64 = neo4j::Options::default().connect_timeout_ms,
+        /// Longest time of a transaction, in milliseconds.
+        transaction_timeout_ms: u64 = neo4j::Options::default().transaction_timeout_ms,
     }
 }
 

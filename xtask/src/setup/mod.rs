@@ -2,6 +2,7 @@
 
 mod apt;
 mod minilm;
+mod neo4j;
 mod onnx;
 mod postgres;
 mod protobuf;
@@ -94,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
         postgres::install(&cache)?;
+        neo4j::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())

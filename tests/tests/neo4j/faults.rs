@@ -1,0 +1,144 @@
+//! A server that is killed, loses everything, or holds a lock for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use docmill_core::id::Epoch;
+use docmill_tests::services::neo4j::{Neo4jServer, count, shared};
+use docmill_worker::neo4j::bolt::{Access, Connection, Login, map};
+use docmill_worker::neo4j::{Database, Error, GraphSink, Options};
+use docmill_worker::sink::{ChunkRow, Sink};
+
+use super::chunk;
+
+/// Kills of the server in the middle of writes.
+const KILLS: u64 = 3;
+
+fn some(round: u64, n: usize) -> Vec<Arc<ChunkRow>> {
+    let text = |m: usize| format!("round {round} write {n} text {m}");
+    (0..10).map(|m| chunk("t", &text(m), &["shared", &format!("own {n}")])).collect()
+}
+
+/// Killed in the middle of writes, which are then made again: what was answered is there, nothing twice. And
+/// a store that lost everything says so, and is filled by the same writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_loses_nothing_and_an_emptied_one_is_filled() {
+    let server = Neo4jServer::start(false);
+    let database = Database::open(&server.options()).await.unwrap();
+    let sink = Arc::new(GraphSink::new(database.clone()));
+    let mut all: Vec<Arc<ChunkRow>> = Vec::new();
+    for round in 0..KILLS {
+        let dead = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..4usize)
+            .map(|writer| {
+                let (sink, dead) = (sink.clone(), dead.clone());
+                tokio::spawn(async move {
+                    let (mut answered, mut unanswered) = (Vec::new(), Vec::new());
+                    let mut n = writer;
+                    while !dead.load(Ordering::Relaxed) {
+                        let rows = some(round, n);
+                        match sink.write(&rows, Epoch(round + 1)).await {
+                            Ok(held) => {
+                                assert_eq!(held, rows.len());
+                                answered.extend(rows);
+                            }
+                            Err(_) => {
+                                unanswered.push(rows);
+                                break;
+                            }
+                        }
+                        n += 4;
+                    }
+                    (answered, unanswered)
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        server.kill();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        dead.store(true, Ordering::Relaxed);
+        let mut unanswered = Vec::new();
+        for writer in writers {
+            let (answered, failed) = writer.await.unwrap();
+            all.extend(answered);
+            unanswered.extend(failed);
+        }
+        assert!(!unanswered.is_empty(), "the kill came into the middle of writes");
+        server.start_again();
+        let held = sink.look_up(&all.iter().map(|row| row.chunk).collect::<Vec<_>>()).await.unwrap();
+        assert!(held.iter().all(Option::is_some), "what was answered is there");
+        for rows in unanswered {
+            sink.write(&rows, Epoch(round + 1)).await.unwrap();
+            all.extend(rows);
+        }
+        as_written(&database, &sink, &all).await;
+    }
+    assert!(all.len() > 100, "{} chunks", all.len());
+    server.empty().await;
+    let chunks: Vec<_> = all.iter().map(|row| row.chunk).collect();
+    assert!(sink.look_up(&chunks).await.unwrap().iter().all(Option::is_none));
+    database.make_schema().await.unwrap();
+    for some in all.chunks(500) {
+        sink.write(some, Epoch(9)).await.unwrap();
+    }
+    as_written(&database, &sink, &all).await;
+}
+
+async fn as_written(database: &Database, sink: &GraphSink, all: &[Arc<ChunkRow>]) {
+    assert_eq!(count(database, "(:Chunk)").await, all.len() as i64);
+    assert_eq!(count(database, "()-[:MENTIONS]->()").await, 2 * all.len() as i64);
+    let doubled = "(k:CanonicalConcept) WITH k.tenant_id AS t, k.canonical_name AS n, count(*) AS times WHERE times > 1";
+    assert_eq!(count(database, doubled).await, 0);
+    assert_eq!(sink.loose_ends().await.unwrap(), 0);
+}
+
+/// A lock that is held ends a writer's transaction in its time; a writer that is dropped holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_are_waited_for_and_left_in_time() {
+    let (server, _turn) = shared().await;
+    let options = Options { transaction_timeout_ms: 1_500, ..server.options() };
+    let database = Database::open(&options).await.unwrap();
+    let sink = Arc::new(GraphSink::new(database.clone()));
+    let rows = [chunk("t", "x", &["held"])];
+    sink.write(&[chunk("t", "y", &["held"])], Epoch(1)).await.unwrap();
+    let mut holder = holder(&options).await;
+    holder.begin(None, Access::Write, Duration::from_secs(60)).await.unwrap();
+    holder.run("MATCH (k:CanonicalConcept) SET k._lock = true", map([])).await.unwrap();
+    let began = Instant::now();
+    let refused = sink.write(&rows, Epoch(1)).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(refused.to_string().contains("graph"), "{refused}");
+    // This one waits with a lock on its chunk, and is dropped.
+    let waiting = tokio::time::timeout(Duration::from_millis(300), sink.write(&rows, Epoch(1))).await;
+    assert!(waiting.is_err(), "the lock is held");
+    holder.commit().await.unwrap();
+    let began = Instant::now();
+    assert_eq!(sink.write(&rows, Epoch(1)).await.unwrap(), 1);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(count(&database, "(:Chunk)-[:MENTIONS]->(:CanonicalConcept)").await, 2);
+    no_connection_is_free(&options).await;
+}
+
+/// More callers than connections wait, and not for ever.
+async fn no_connection_is_free(options: &Options) {
+    let one = Database::connect(&Options { pool_size: 1, ..options.clone() }).await.unwrap();
+    let slow = "UNWIND range(1, 20000000) AS n WITH n WHERE n % 7 = 8 RETURN count(n)";
+    let other = one.clone();
+    let busy = tokio::spawn(async move { other.run(slow, map([])).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    match one.run("RETURN 1", map([])).await {
+        Ok(_) => assert!(busy.await.is_ok()),
+        Err(error) => assert!(matches!(error, Error::Unreachable(_)), "{error}"),
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+async fn holder(options: &Options) -> Connection {
+    let address = options.url.strip_prefix("bolt://").unwrap();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let password = options.password.as_ref().unwrap().expose();
+    let login = Login { username: &options.username, password: Some(password) };
+    Connection::open(Box::new(stream), &login).await.unwrap()
+}

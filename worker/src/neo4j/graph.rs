@@ -1,0 +1,452 @@
+//! The graph store in Neo4j: concepts, and chunks as their evidence.
+//!
+//! ```text
+//! (:Chunk {id, tenant_id, document, index, text_hash, epoch})
+//!     -[:MENTIONS {count}]->
+//! (:CanonicalConcept {tenant_id, canonical_name, display, kind})
+//! ```
+//!
+//! Counts are derived when read, never kept; a concept goes with its last evidence. Writer and remover both
+//! take the write lock of each concept that they touch before the remover looks whether anything else
+//! mentions it: so neither a mention loses its concept, nor does a concept stay behind. There are no mentions
+//! without a chunk: the server has no relationship without both its ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TextHash};
+use docmill_core::manifest::Store;
+
+use super::bolt::{Access, Value, list, map};
+use super::pool::Transaction;
+use super::transaction::transaction;
+use super::{Database, Error};
+use crate::sink::{self, ChunkRow, MentionRow, Sink, StoredChunk};
+
+/// Rows of one statement: enough that round trips do not count, few enough that no statement is long.
+const ROWS_PER_STATEMENT: usize = 200;
+/// Loose concepts removed by one transaction, so that its locks are few.
+const LOOSE_PER_TRANSACTION: usize = 500;
+/// Longest look at all concepts there are.
+const LOOK_AT_ALL: Duration = Duration::from_secs(3_600);
+/// The epoch of a chunk between the statement that makes it and the next one, which nobody else sees.
+const UNWRITTEN: i64 = -1;
+
+/// A concept's key: tenant and canonical name.
+type Key = (String, String);
+
+/// The concept graph in a Neo4j server.
+#[derive(Clone)]
+pub struct GraphSink {
+    database: Database,
+}
+
+impl GraphSink {
+    /// The store of this database.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    async fn write_rows(&self, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+        let limit = self.database.pool.usual();
+        transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows, epoch))
+    }
+
+    async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
+        let limit = self.database.pool.usual();
+        transaction!(self.database, Access::Write, limit, |transaction| remove(transaction, chunks, below))
+    }
+
+    async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
+        let limit = self.database.pool.usual();
+        transaction!(self.database, Access::Read, limit, |transaction| look_up(transaction, chunks))
+    }
+
+    async fn list_rows(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, Error> {
+        let time = self.database.pool.usual();
+        transaction!(self.database, Access::Read, time, |transaction| list_page(transaction, after, limit))
+    }
+
+    async fn count_loose(&self) -> Result<u64, Error> {
+        transaction!(self.database, Access::Read, LOOK_AT_ALL, |transaction| count_loose(transaction))
+    }
+
+    async fn remove_loose(&self) -> Result<u64, Error> {
+        let mut removed = 0;
+        loop {
+            let (found, gone) =
+                transaction!(self.database, Access::Write, LOOK_AT_ALL, |transaction| remove_loose(
+                    transaction
+                ))?;
+            removed += gone;
+            // Those of a full page are gone now or mentioned: the next page has others.
+            if found < LOOSE_PER_TRANSACTION {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for GraphSink {
+    fn store(&self) -> Store {
+        Store::Graph
+    }
+
+    async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
+        // The order in which they are locked.
+        let by_chunk: BTreeMap<ChunkId, &ChunkRow> = rows.iter().map(|row| (row.chunk, &**row)).collect();
+        let ascending: Vec<&ChunkRow> = by_chunk.into_values().collect();
+        // Each row was made or locked by the one transaction that is then committed.
+        self.write_rows(&ascending, epoch).await.map(|()| rows.len()).map_err(Error::of_store)
+    }
+
+    async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
+        self.remove_rows(chunks, below).await.map_err(Error::of_store)
+    }
+
+    async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
+        self.look_up_rows(chunks).await.map_err(Error::of_store)
+    }
+
+    async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
+        self.list_rows(after, limit).await.map_err(Error::of_store)
+    }
+
+    async fn loose_ends(&self) -> Result<u64, sink::Error> {
+        self.count_loose().await.map_err(Error::of_store)
+    }
+
+    async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
+        self.remove_loose().await.map_err(Error::of_store)
+    }
+}
+
+async fn write(transaction: &mut Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+    let mut fresh: Vec<&ChunkRow> = Vec::new();
+    for some in rows.chunks(ROWS_PER_STATEMENT) {
+        hold_chunks(transaction, some).await?;
+        let made = raise(transaction, some, epoch).await?;
+        // A chunk is its content: one that was there has its mentions.
+        fresh.extend(some.iter().copied().filter(|row| made.contains(&row.chunk.to_string())));
+    }
+    mention(transaction, &fresh).await
+}
+
+/// Makes the chunks that lack and locks all of them, in ascending order.
+async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[&ChunkRow]) -> Result<(), Error> {
+    let heads = rows.iter().map(|row| {
+        map([
+            ("id", row.chunk.to_string().into()),
+            ("tenant", row.tenant.as_str().into()),
+            ("document", row.document.to_string().into()),
+            ("index", row.index.0.into()),
+            ("hash", hexadecimal(&row.text_hash.0).into()),
+        ])
+    });
+    transaction
+        .run(
+            "UNWIND $rows AS row
+             MERGE (c:Chunk {id: row.id})
+             ON CREATE SET c.tenant_id = row.tenant, c.document = row.document, c.index = row.index,
+                           c.text_hash = row.hash, c.epoch = $unwritten
+             SET c._lock = true",
+            map([("rows", list(heads)), ("unwritten", UNWRITTEN.into())]),
+        )
+        .await
+        .map(drop)
+}
+
+/// Raises the epochs of chunks that are locked. Gives the ids of those that were just made.
+async fn raise(
+    transaction: &mut Transaction<'_>,
+    rows: &[&ChunkRow],
+    epoch: Epoch,
+) -> Result<BTreeSet<String>, Error> {
+    let ids = rows.iter().map(|row| row.chunk.to_string());
+    let raised = transaction
+        .run(
+            "UNWIND $ids AS id
+             MATCH (c:Chunk {id: id})
+             WITH c, c.epoch AS before
+             SET c.epoch = CASE WHEN before < $epoch THEN $epoch ELSE before END
+             RETURN c.id, before",
+            map([("ids", list(ids)), ("epoch", big(epoch.0).into())]),
+        )
+        .await?;
+    if raised.len() != rows.len() {
+        return Err(Error::Raced("a chunk was removed before it was locked"));
+    }
+    let mut made = BTreeSet::new();
+    for row in &raised {
+        let [Value::Text(id), Value::Int(before)] = row.as_slice() else {
+            return Err(Error::Damaged("a chunk without an epoch"));
+        };
+        if *before == UNWRITTEN {
+            made.insert(id.clone());
+        }
+    }
+    Ok(made)
+}
+
+/// Writes the mentions of chunks that were just made.
+async fn mention(transaction: &mut Transaction<'_>, rows: &[&ChunkRow]) -> Result<(), Error> {
+    let mut concepts: BTreeMap<Key, &MentionRow> = BTreeMap::new();
+    // Several mentions of one concept by a chunk are one, with the last one's count.
+    let mut mentions: BTreeMap<(ChunkId, Key), u32> = BTreeMap::new();
+    for row in rows {
+        for mention in row.mentions.iter() {
+            let key = (row.tenant.as_str().to_owned(), mention.canonical_name.clone());
+            mentions.insert((row.chunk, key.clone()), mention.count);
+            concepts.entry(key).or_insert(mention);
+        }
+    }
+    let concepts: Vec<Value> = concepts.iter().map(|(key, mention)| concept(key, mention)).collect();
+    for some in concepts.chunks(ROWS_PER_STATEMENT) {
+        transaction
+            .run(
+                "UNWIND $rows AS row
+                 MERGE (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+                 ON CREATE SET k.display = row.display, k.kind = row.kind
+                 SET k._lock = true",
+                map([("rows", Value::List(some.to_vec()))]),
+            )
+            .await?;
+    }
+    let mentions: Vec<Value> = mentions
+        .iter()
+        .map(|((chunk, (tenant, name)), count)| {
+            map([
+                ("chunk", chunk.to_string().into()),
+                ("tenant", tenant.as_str().into()),
+                ("name", name.as_str().into()),
+                ("count", i64::from(*count).into()),
+            ])
+        })
+        .collect();
+    for some in mentions.chunks(ROWS_PER_STATEMENT) {
+        let made = transaction
+            .run(
+                "UNWIND $rows AS row
+                 MATCH (c:Chunk {id: row.chunk})
+                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+                 CREATE (c)-[:MENTIONS {count: row.count}]->(k)
+                 RETURN count(*)",
+                map([("rows", Value::List(some.to_vec()))]),
+            )
+            .await?;
+        if number(&made)? != some.len() as u64 {
+            return Err(Error::Raced("a concept was removed before it was locked"));
+        }
+    }
+    Ok(())
+}
+
+fn concept((tenant, name): &Key, mention: &MentionRow) -> Value {
+    map([
+        ("tenant", tenant.as_str().into()),
+        ("name", name.as_str().into()),
+        ("display", mention.display.as_str().into()),
+        ("kind", mention.kind.into()),
+    ])
+}
+
+async fn remove(
+    transaction: &mut Transaction<'_>,
+    chunks: &[ChunkId],
+    below: Epoch,
+) -> Result<usize, Error> {
+    let ascending: BTreeSet<ChunkId> = chunks.iter().copied().collect();
+    let ascending: Vec<String> = ascending.iter().map(ChunkId::to_string).collect();
+    let mut gone: Vec<String> = Vec::new();
+    let mut keys: BTreeSet<Key> = BTreeSet::new();
+    for some in ascending.chunks(ROWS_PER_STATEMENT) {
+        let ids = map([("ids", list(some.iter().cloned()))]);
+        transaction.run("UNWIND $ids AS id MATCH (c:Chunk {id: id}) SET c._lock = true", ids).await?;
+        // Another statement, so that it sees what those wrote for whom the lock was waited.
+        let old = transaction
+            .run(
+                "UNWIND $ids AS id
+                 MATCH (c:Chunk {id: id}) WHERE c.epoch < $below
+                 RETURN c.id, [(c)-[:MENTIONS]->(k) | [k.tenant_id, k.canonical_name]]",
+                map([("ids", list(some.iter().cloned())), ("below", big(below.0).into())]),
+            )
+            .await?;
+        for row in old {
+            let [Value::Text(id), Value::List(mentioned)] = row.as_slice() else {
+                return Err(Error::Damaged("a chunk without an id"));
+            };
+            gone.push(id.clone());
+            for key in mentioned {
+                keys.insert(key_of(key.items().unwrap_or_default())?);
+            }
+        }
+    }
+    // Concepts are locked after all chunks, as writers do, and before the mentions go, which locks them too.
+    let keys: Vec<Key> = keys.into_iter().collect();
+    hold_concepts(transaction, &keys).await?;
+    for some in gone.chunks(ROWS_PER_STATEMENT) {
+        let ids = map([("ids", list(some.iter().cloned()))]);
+        transaction.run("UNWIND $ids AS id MATCH (c:Chunk {id: id}) DETACH DELETE c", ids).await?;
+    }
+    remove_unmentioned(transaction, &keys).await?;
+    Ok(gone.len())
+}
+
+fn key_of(values: &[Value]) -> Result<Key, Error> {
+    match values {
+        [Value::Text(tenant), Value::Text(name)] => Ok((tenant.clone(), name.clone())),
+        _ => Err(Error::Damaged("a concept without tenant or name")),
+    }
+}
+
+fn keys_value(keys: &[Key]) -> Value {
+    let key =
+        |(tenant, name): &Key| map([("tenant", tenant.as_str().into()), ("name", name.as_str().into())]);
+    map([("rows", list(keys.iter().map(key)))])
+}
+
+/// Locks those of the concepts that are there; the keys ascend.
+async fn hold_concepts(transaction: &mut Transaction<'_>, keys: &[Key]) -> Result<(), Error> {
+    for some in keys.chunks(ROWS_PER_STATEMENT) {
+        transaction
+            .run(
+                "UNWIND $rows AS row
+                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+                 SET k._lock = true",
+                keys_value(some),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes those of the locked concepts that nothing mentions. Returns how many went.
+async fn remove_unmentioned(transaction: &mut Transaction<'_>, keys: &[Key]) -> Result<u64, Error> {
+    let mut gone = 0;
+    for some in keys.chunks(ROWS_PER_STATEMENT) {
+        let removed = transaction
+            .run(
+                "UNWIND $rows AS row
+                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+                 WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }
+                 DELETE k RETURN count(*)",
+                keys_value(some),
+            )
+            .await?;
+        gone += number(&removed)?;
+    }
+    Ok(gone)
+}
+
+async fn count_loose(transaction: &mut Transaction<'_>) -> Result<u64, Error> {
+    let loose = "MATCH (k:CanonicalConcept) WHERE NOT EXISTS { (k)<-[:MENTIONS]-() } RETURN count(k)";
+    number(&transaction.run(loose, map([])).await?)
+}
+
+/// Removes some loose concepts. Returns how many were found and how many went.
+async fn remove_loose(transaction: &mut Transaction<'_>) -> Result<(usize, u64), Error> {
+    let found = transaction
+        .run(
+            "MATCH (k:CanonicalConcept) WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }
+             RETURN k.tenant_id, k.canonical_name LIMIT $limit",
+            map([("limit", big(LOOSE_PER_TRANSACTION as u64).into())]),
+        )
+        .await?;
+    let keys: BTreeSet<Key> = found.iter().map(|row| key_of(row)).collect::<Result<_, _>>()?;
+    let keys: Vec<Key> = keys.into_iter().collect();
+    hold_concepts(transaction, &keys).await?;
+    Ok((found.len(), remove_unmentioned(transaction, &keys).await?))
+}
+
+async fn look_up(
+    transaction: &mut Transaction<'_>,
+    chunks: &[ChunkId],
+) -> Result<Vec<Option<StoredChunk>>, Error> {
+    let mut held = HashMap::with_capacity(chunks.len());
+    for some in chunks.chunks(ROWS_PER_STATEMENT) {
+        let ids = map([("ids", list(some.iter().map(ChunkId::to_string)))]);
+        let found = transaction
+            .run(
+                "UNWIND $ids AS id MATCH (c:Chunk {id: id})
+                 RETURN c.id, c.document, c.index, c.text_hash, c.epoch",
+                ids,
+            )
+            .await?;
+        for row in &found {
+            let row = stored(row)?;
+            held.insert(row.chunk, row);
+        }
+    }
+    Ok(chunks.iter().map(|chunk| held.get(chunk).copied()).collect())
+}
+
+async fn list_page(
+    transaction: &mut Transaction<'_>,
+    after: Option<ChunkId>,
+    limit: usize,
+) -> Result<Vec<StoredChunk>, Error> {
+    // Every id is above the empty text, and the order of ids as text is that of their bytes.
+    let after = after.map(|after| after.to_string()).unwrap_or_default();
+    let found = transaction
+        .run(
+            "MATCH (c:Chunk) WHERE c.id > $after
+             RETURN c.id, c.document, c.index, c.text_hash, c.epoch ORDER BY c.id LIMIT $limit",
+            map([("after", after.into()), ("limit", i64::try_from(limit).unwrap_or(i64::MAX).into())]),
+        )
+        .await?;
+    found.iter().map(|row| stored(row)).collect()
+}
+
+fn stored(row: &[Value]) -> Result<StoredChunk, Error> {
+    const DAMAGED: Error = Error::Damaged("a chunk lacks a property");
+    let [chunk, document, index, hash, epoch] = row else { return Err(DAMAGED) };
+    Ok(StoredChunk {
+        chunk: chunk.text().and_then(ChunkId::parse).ok_or(DAMAGED)?,
+        document: document.text().and_then(DocumentId::parse).ok_or(DAMAGED)?,
+        index: IndexId(index.int().ok_or(DAMAGED)?),
+        text_hash: TextHash(hash.text().and_then(bytes).ok_or(DAMAGED)?),
+        epoch: Epoch(epoch.int().and_then(|epoch| u64::try_from(epoch).ok()).ok_or(DAMAGED)?),
+    })
+}
+
+/// The one number that a statement gives.
+fn number(rows: &[Vec<Value>]) -> Result<u64, Error> {
+    let number = rows.first().and_then(|row| row.first()).and_then(Value::int);
+    number.and_then(|number| u64::try_from(number).ok()).ok_or(Error::Damaged("a count is no number"))
+}
+
+/// Counters; none ever comes near the limit.
+fn big(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_read_as_written() {
+        let hash = TextHash::of(b"x").0;
+        assert_eq!(bytes(&hexadecimal(&hash)), Some(hash));
+        assert_eq!(bytes(&"g".repeat(64)), None);
+        assert_eq!(bytes("é"), None);
+    }
+}
