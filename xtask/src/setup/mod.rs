@@ -6,6 +6,7 @@ mod onnx;
 mod postgres;
 mod protobuf;
 mod pypi;
+mod versitygw;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -94,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
         postgres::install(&cache)?;
+        versitygw::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())
