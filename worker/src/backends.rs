@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::Settings;
 use crate::finding::{self, Severity};
+use crate::objects::{self, ObjectsOptions};
 use crate::postgres::{self, Database, Needs, Options};
 use crate::queue::redis::{RedisOptions, check};
 
@@ -28,14 +29,20 @@ pub struct Finding {
 
 const REDIS: &str = "queue.redis";
 const POSTGRES: &str = "ledger.postgres";
+const OBJECTS: &str = "objects";
+const SCRATCH: &str = "scratch";
 
 /// Asks them all. A back end that cannot be asked is a finding.
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
-    let (redis, postgres) = futures::join!(
+    let scratch = settings.scratch.path.display().to_string();
+    let of_objects = settings.objects.as_ref().map_or_else(String::new, ObjectsOptions::address);
+    let (redis, postgres, objects, scratch) = futures::join!(
         within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
         within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
+        within(limit, OBJECTS, of_objects, objects(settings).boxed()),
+        within(limit, SCRATCH, scratch, async { objects::check::check_scratch(&settings.scratch) }.boxed()),
     );
-    let mut findings = [redis, postgres].concat();
+    let mut findings = [redis, postgres, objects, scratch].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -69,6 +76,13 @@ async fn redis(options: &RedisOptions) -> Vec<finding::Finding> {
         let what_to_do = "check queue.redis: url (rediss for TLS), tlsCaFile, username and password";
         vec![error(failed.to_string(), what_to_do)]
     })
+}
+
+async fn objects(settings: &Settings) -> Vec<finding::Finding> {
+    match &settings.objects {
+        Some(options) => objects::check::check(options, &settings.scratch).boxed().await,
+        None => Vec::new(),
+    }
 }
 
 async fn postgres(options: &Options) -> Vec<finding::Finding> {

@@ -17,6 +17,8 @@ pub mod finding;
 pub mod health;
 pub mod ledger;
 #[cfg(feature = "services")]
+pub mod objects;
+#[cfg(feature = "services")]
 pub mod postgres;
 pub mod process_tree;
 pub mod queue;

@@ -4,6 +4,7 @@
 //! part of the file; it names files or variables that hold them.
 
 mod keys;
+mod objects;
 mod problem;
 mod read;
 mod reference;
@@ -18,7 +19,10 @@ pub use keys::{KEYS, Key, Kind};
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
-pub use types::{Extract, ExtractLimits, Ledger, Postgres, Queue, Redis, WorkerConfig};
+pub use types::{
+    Azure, Extract, ExtractLimits, Gcs, Ledger, Objects, Postgres, Queue, Redis, S3, Scratch, Volume,
+    WorkerConfig,
+};
 
 /// The environment, by name.
 pub type Environment = BTreeMap<String, String>;

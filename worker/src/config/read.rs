@@ -122,6 +122,8 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             None if !value.is_number() => Err(wrong("is not a number")),
             _ => Err(wrong("is out of bounds")),
         },
+        Kind::Flag if value.is_boolean() => Ok(value.clone()),
+        Kind::Flag => Err(wrong("is neither true nor false")),
         Kind::Text { .. } => match value {
             Value::String(text) if !text.trim().is_empty() => Ok(value.clone()),
             Value::String(_) => Err(wrong("is empty")),
@@ -159,6 +161,7 @@ fn overridden(
         Kind::Integer { .. } => {
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
+        Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.clone()), Value::from),
         Kind::Text { .. } => Value::String(text.trim().to_owned()),
     };
     match typed(key, &value) {

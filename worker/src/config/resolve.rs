@@ -8,6 +8,7 @@ use docmill_core::limits::Limits;
 use super::read::quoted;
 use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
 use crate::extract::{ExtractOptions, OcrLanguages};
+use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
 use crate::queue::redis::{Credentials, InvalidOption, KeyPrefix, RedisOptions, RedisUrl};
 use crate::secret::Secret;
@@ -25,6 +26,10 @@ pub struct Settings {
     pub postgres: Options,
     /// Times of leases and of the clean-up.
     pub lease: LeaseConfig,
+    /// Where uploaded documents are; none: all documents are files.
+    pub objects: Option<ObjectsOptions>,
+    /// Where files lie while they are worked on.
+    pub scratch: ScratchOptions,
     /// How documents are read.
     pub extract: ExtractOptions,
 }
@@ -41,6 +46,8 @@ pub(super) fn resolve(
     judge.together(config);
     let redis = judge.redis(&config.queue.redis, &config.pipeline);
     let postgres = judge.postgres(&config.ledger.postgres);
+    let objects = judge.objects(&config.objects);
+    let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
     let limits = Limits::from(&config.extract.limits);
     let lease = LeaseConfig {
@@ -56,18 +63,20 @@ pub(super) fn resolve(
         redis: redis?,
         postgres: postgres?,
         lease,
+        objects: objects?,
+        scratch,
         extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
     })
 }
 
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     environment: &'a Environment,
     read_secret: ReadSecret<'a>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Judge<'_> {
-    fn wrong(&mut self, path: &str, value: Option<String>, what: &str, what_to_do: &str) {
+    pub(super) fn wrong(&mut self, path: &str, value: Option<String>, what: &str, what_to_do: &str) {
         let allowed = keys::at(path).map(keys::Key::allowed).unwrap_or_default();
         self.problems.push(Problem::new(path, what, allowed, what_to_do).given(value));
     }
@@ -229,7 +238,7 @@ impl Judge<'_> {
     }
 
     /// A path, which stays unread: what is wrong with its content is said when it is used.
-    fn file(&mut self, path: &str, given: Option<&str>) -> Option<PathBuf> {
+    pub(super) fn file(&mut self, path: &str, given: Option<&str>) -> Option<PathBuf> {
         let file = PathBuf::from(given?);
         if !file.is_absolute() {
             self.wrong(path, None, "is not an absolute path", "write it from / on");
@@ -239,7 +248,12 @@ impl Judge<'_> {
 
     /// The secret that the keys `{stem}File` and `{stem}Env` lead to. Neither is repeated in a problem: they
     /// are where somebody writes the secret itself by mistake.
-    fn secret(&mut self, stem: &str, file: Option<&str>, variable: Option<&str>) -> Option<Secret> {
+    pub(super) fn secret(
+        &mut self,
+        stem: &str,
+        file: Option<&str>,
+        variable: Option<&str>,
+    ) -> Option<Secret> {
         let (file_key, variable_key) = (format!("{stem}File"), format!("{stem}Env"));
         if file.is_some() && variable.is_some() {
             let what_to_do = format!("remove it, or {file_key}");

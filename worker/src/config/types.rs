@@ -35,6 +35,10 @@ section! {
         queue: Queue = Queue::default(),
         /// Where the truth is.
         ledger: Ledger = Ledger::default(),
+        /// Where uploaded documents are.
+        objects: Objects = Objects::default(),
+        /// Where files lie while they are worked on.
+        scratch: Scratch = Scratch::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
     }
@@ -109,6 +113,98 @@ section! {
         lock_timeout_ms: u64 = Options::default().lock_timeout_ms,
         /// The schema of the tables.
         schema: String = Options::default().schema.as_str().to_owned(),
+    }
+}
+
+section! {
+    /// Where uploaded documents are: one of them, or none where all documents are files.
+    Objects {
+        /// S3.
+        s3: S3 = S3::default(),
+        /// Google Cloud Storage.
+        gcs: Gcs = Gcs::default(),
+        /// Azure Blob Storage.
+        azure: Azure = Azure::default(),
+        /// A volume.
+        volume: Volume = Volume::default(),
+    }
+}
+
+section! {
+    /// Objects in S3.
+    S3 {
+        /// The bucket.
+        bucket: Option<String> = None,
+        /// The server.
+        endpoint: Option<String> = None,
+        /// The region.
+        region: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the key's id.
+        access_key_id_file: Option<String> = None,
+        /// Variable of the key's id.
+        access_key_id_env: Option<String> = None,
+        /// File of the key's secret.
+        secret_access_key_file: Option<String> = None,
+        /// Variable of the key's secret.
+        secret_access_key_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// Without TLS.
+        allow_http: bool = false,
+    }
+}
+
+section! {
+    /// Objects in Google Cloud Storage.
+    Gcs {
+        /// The bucket.
+        bucket: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the service account's key.
+        service_account_file: Option<String> = None,
+        /// Variable of the service account's key.
+        service_account_env: Option<String> = None,
+    }
+}
+
+section! {
+    /// Objects in Azure Blob Storage.
+    Azure {
+        /// The storage account.
+        account: Option<String> = None,
+        /// The container.
+        container: Option<String> = None,
+        /// The server.
+        endpoint: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the account's key.
+        access_key_file: Option<String> = None,
+        /// Variable of the account's key.
+        access_key_env: Option<String> = None,
+        /// Without TLS.
+        allow_http: bool = false,
+    }
+}
+
+section! {
+    /// Objects on a volume.
+    Volume {
+        /// Its directory.
+        path: Option<String> = None,
+    }
+}
+
+section! {
+    /// Files while they are worked on.
+    Scratch {
+        /// Its directory.
+        path: String = "/tmp/docmill-scratch".to_owned(),
+        /// Most that a process holds there, in MiB.
+        limit_mib: u32 = 1_024,
     }
 }
 
