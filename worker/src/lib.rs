@@ -15,6 +15,7 @@ pub mod extract;
 #[cfg(feature = "services")]
 pub mod finding;
 pub mod health;
+pub mod intake;
 pub mod ledger;
 #[cfg(feature = "services")]
 pub mod objects;
@@ -24,10 +25,14 @@ pub mod process_tree;
 pub mod queue;
 pub mod search;
 pub mod secret;
+#[cfg(feature = "services")]
+pub mod service;
 pub mod sink;
 pub mod sqlite;
 pub mod stages;
 pub mod time_text;
+#[cfg(feature = "services")]
+pub mod upkeep;
 pub mod vector;
 pub mod verify;
 pub mod whole_file;

@@ -20,8 +20,8 @@ pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
-    Azure, Extract, ExtractLimits, Gcs, Ledger, Objects, Postgres, Queue, Redis, S3, Scratch, Volume,
-    WorkerConfig,
+    Azure, Extract, ExtractLimits, Gcs, Health, Ledger, Objects, Postgres, Queue, Redis, S3, Scratch,
+    Volume, WorkerConfig,
 };
 
 /// The environment, by name.

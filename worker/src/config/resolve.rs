@@ -1,6 +1,7 @@
 //! From the typed file to what the parts of a worker take: names and URLs judged, secrets fetched.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
@@ -20,6 +21,14 @@ pub struct Settings {
     pub pipeline: String,
     /// Extractors that work at once; none: one a core.
     pub concurrency: Option<u16>,
+    /// How long documents in work may go on after SIGTERM.
+    pub grace: Duration,
+    /// Whether it does the upkeep.
+    pub upkeep: bool,
+    /// Port of its health endpoint.
+    pub health_port: u16,
+    /// Below which documents may be files; none: none may.
+    pub file_root: Option<PathBuf>,
     /// The queue.
     pub redis: RedisOptions,
     /// The ledger and the stores.
@@ -46,6 +55,7 @@ pub(super) fn resolve(
     judge.together(config);
     let redis = judge.redis(&config.queue.redis, &config.pipeline);
     let postgres = judge.postgres(&config.ledger.postgres);
+    let file_root = judge.file("fileRoot", config.file_root.as_deref());
     let objects = judge.objects(&config.objects);
     let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
@@ -60,6 +70,10 @@ pub(super) fn resolve(
     Some(Settings {
         pipeline: config.pipeline.clone(),
         concurrency: config.concurrency,
+        grace: Duration::from_millis(config.grace_ms),
+        upkeep: config.upkeep,
+        health_port: config.health.port,
+        file_root,
         redis: redis?,
         postgres: postgres?,
         lease,

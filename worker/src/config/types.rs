@@ -31,6 +31,14 @@ section! {
         concurrency: Option<u16> = None,
         /// Delay before what a commit replaced is removed, in milliseconds.
         cleanup_delay_ms: u64 = LeaseConfig::default().cleanup_delay_ms,
+        /// How long documents in work may go on after SIGTERM, in milliseconds.
+        grace_ms: u64 = 25_000,
+        /// Whether it does the upkeep.
+        upkeep: bool = true,
+        /// Where it says how it is.
+        health: Health = Health::default(),
+        /// Below which documents may be files.
+        file_root: Option<String> = None,
         /// Where work comes from.
         queue: Queue = Queue::default(),
         /// Where the truth is.
@@ -41,6 +49,14 @@ section! {
         scratch: Scratch = Scratch::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
+    }
+}
+
+section! {
+    /// Where a worker says how it is.
+    Health {
+        /// The port.
+        port: u16 = 8_081,
     }
 }
 

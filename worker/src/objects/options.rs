@@ -9,8 +9,9 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
-use super::Error;
+use super::{Error, ObjectKey};
 use crate::secret::Secret;
+use crate::stages::file_uri;
 
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -103,6 +104,27 @@ impl ObjectsOptions {
     }
 }
 
+impl ObjectsOptions {
+    /// The object that a document's URI names; `None` where the URI leads elsewhere.
+    pub fn key_of(&self, uri: &str) -> Option<ObjectKey> {
+        let (start, prefix) = match self {
+            Self::S3(s3) => (format!("s3://{}/", s3.bucket), &s3.prefix),
+            Self::Gcs(gcs) => (format!("gs://{}/", gcs.bucket), &gcs.prefix),
+            Self::Azure(azure) => (format!("az://{}/{}/", azure.account, azure.container), &azure.prefix),
+            Self::Volume(path) => {
+                // By its path, as file URIs encode what no text can hold.
+                let path = file_uri::to_path(uri)?.strip_prefix(path).ok()?.to_str()?.to_owned();
+                return ObjectKey::new(path).ok();
+            }
+        };
+        let mut name = uri.strip_prefix(&start)?;
+        if let Some(prefix) = prefix {
+            name = name.strip_prefix(prefix.trim_end_matches('/'))?.strip_prefix('/')?;
+        }
+        ObjectKey::new(name).ok()
+    }
+}
+
 fn client(allow_http: bool) -> ClientOptions {
     // No limit of a whole call: a slow line that moves is no failure.
     ClientOptions::new()
@@ -175,4 +197,32 @@ pub(super) fn azure(options: &AzureOptions) -> Result<Arc<dyn ObjectStore>, Erro
     let built =
         builder.build().map_err(|_| unusable("objects.azure does not make a client: is it a key?"))?;
     Ok(Arc::new(built))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_leads_to_an_object_of_this_place_alone() {
+        let s3 = |prefix: Option<&str>| {
+            let prefix = prefix.map(str::to_owned);
+            ObjectsOptions::S3(S3Options { bucket: "docs".to_owned(), prefix, ..S3Options::default() })
+        };
+        let volume = ObjectsOptions::Volume("/objects".into());
+        let cases = [
+            (s3(None), "s3://docs/a/b.txt", Some("a/b.txt")),
+            (s3(Some("pipe")), "s3://docs/pipe/b.txt", Some("b.txt")),
+            (s3(Some("pipe")), "s3://docs/pipeline/b.txt", None),
+            (s3(Some("pipe")), "s3://docs/b.txt", None),
+            (s3(None), "s3://docs-of-others/a", None),
+            (s3(None), "s3://docs/../a", None),
+            (volume.clone(), "file:///objects/a b/c", Some("a b/c")),
+            (volume.clone(), "file:///objects/../etc/passwd", None),
+            (volume, "file:///etc/passwd", None),
+        ];
+        for (options, uri, name) in cases {
+            assert_eq!(options.key_of(uri).as_ref().map(ObjectKey::as_str), name, "{uri}");
+        }
+    }
 }
