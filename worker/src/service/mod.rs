@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use docmill_core::manifest::Store;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::clock::SystemClock;
@@ -90,6 +91,7 @@ struct Worker {
     pool: Arc<Pool>,
     counters: Arc<Counters>,
     told: Arc<Told>,
+    beating: AbortHandle,
     grace: Duration,
 }
 
@@ -142,7 +144,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         planted: None,
     });
     Box::pin(deliverer.beat()).await?;
-    beside.spawn(intake::beat(deliverer.clone()));
+    let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
         let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
@@ -151,7 +153,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
     let documents = (slots * DOCUMENTS_A_SLOT).max(DOCUMENTS_MIN);
     let mut intake = Intake::new(deliverer.clone(), Arc::new(database), gate, documents);
-    let worker = Worker { deliverer, ledger, pool, counters, told, grace: settings.grace };
+    let worker = Worker { deliverer, ledger, pool, counters, told, beating, grace: settings.grace };
     tracing::info!(worker = worker.deliverer.worker.0, slots, "the worker takes work");
     worker.take(&mut intake, &mut stop).await;
     let ended = worker.end(&mut intake).await;
@@ -215,6 +217,8 @@ impl Worker {
             }
         }
         let left = intake.abandon().await;
+        // A beat after the farewell would say that it lives.
+        self.beating.abort();
         self.pool.shutdown().await;
         let worker = &self.deliverer.worker;
         // The row before its entry: whoever receives the entry must find the row free.
