@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::config::{GraphStore, Settings};
 use crate::finding::{self, Severity};
 use crate::neo4j;
+use crate::objects::{self, ObjectsOptions};
 use crate::postgres::{self, Database, Needs, Options};
 use crate::queue::redis::{RedisOptions, check};
 
@@ -30,15 +31,21 @@ pub struct Finding {
 const REDIS: &str = "queue.redis";
 const POSTGRES: &str = "ledger.postgres";
 const NEO4J: &str = "graph.neo4j";
+const OBJECTS: &str = "objects";
+const SCRATCH: &str = "scratch";
 
 /// Asks them all. A back end that cannot be asked is a finding.
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
-    let (redis, postgres, graph) = futures::join!(
+    let scratch = settings.scratch.path.display().to_string();
+    let of_objects = settings.objects.as_ref().map_or_else(String::new, ObjectsOptions::address);
+    let (redis, postgres, graph, objects, scratch) = futures::join!(
         within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
         within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
         graph(limit, &settings.graph),
+        within(limit, OBJECTS, of_objects, objects(settings).boxed()),
+        within(limit, SCRATCH, scratch, async { objects::check::check_scratch(&settings.scratch) }.boxed()),
     );
-    let mut findings = [redis, postgres, graph].concat();
+    let mut findings = [redis, postgres, graph, objects, scratch].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -82,6 +89,13 @@ async fn redis(options: &RedisOptions) -> Vec<finding::Finding> {
         let what_to_do = "check queue.redis: url (rediss for TLS), tlsCaFile, username and password";
         vec![error(failed.to_string(), what_to_do)]
     })
+}
+
+async fn objects(settings: &Settings) -> Vec<finding::Finding> {
+    match &settings.objects {
+        Some(options) => objects::check::check(options, &settings.scratch).boxed().await,
+        None => Vec::new(),
+    }
 }
 
 async fn postgres(options: &Options) -> Vec<finding::Finding> {

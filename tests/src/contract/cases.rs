@@ -65,6 +65,23 @@ macro_rules! sink_cases {
     };
 }
 
+/// Every case of objects in the place that the expression makes.
+#[macro_export]
+macro_rules! objects_cases {
+    ($place:expr) => {
+        $crate::contract_cases! { $place, objects:
+            what_was_put_is_fetched,
+            what_is_missing_is_told,
+            a_put_that_fails_changes_nothing,
+            pages_ascend,
+            a_large_object_comes_in_parts,
+            an_object_replaced_before_its_fetch_is_told,
+            an_object_replaced_during_its_fetch_is_one_or_told,
+            scratch_is_a_budget
+        }
+    };
+}
+
 /// One test a case; `$backend` is awaited for each, so every case has its own.
 #[doc(hidden)]
 #[macro_export]

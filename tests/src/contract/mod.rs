@@ -20,6 +20,7 @@ use docmill_worker::sqlite::{Database, GraphSink, TextSink, VectorSink, rusqlite
 mod cases;
 pub mod ledger;
 pub mod ledger_trials;
+pub mod objects;
 pub mod queue;
 pub mod sink;
 

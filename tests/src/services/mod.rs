@@ -6,3 +6,17 @@ pub mod neo4j;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod s3;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// Where setup puts what the tests need.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("DOCMILL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("docmill")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/docmill")))
+        .context("none of DOCMILL_CACHE, XDG_CACHE_HOME and HOME is set")
+}

@@ -27,6 +27,7 @@ use docmill_worker::secret::Secret;
 use docmill_worker::sink::Sink;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::cache;
 use crate::contract::{Backend, LEASE_MS, Time};
 
 /// Longest wait for a server to be ready: generous, as a machine may be busy with other tests.
@@ -331,12 +332,4 @@ fn run(command: &mut Command) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?} failed:\n{said}");
     Ok(())
-}
-
-fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("DOCMILL_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("docmill")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/docmill")))
-        .context("none of DOCMILL_CACHE, XDG_CACHE_HOME and HOME is set")
 }

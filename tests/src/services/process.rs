@@ -48,6 +48,21 @@ impl Process {
         self.0.id()
     }
 
+    /// Waits until it ended by itself, and says how.
+    ///
+    /// # Panics
+    /// It does not within the limit.
+    pub fn wait(&mut self, limit: Duration) -> std::process::ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < limit, "it did not end within {limit:?}");
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();

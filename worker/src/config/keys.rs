@@ -12,6 +12,8 @@ pub enum Kind {
     },
     /// A section without keys of its own.
     Empty,
+    /// True or false.
+    Flag,
     /// A text, judged where it is used.
     Text {
         /// What is allowed, in words.
@@ -42,6 +44,7 @@ impl Key {
         match self.kind {
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Kind::Empty => "{}".to_owned(),
+            Kind::Flag => "true or false".to_owned(),
             Kind::Text { allowed, .. } => allowed.to_owned(),
         }
     }
@@ -69,6 +72,10 @@ const fn empty(path: &'static str, meaning: &'static str) -> Key {
     Key { path, kind: Kind::Empty, environment: None, required: false, meaning }
 }
 
+const fn flag(path: &'static str, meaning: &'static str) -> Key {
+    Key { path, kind: Kind::Flag, environment: None, required: false, meaning }
+}
+
 const FILE: &str = "an absolute path";
 const VARIABLE: &str = "a name of A-Z, 0-9 and '_'";
 const REDIS_URL: &str = "redis://HOST[:PORT][/DB], rediss://… for TLS, unix:///PATH, \
@@ -76,6 +83,9 @@ const REDIS_URL: &str = "redis://HOST[:PORT][/DB], rediss://… for TLS, unix://
 const POSTGRES_URL: &str = "postgresql://HOST[:PORT]/DATABASE, without a user, a password or options";
 const NEO4J_URL: &str = "bolt://HOST[:PORT], or bolt+s://… for TLS; neo4j and neo4j+s mean the same; \
     without a user or a password";
+const HTTP_URL: &str =
+    "https://HOST[:PORT] or, with allowHttp, http://HOST[:PORT], without a user or a password";
+const PREFIX: &str = "parts of a name, joined by '/'";
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// One TiB: no limit of a document is meant to be larger.
@@ -97,6 +107,15 @@ pub const KEYS: &[Key] = &[
         DAY_MS,
         "Delay before what a commit replaced is removed: longer than any search takes",
     ),
+    number(
+        "graceMs",
+        0,
+        HOUR_MS,
+        "How long documents in work may go on after SIGTERM; what is then left is handed back",
+    ),
+    flag("upkeep", "Whether this worker does the upkeep; of several one does it at a time"),
+    number("health.port", 1, 65_535, "Port of /healthz, /readyz and /metrics"),
+    text("fileRoot", false, FILE, "Directory below which documents may be files; without it, none may"),
     text("queue.redis.url", false, REDIS_URL, "Where Redis is").env("CELERY_BROKER_URL").required(),
     text("queue.redis.username", false, "a user of Redis' ACL", "The user; without it, `default`"),
     text("queue.redis.passwordFile", false, FILE, "File that holds the user's password"),
@@ -184,6 +203,62 @@ pub const KEYS: &[Key] = &[
         1_000,
         HOUR_MS,
         "Longest time of a transaction, which the server ends then",
+    ),
+    text(
+        "objects.s3.bucket",
+        true,
+        "the name of a bucket",
+        "Bucket of S3, or of a server compatible with it",
+    )
+    .env("S3_BUCKET"),
+    text("objects.s3.endpoint", false, HTTP_URL, "The server; without it, Amazon's"),
+    text("objects.s3.region", true, "the name of a region", "Region of the bucket"),
+    text("objects.s3.prefix", true, PREFIX, "What all names of objects begin with"),
+    text(
+        "objects.s3.accessKeyIdFile",
+        false,
+        FILE,
+        "File that holds the key's id; without keys, the pod's identity",
+    ),
+    text("objects.s3.accessKeyIdEnv", false, VARIABLE, "Variable that holds the key's id"),
+    text("objects.s3.secretAccessKeyFile", false, FILE, "File that holds the key's secret"),
+    text("objects.s3.secretAccessKeyEnv", false, VARIABLE, "Variable that holds the key's secret"),
+    text("objects.s3.tlsCaFile", false, FILE, "Authorities to trust beside the system's, in PEM"),
+    flag("objects.s3.allowHttp", "Whether the endpoint may be without TLS"),
+    text("objects.gcs.bucket", true, "the name of a bucket", "Bucket of Google Cloud Storage"),
+    text("objects.gcs.prefix", true, PREFIX, "What all names of objects begin with"),
+    text(
+        "objects.gcs.serviceAccountFile",
+        false,
+        FILE,
+        "File that holds a service account's key as JSON; without one, the pod's identity",
+    ),
+    text("objects.gcs.serviceAccountEnv", false, VARIABLE, "Variable that holds it"),
+    text("objects.azure.account", true, "the name of a storage account", "Storage account of Azure"),
+    text("objects.azure.container", true, "the name of a container", "Container of Azure Blob Storage"),
+    text("objects.azure.endpoint", false, HTTP_URL, "The server; without it, the public cloud's"),
+    text("objects.azure.prefix", true, PREFIX, "What all names of objects begin with"),
+    text(
+        "objects.azure.accessKeyFile",
+        false,
+        FILE,
+        "File that holds the account's key; without one, the pod's identity",
+    ),
+    text("objects.azure.accessKeyEnv", false, VARIABLE, "Variable that holds it"),
+    flag("objects.azure.allowHttp", "Whether the endpoint may be without TLS"),
+    text(
+        "objects.volume.path",
+        false,
+        FILE,
+        "Directory of a volume that all pods mount, in place of a bucket",
+    ),
+    text("scratch.path", false, FILE, "Directory for files while they are worked on: memory, in a pod")
+        .env("TEMP_DIR"),
+    number(
+        "scratch.limitMib",
+        1,
+        MIB_MAX,
+        "Most that a worker holds there, in MiB; no larger object is read",
     ),
     text("extract.ocrLanguages", false, "auto, or as Tesseract names them: jpn+eng", "Languages of scans")
         .env("OCR_LANGUAGE"),

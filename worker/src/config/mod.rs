@@ -5,6 +5,7 @@
 
 mod graph;
 mod keys;
+mod objects;
 mod problem;
 mod read;
 mod reference;
@@ -21,7 +22,8 @@ pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
-    Extract, ExtractLimits, Graph, GraphInPostgres, Ledger, Neo4j, Postgres, Queue, Redis, WorkerConfig,
+    Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects, Postgres,
+    Queue, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
 /// The environment, by name.

@@ -126,6 +126,8 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             Value::Object(inner) if inner.is_empty() => Ok(value.clone()),
             _ => Err(wrong("has no keys of its own")),
         },
+        Kind::Flag if value.is_boolean() => Ok(value.clone()),
+        Kind::Flag => Err(wrong("is neither true nor false")),
         Kind::Text { .. } => match value {
             Value::String(text) if !text.trim().is_empty() => Ok(value.clone()),
             Value::String(_) => Err(wrong("is empty")),
@@ -163,6 +165,7 @@ fn overridden(
         Kind::Integer { .. } => {
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
+        Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.clone()), Value::from),
         Kind::Text { .. } | Kind::Empty => Value::String(text.trim().to_owned()),
     };
     match typed(key, &value) {

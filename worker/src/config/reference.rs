@@ -12,13 +12,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("`SQS_QUEUE_URL`, `SQS_MAX_MESSAGES`, `SQS_WAIT_TIME`", "no such queue here; `queue.redis`"),
     ("`DLQ_URL`", "dead letters are in the ledger"),
-    ("`S3_BUCKET`, `OPENSEARCH_ENDPOINT`, `QDRANT_*`", "no such back end here"),
+    ("`OPENSEARCH_ENDPOINT`, `QDRANT_*`", "no such back end here"),
     ("`NEO4J_server_memory_*`", "memory of the Neo4j server, not of a worker; `check-config` looks at it"),
     (
         "`OLLAMA_HOST`, `OPENAI_MAX_RPM`, `ANTHROPIC_MAX_RPM`, `USE_MOCK_EMBEDDINGS`, `USE_MOCK_LLM`",
         "no such model here",
     ),
-    ("`TEMP_DIR`, `CLEANUP_TEMP_FILES`", "the worker keeps no temporary files of its own"),
+    ("`CLEANUP_TEMP_FILES`", "temporary files always go with what made them; `scratch`"),
     (
         "`UVICORN_WORKERS`, `LOCAL_BASE_URL`, `K8S_BASE_URL`, `MAX_CONCURRENT`, `TOTAL_REQUESTS`",
         "clients and servers of HTTP, not the worker",

@@ -1,6 +1,7 @@
 //! From the typed file to what the parts of a worker take: names and URLs judged, secrets fetched.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
@@ -9,6 +10,7 @@ use super::graph::GraphStore;
 use super::read::quoted;
 use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
 use crate::extract::{ExtractOptions, OcrLanguages};
+use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
 use crate::queue::redis::{Credentials, InvalidOption, KeyPrefix, RedisOptions, RedisUrl};
 use crate::secret::Secret;
@@ -20,6 +22,14 @@ pub struct Settings {
     pub pipeline: String,
     /// Extractors that work at once; none: one a core.
     pub concurrency: Option<u16>,
+    /// How long documents in work may go on after SIGTERM.
+    pub grace: Duration,
+    /// Whether it does the upkeep.
+    pub upkeep: bool,
+    /// Port of its health endpoint.
+    pub health_port: u16,
+    /// Below which documents may be files; none: none may.
+    pub file_root: Option<PathBuf>,
     /// The queue.
     pub redis: RedisOptions,
     /// The ledger and the stores that are nowhere else.
@@ -28,6 +38,10 @@ pub struct Settings {
     pub graph: GraphStore,
     /// Times of leases and of the clean-up.
     pub lease: LeaseConfig,
+    /// Where uploaded documents are; none: all documents are files.
+    pub objects: Option<ObjectsOptions>,
+    /// Where files lie while they are worked on.
+    pub scratch: ScratchOptions,
     /// How documents are read.
     pub extract: ExtractOptions,
 }
@@ -45,6 +59,9 @@ pub(super) fn resolve(
     let redis = judge.redis(&config.queue.redis, &config.pipeline);
     let postgres = judge.postgres(&config.ledger.postgres);
     let graph = judge.graph(&config.graph);
+    let file_root = judge.file("fileRoot", config.file_root.as_deref());
+    let objects = judge.objects(&config.objects);
+    let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
     let limits = Limits::from(&config.extract.limits);
     let lease = LeaseConfig {
@@ -57,10 +74,16 @@ pub(super) fn resolve(
     Some(Settings {
         pipeline: config.pipeline.clone(),
         concurrency: config.concurrency,
+        grace: Duration::from_millis(config.grace_ms),
+        upkeep: config.upkeep,
+        health_port: config.health.port,
+        file_root,
         redis: redis?,
         postgres: postgres?,
         graph: graph?,
         lease,
+        objects: objects?,
+        scratch,
         extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
     })
 }

@@ -85,6 +85,48 @@ extract: hunter2
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+const OBJECTS: &str = "
+objects: {s3: {bucket: docs, endpoint: 'http://store:9000', allowHttp: true, prefix: a/b/,
+  accessKeyIdEnv: S3_ID, secretAccessKeyFile: /secrets/redis}}
+scratch: {path: /scratch, limitMib: 64}
+";
+
+#[test]
+fn objects_are_in_one_place_with_their_keys() {
+    let environment = environment(&[("PG_PASSWORD", "x"), ("S3_ID", "me"), ("S3_BUCKET", "others")]);
+    let settings = load(&format!("{GOOD}{OBJECTS}"), &environment, &read_secret).unwrap();
+    let Some(crate::objects::ObjectsOptions::S3(s3)) = &settings.objects else { panic!("{settings:?}") };
+    assert_eq!((s3.bucket.as_str(), s3.prefix.as_deref(), s3.allow_http), ("others", Some("a/b"), true));
+    let (id, secret) = s3.keys.as_ref().unwrap();
+    assert_eq!((id.expose(), secret.expose()), ("me", "hunter2"));
+    assert_eq!((settings.scratch.path.as_path(), settings.scratch.limit_mib), (Path::new("/scratch"), 64));
+    assert!(!format!("{settings:?}").contains("hunter"));
+    let without = load(GOOD, &environment_of_good(), &read_secret).unwrap();
+    assert_eq!(without.objects, None);
+    let volume = format!("{GOOD}objects: {{volume: {{path: /objects}}}}");
+    let volume = load(&volume, &environment_of_good(), &read_secret).unwrap();
+    assert_eq!(volume.objects, Some(crate::objects::ObjectsOptions::Volume("/objects".into())));
+}
+
+fn environment_of_good() -> Environment {
+    environment(&[("PG_PASSWORD", "x")])
+}
+
+#[test]
+fn all_problems_of_objects_are_told_at_once() {
+    let bad = "
+objects:
+  s3: {endpoint: 'http://me:hunter2@store', prefix: ../x, accessKeyIdFile: /secrets/redis, allowHttp: hunter2}
+  gcs: {bucket: 'No Bucket', serviceAccountFile: hunter2}
+  azure: {account: docs, endpoint: 'http://azure'}
+  volume: {path: relative}
+scratch: {path: relative, limitMib: 0}
+";
+    let found = problems(&format!("{GOOD}{bad}"), &[("PG_PASSWORD", "x")]);
+    let lines: Vec<String> = found.iter().map(Problem::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
 #[test]
 fn numbers_must_fit_each_other() {
     let text = GOOD.replace("leaseMs: 60000", "leaseMs: 9000");
@@ -105,7 +147,7 @@ fn what_is_no_mapping_or_no_yaml_is_said_without_quoting_it() {
 proptest! {
     /// Wherever somebody may write a secret by mistake, no problem and no debug output repeats it.
     #[test]
-    fn secrets_are_never_repeated(core in "[A-Za-z0-9!_.-]{8,20}", place in 0_usize..13) {
+    fn secrets_are_never_repeated(core in "[A-Za-z0-9!_.-]{8,20}", place in 0_usize..15) {
         let secret = format!("Zq{core}9!");
         let redis = |key: &str, value: &str| format!("queue: {{redis: {{{key}: '{value}'}}}}");
         let postgres = |key: &str, value: &str| format!("ledger: {{postgres: {{{key}: '{value}'}}}}");
@@ -123,6 +165,8 @@ proptest! {
             9 => postgres("poolSize", s),
             10 => format!("queue: '{s}'"),
             11 => format!("secretToken: '{s}'"),
+            12 => format!("objects: {{s3: {{bucket: docs, endpoint: 'http://me:{s}@host'}}}}"),
+            13 => format!("objects: {{s3: {{bucket: docs, secretAccessKey: '{s}', secretAccessKeyEnv: '{s}'}}}}"),
             _ => "queue: {redis: {url: 'redis://h', passwordEnv: P}}\nledger: {postgres: {url: 'postgresql://h/d', passwordFile: /p}}".to_owned(),
         };
         let read = |_: &Path| Ok(secret.clone());

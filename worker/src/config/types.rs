@@ -32,14 +32,34 @@ section! {
         concurrency: Option<u16> = None,
         /// Delay before what a commit replaced is removed, in milliseconds.
         cleanup_delay_ms: u64 = LeaseConfig::default().cleanup_delay_ms,
+        /// How long documents in work may go on after SIGTERM, in milliseconds.
+        grace_ms: u64 = 25_000,
+        /// Whether it does the upkeep.
+        upkeep: bool = true,
+        /// Where it says how it is.
+        health: Health = Health::default(),
+        /// Below which documents may be files.
+        file_root: Option<String> = None,
         /// Where work comes from.
         queue: Queue = Queue::default(),
         /// Where the truth is.
         ledger: Ledger = Ledger::default(),
         /// Where the concept graph is.
         graph: Graph = Graph::default(),
+        /// Where uploaded documents are.
+        objects: Objects = Objects::default(),
+        /// Where files lie while they are worked on.
+        scratch: Scratch = Scratch::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
+    }
+}
+
+section! {
+    /// Where a worker says how it is.
+    Health {
+        /// The port.
+        port: u16 = 8_081,
     }
 }
 
@@ -126,6 +146,20 @@ section! {
 }
 
 section! {
+    /// Where uploaded documents are: one of them, or none where all documents are files.
+    Objects {
+        /// S3.
+        s3: S3 = S3::default(),
+        /// Google Cloud Storage.
+        gcs: Gcs = Gcs::default(),
+        /// Azure Blob Storage.
+        azure: Azure = Azure::default(),
+        /// A volume.
+        volume: Volume = Volume::default(),
+    }
+}
+
+section! {
     /// The graph beside the ledger: has no keys of its own.
     GraphInPostgres {}
 }
@@ -151,6 +185,84 @@ section! {
         connect_timeout_ms: u64 = neo4j::Options::default().connect_timeout_ms,
         /// Longest time of a transaction, in milliseconds.
         transaction_timeout_ms: u64 = neo4j::Options::default().transaction_timeout_ms,
+    }
+}
+
+section! {
+    /// Objects in S3.
+    S3 {
+        /// The bucket.
+        bucket: Option<String> = None,
+        /// The server.
+        endpoint: Option<String> = None,
+        /// The region.
+        region: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the key's id.
+        access_key_id_file: Option<String> = None,
+        /// Variable of the key's id.
+        access_key_id_env: Option<String> = None,
+        /// File of the key's secret.
+        secret_access_key_file: Option<String> = None,
+        /// Variable of the key's secret.
+        secret_access_key_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// Without TLS.
+        allow_http: bool = false,
+    }
+}
+
+section! {
+    /// Objects in Google Cloud Storage.
+    Gcs {
+        /// The bucket.
+        bucket: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the service account's key.
+        service_account_file: Option<String> = None,
+        /// Variable of the service account's key.
+        service_account_env: Option<String> = None,
+    }
+}
+
+section! {
+    /// Objects in Azure Blob Storage.
+    Azure {
+        /// The storage account.
+        account: Option<String> = None,
+        /// The container.
+        container: Option<String> = None,
+        /// The server.
+        endpoint: Option<String> = None,
+        /// Before every name.
+        prefix: Option<String> = None,
+        /// File of the account's key.
+        access_key_file: Option<String> = None,
+        /// Variable of the account's key.
+        access_key_env: Option<String> = None,
+        /// Without TLS.
+        allow_http: bool = false,
+    }
+}
+
+section! {
+    /// Objects on a volume.
+    Volume {
+        /// Its directory.
+        path: Option<String> = None,
+    }
+}
+
+section! {
+    /// Files while they are worked on.
+    Scratch {
+        /// Its directory.
+        path: String = "/tmp/docmill-scratch".to_owned(),
+        /// Most that a process holds there, in MiB.
+        limit_mib: u32 = 1_024,
     }
 }
 

@@ -9,7 +9,7 @@ use docmill_core::limits::Limits;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::session::{Session, Setup, active_spec, asked_spec, describe, load_embedder, sinks};
+use super::session::{Session, Setup, active_spec, asked_spec, describe, sinks};
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::SystemClock;
 use crate::delivery::{Outcome, reindex_round};
@@ -17,6 +17,7 @@ use crate::extract::{ExtractOptions, OcrLanguages, OcrMode};
 use crate::health::Bars;
 use crate::ledger::Ledger;
 use crate::sqlite::Database;
+use crate::stages::Models;
 use crate::verify::{self, Findings, Options};
 
 /// How these commands extract, where they have to: as the run that began the directory would by default.
@@ -36,7 +37,7 @@ async fn work_off(session: &Session, stop: watch::Receiver<bool>) -> Result<Vec<
     Counters::add(&session.counters.documents_total, messages.len() as u64);
     let mut outcomes = Vec::new();
     let counters = session.counters.clone();
-    let mut finished = |finished: super::session::Finished| {
+    let mut finished = |finished: crate::intake::Finished| {
         Counters::add(&counters.documents_done, 1);
         outcomes.push(finished.outcome);
     };
@@ -174,7 +175,7 @@ pub async fn reindex(
         let asked = asked_spec(&Setup { embeddings, concepts, ..setup.clone() }, Some(&active));
         if asked.id() != active.id() {
             // Fail before anything is begun if the model cannot be had.
-            load_embedder(&asked, 1)?;
+            Models::new(1).embedder(&asked).await.map_err(Error::Model)?;
             database.begin_index(&tenant, &asked).await?;
         }
         (active, asked)

@@ -13,9 +13,9 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::session::Finished;
 use super::{Counters, Error};
 use crate::delivery::Outcome;
+use crate::intake::Finished;
 use crate::whole_file;
 
 /// Time between two writes of the file.

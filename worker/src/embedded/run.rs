@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use super::removal::{self, Removal, Vanished};
 use super::report::{FailedDocument, Report, ReportInput};
 use super::scan::{Found, Scan, Scanned, Seen};
-use super::session::{Finished, Session, Setup};
+use super::session::{Session, Setup};
 use super::{Counters, Error, Metrics, RunOptions};
 use crate::delivery::Outcome;
 use crate::extract::ExtractOptions;
+use crate::intake::Finished;
 use crate::ledger::{Ledger, Registered, Registration};
 use crate::process_tree::{PeakMemory, cpu_seconds};
 use crate::queue::Message;
@@ -110,7 +111,7 @@ pub async fn run(
     report.ocr_pages = Counters::get(&counters.ocr_pages);
     report.chunks = Counters::get(&counters.chunks);
     report.embedded_texts = Counters::get(&counters.embedded);
-    report.embedding_calls = session.models.embedders().map(|embedder| embedder.stats().calls).sum();
+    report.embedding_calls = session.models.calls().await;
     report.concepts = concepts(&session, &options.tenant)?;
     session.close().await?;
     if let Some(writing) = writing {

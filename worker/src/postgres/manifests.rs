@@ -105,7 +105,7 @@ pub(super) async fn page(
 }
 
 /// The entries of each manifest, in document order.
-async fn entries(
+pub(super) async fn entries(
     transaction: &Transaction<'_>,
     manifests: &[i64],
 ) -> Result<BTreeMap<i64, Vec<ManifestEntry>>, Error> {

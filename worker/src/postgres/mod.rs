@@ -20,6 +20,7 @@ mod error;
 mod graph;
 mod hnsw;
 mod indexes;
+mod kept;
 mod ledger_impl;
 mod manifests;
 mod migrate;
@@ -98,6 +99,26 @@ impl Database {
     /// [`Error::Newer`], or nothing of it took effect.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate::run(self).await
+    }
+
+    /// Does the work unless another process is at work under this name in this schema; `None`: it is. The
+    /// lock is this connection's and goes with it.
+    ///
+    /// # Errors
+    /// The server did not answer; the work was not begun.
+    pub async fn alone<T>(&self, name: &str, work: impl Future<Output = T>) -> Result<Option<T>, Error> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let name = format!("{}.{name}", self.schema.as_str());
+        let sql = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
+        let ours: bool = sql::one(&transaction, sql, &[&name]).await?.try_get(0)?;
+        if !ours {
+            return Ok(None);
+        }
+        let done = work.await;
+        // Only the lock was in it: a connection that is lost by now lost it earlier.
+        let _ = transaction.rollback().await;
+        Ok(Some(done))
     }
 
     /// Looks at the server and says what is wrong with it, for `needs`.

@@ -20,6 +20,7 @@ mod claims;
 mod derived;
 mod graph;
 mod indexes;
+mod kept;
 mod ledger_impl;
 mod manifests;
 pub mod read;

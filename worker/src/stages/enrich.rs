@@ -31,20 +31,20 @@ pub async fn enrich(
     spec: &IndexSpec,
     chunked: &Chunked,
 ) -> Result<PreparedIndex, NotPrepared> {
-    let embedder = stages.models.embedder(spec).map_err(|model| {
-        let detail = format!("the index needs the embedding model {model}, which is not loaded");
-        Failure::new(FailureCode::ModelFailed, detail)
-    })?;
+    let embedder = stages.models.embedder(spec).await;
+    let embedder = embedder.map_err(|detail| Failure::new(FailureCode::ModelFailed, detail))?;
     let wanted: Vec<bool> = chunked
         .chunks
         .iter()
         .map(|chunk| {
             let sure = chunk.language.confidence >= LANGUAGE_CONFIDENCE_MIN;
-            embedder.is_some_and(|model| model.model().declares(chunk.language.language.code()) && sure)
+            embedder
+                .as_ref()
+                .is_some_and(|model| model.model().declares(chunk.language.language.code()) && sure)
         })
         .collect();
     let mut vectors: Vec<Option<Vector>> = vec![None; chunked.chunks.len()];
-    if let Some(embedder) = embedder {
+    if let Some(embedder) = &embedder {
         let positions: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i]).collect();
         let mut done = 0;
         for some in positions.chunks(TEXTS_BETWEEN_MARKS) {

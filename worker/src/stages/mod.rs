@@ -12,20 +12,22 @@ use docmill_core::delivery::{Progress, Stage};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::ContentHash;
 use docmill_core::page::{DocumentInfo, Page, PageSource};
-use docmill_core::source::FileStat;
 
 use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
 use crate::embedded::Counters;
 use crate::extract::{Event, Input, Pool};
 use crate::ledger::{Grant, Ledger, Registration, Summary};
-use crate::sqlite::Readers;
 
 mod chunks;
 mod enrich;
+pub mod fetch;
 pub mod file_uri;
+mod kept;
 pub mod models;
 mod stored;
 
+pub use fetch::{Fetch, LocalFiles};
+pub use kept::{Kept, KeptGeneration};
 pub use models::Models;
 
 /// Pages after which a checkpoint is kept, once [`CHECKPOINT_SECONDS_MIN`] went by.
@@ -47,8 +49,10 @@ pub struct Stages {
     pub models: Arc<Models>,
     /// Where checkpoints and derived values are.
     pub ledger: Arc<dyn Ledger>,
+    /// Where documents come from.
+    pub sources: Arc<dyn Fetch>,
     /// Where texts already chunked are read from.
-    pub readers: Readers,
+    pub kept: Arc<dyn Kept>,
     /// What is shown while it works.
     pub counters: Arc<Counters>,
 }
@@ -72,6 +76,10 @@ struct Extracted {
 #[async_trait]
 impl Preparer for Stages {
     async fn prepare(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Prepared, NotPrepared> {
+        if grant.indexes.is_empty() {
+            // A commit without a manifest would say that the document can be found.
+            return Err(Failure::new(FailureCode::Internal, "the tenant has no index to write to").into());
+        }
         if grant.committed_before
             && let Some(prepared) = stored::prepare(self, grant, tracker).await?
         {
@@ -79,14 +87,16 @@ impl Preparer for Stages {
         }
         let mut timings = Timings::default();
         let began = Instant::now();
-        let path = self.fetch(grant).await?;
+        let fetched = self.fetch(grant, tracker).await?;
         timings.add(Stage::Fetch, began);
 
         let began = Instant::now();
         let extracted = {
             let _showing = Showing::new(&self.counters.extracting);
-            self.extract(grant, tracker, path).await?
+            self.extract(grant, tracker, fetched.path).await?
         };
+        // Its place in scratch is another document's from here on.
+        drop(fetched.keep);
         timings.add(Stage::Extract, began);
 
         let began = Instant::now();
@@ -118,56 +128,39 @@ impl Preparer for Stages {
 }
 
 impl Stages {
-    /// Finds the file and makes sure that it still has the content that this generation is.
-    async fn fetch(&self, grant: &Grant) -> Result<PathBuf, NotPrepared> {
-        let path = file_uri::to_path(&grant.uri).ok_or_else(|| {
-            Failure::new(FailureCode::Unreadable, format!("{} is no file on this machine", grant.uri))
-        })?;
-        let hashed = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || file_uri::hash_file(&path)
-        })
-        .await
-        .map_err(internal)?;
-        let (content, stat) = hashed.map_err(|error| read_failure(&error))?;
-        if Some(content) == grant.content {
-            return Ok(path);
+    /// Brings the content and makes sure that it still is what this generation is.
+    async fn fetch(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<fetch::Fetched, NotPrepared> {
+        let fetched = self.sources.fetch(grant, tracker).await?;
+        if Some(fetched.content) == grant.content {
+            return Ok(fetched);
         }
-        self.register_change(grant, content, stat).await?;
+        self.register_change(grant, fetched.content, fetched.bytes).await?;
         Err(NotPrepared::Superseded)
     }
 
-    /// The file was changed since it was scanned: that is its next generation.
+    /// The content was changed since it was registered: that is its next generation.
     async fn register_change(
         &self,
         grant: &Grant,
         content: ContentHash,
-        stat: FileStat,
+        bytes: u64,
     ) -> Result<(), Failure> {
         let registration = Registration {
             tenant: grant.tenant.clone(),
             uri: grant.uri.clone(),
             content,
-            bytes: stat.bytes,
+            bytes,
             // No look is remembered: the next scan hashes it again.
             stat: None,
             scanned_at_ns: 0,
-            root: self.root_of(grant),
+            // Not known is as good as none: the scan that finds it again says it.
+            root: self.kept.root_of(&grant.tenant, &grant.uri).await.unwrap_or_default(),
         };
         self.ledger
             .register(vec![registration])
             .await
             .map(|_| ())
             .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
-    }
-
-    fn root_of(&self, grant: &Grant) -> Option<String> {
-        let sql = "SELECT root FROM sources WHERE tenant = ? AND uri = ?";
-        let looked = self.readers.read(|connection| {
-            connection
-                .query_row(sql, [grant.tenant.as_str(), &grant.uri], |row| row.get::<_, Option<String>>(0))
-        });
-        looked.ok().and_then(Result::ok).flatten()
     }
 
     /// Reads pages, beginning after those that an earlier trial kept.

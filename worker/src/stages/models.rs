@@ -5,40 +5,57 @@ use std::sync::Arc;
 
 use docmill_core::chunk::ChunkerConfig;
 use docmill_core::index::IndexSpec;
+use tokio::sync::Mutex;
 
-use crate::embed::Batcher;
+use crate::embed::{Batcher, BatcherOptions, model_named};
 
 /// The fingerprint of having no model.
 pub const NONE: &str = "none";
 /// The fingerprint of the built-in key phrases and names; a change of their rules is another one.
 pub const CONCEPTS_BUILTIN: &str = "builtin-1";
 
-/// Embedding models by fingerprint.
-#[derive(Default)]
+/// Embedding models by fingerprint. One that an index names and that is not there is loaded when it is first
+/// asked for: in a cluster, indexes are begun while workers run.
 pub struct Models {
-    embedders: HashMap<String, Arc<Batcher>>,
+    threads: usize,
+    embedders: Mutex<HashMap<String, Arc<Batcher>>>,
 }
 
 impl Models {
-    /// Adds a model.
-    pub fn add(&mut self, embedder: Arc<Batcher>) {
-        self.embedders.insert(embedder.model().fingerprint().to_owned(), embedder);
+    /// No model yet; each computes on this many threads.
+    pub fn new(threads: usize) -> Self {
+        Self { threads, embedders: Mutex::default() }
     }
 
     /// The model that the index names; `None` where it names none.
     ///
     /// # Errors
-    /// The fingerprint, when the index names a model that is not loaded.
-    pub fn embedder(&self, spec: &IndexSpec) -> Result<Option<&Arc<Batcher>>, String> {
+    /// A sentence: it cannot be had here.
+    pub async fn embedder(&self, spec: &IndexSpec) -> Result<Option<Arc<Batcher>>, String> {
         if spec.embedder == NONE {
             return Ok(None);
         }
-        self.embedders.get(&spec.embedder).map(Some).ok_or_else(|| spec.embedder.clone())
+        // Held while one is loaded: whoever else needs it waits for that one.
+        let mut embedders = self.embedders.lock().await;
+        if let Some(embedder) = embedders.get(&spec.embedder) {
+            return Ok(Some(embedder.clone()));
+        }
+        let (name, threads) = (spec.embedder.clone(), self.threads);
+        let loaded = tokio::task::spawn_blocking(move || {
+            let Some(model) = model_named(&name)? else { return Ok(None) };
+            let options = BatcherOptions { threads, ..BatcherOptions::default() };
+            Batcher::new(model, options).map(|batcher| Some(Arc::new(batcher))).map_err(|e| e.to_string())
+        });
+        let loaded: Option<Arc<Batcher>> = loaded.await.map_err(|error| error.to_string())??;
+        if let Some(embedder) = &loaded {
+            embedders.insert(spec.embedder.clone(), embedder.clone());
+        }
+        Ok(loaded)
     }
 
-    /// Every loaded model.
-    pub fn embedders(&self) -> impl Iterator<Item = &Arc<Batcher>> {
-        self.embedders.values()
+    /// How often the loaded models were called.
+    pub async fn calls(&self) -> u64 {
+        self.embedders.lock().await.values().map(|embedder| embedder.stats().calls).sum()
     }
 }
 

@@ -7,6 +7,7 @@ mod onnx;
 mod postgres;
 mod protobuf;
 mod pypi;
+mod versitygw;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -96,6 +97,7 @@ pub fn run(args: &Args) -> Result<()> {
         DENY.install(&cache)?;
         postgres::install(&cache)?;
         neo4j::install(&cache)?;
+        versitygw::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())

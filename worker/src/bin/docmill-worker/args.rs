@@ -14,8 +14,17 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Work through the queue until SIGTERM
+    Run(Run),
     /// Check a configuration and the back ends that it names
     CheckConfig(CheckConfig),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use docmill_worker::backends::{self, Finding};
-use docmill_worker::config::{self, Environment, Problem};
+use docmill_worker::config::Problem;
 use docmill_worker::finding::Severity;
 
 use crate::args::CheckConfig;
+use crate::load::{self, NotLoaded};
 
 /// Widest table.
 const COLUMNS: u16 = 100;
@@ -16,25 +17,13 @@ const PROBLEMS: u8 = 1;
 
 /// Checks and tells; 0: fine, 1: problems.
 pub fn run(options: &CheckConfig) -> ExitCode {
-    let text = match std::fs::read_to_string(&options.config) {
-        Ok(text) => text,
-        Err(error) => {
-            let message = format!("{} cannot be read: {error}", options.config.display());
-            return failed(
-                options.json,
-                "config_unreadable",
-                &message,
-                "check --config and the file's rights",
-            );
-        }
-    };
-    // A name or value that is no text is no variable that we know.
-    let environment: Environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let settings = match config::load(&text, &environment, &|path| std::fs::read_to_string(path)) {
+    let settings = match load::load(&options.config) {
         Ok(settings) => settings,
-        Err(problems) => return tell(options.json, &problems, &[]),
+        Err(NotLoaded::Unreadable(message)) => {
+            let help = "check --config and the file's rights";
+            return failed(options.json, "config_unreadable", &message, help);
+        }
+        Err(NotLoaded::Wrong(problems)) => return tell(options.json, &problems, &[]),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -4,6 +4,10 @@
 mod args;
 #[cfg(feature = "services")]
 mod check_config;
+#[cfg(feature = "services")]
+mod load;
+#[cfg(feature = "services")]
+mod run;
 
 use std::process::ExitCode;
 
@@ -18,6 +22,7 @@ fn main() -> ExitCode {
 #[cfg(feature = "services")]
 fn run() -> ExitCode {
     match <args::Args as clap::Parser>::parse().command {
+        args::Command::Run(options) => run::run(&options),
         args::Command::CheckConfig(options) => check_config::run(&options),
     }
 }

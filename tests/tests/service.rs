@@ -1,0 +1,129 @@
+//! `docmill-worker run` as a pod runs it: real processes on a real Redis and PostgreSQL, ended and killed.
+
+// Helpers of tests panic as tests do.
+#![allow(clippy::unwrap_used, clippy::large_futures)]
+
+#[path = "service/pipeline.rs"]
+mod pipeline;
+
+use std::time::{Duration, Instant};
+
+use docmill_tests::contract::objects::{content, hash, key};
+use docmill_tests::services::s3::S3Server;
+use docmill_worker::objects::{Objects, ObjectsOptions};
+use pipeline::{Pipeline, Settings};
+use rustix::process::Signal;
+
+/// Longer than any test: what is done within it was not waited for.
+const LONG_LEASE_MS: u64 = 300_000;
+/// The shortest that is allowed.
+const SHORT_LEASE_MS: u64 = 3_000;
+const DOCUMENTS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_commit_each_document_once() {
+    let pipeline = Pipeline::start().await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 4_000)).await;
+    let settings = Settings::default();
+    let [mut one, mut two] = [pipeline.worker(&settings), pipeline.worker(&settings)];
+    one.wait_ready();
+    assert_eq!(one.get("/healthz").0, 200);
+    pipeline.wait_committed(DOCUMENTS).await;
+    pipeline.verify_clean().await;
+    assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
+    let metrics = |worker: &pipeline::Worker| {
+        let (status, text) = worker.get("/metrics");
+        assert_eq!(status, 200);
+        let line = "docmill_documents_total{outcome=\"committed\"} ";
+        text.lines().find_map(|at| at.strip_prefix(line)).map_or(0, |count| count.parse::<usize>().unwrap())
+    };
+    assert_eq!(metrics(&one) + metrics(&two), DOCUMENTS);
+    for worker in [&mut one, &mut two] {
+        worker.signal(Signal::TERM);
+        assert_eq!(worker.wait(Duration::from_secs(10)).code(), Some(0));
+    }
+    assert_eq!(pipeline.live_workers().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_asked_to_end_hands_back_at_once() {
+    let pipeline = Pipeline::start().await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 60_000)).await;
+    let settings = Settings { lease_ms: LONG_LEASE_MS, grace_ms: 0, ..Settings::default() };
+    let mut one = pipeline.worker(&settings);
+    pipeline.wait_committed(3).await;
+    one.signal(Signal::TERM);
+    let asked = Instant::now();
+    assert_eq!(one.wait(Duration::from_secs(5)).code(), Some(0));
+    println!("ended within {:?}", asked.elapsed());
+    let done = pipeline.committed().await;
+    assert!(done < DOCUMENTS, "it ended too late to say anything");
+    assert_eq!((pipeline.in_flight().await, pipeline.live_workers().await), (0, 0));
+    assert_eq!(pipeline.starts().await, 0, "what was handed back counts as not begun");
+    let _two = pipeline.worker(&settings);
+    pipeline.wait_committed(DOCUMENTS).await;
+    pipeline.verify_clean().await;
+    assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_costs_its_lease_and_nothing_else() {
+    let pipeline = Pipeline::start().await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 60_000)).await;
+    let settings = Settings { lease_ms: SHORT_LEASE_MS, ..Settings::default() };
+    let [one, _two] = [pipeline.worker(&settings), pipeline.worker(&settings)];
+    pipeline.wait_committed(5).await;
+    // Dropped is killed.
+    drop(one);
+    let done = pipeline.committed().await;
+    assert!(done < DOCUMENTS, "it was killed too late to say anything");
+    pipeline.wait_committed(DOCUMENTS).await;
+    pipeline.verify_clean().await;
+    assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lost_its_queue_goes_on_when_it_is_back() {
+    let pipeline = Pipeline::start().await;
+    let worker = pipeline.worker(&Settings { lease_ms: SHORT_LEASE_MS, ..Settings::default() });
+    worker.wait_ready();
+    pipeline.redis.kill();
+    worker.wait_status("/readyz", 503);
+    assert_eq!(worker.get("/healthz").0, 200);
+    pipeline.redis.start_again();
+    pipeline.redis.empty();
+    // Not enqueued: the upkeep finds it in the ledger.
+    pipeline.register_only(&pipeline.write_files(3, 1_000)).await;
+    pipeline.wait_committed(3).await;
+    worker.wait_ready();
+    pipeline.verify_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_are_fetched_and_files_outside_of_the_root_are_not() {
+    let server = S3Server::start();
+    let bucket = server.fresh();
+    let objects = Objects::open(&ObjectsOptions::S3(bucket.clone())).unwrap();
+    let pipeline = Pipeline::start().await;
+    let text = b"A letter about barometers, kept in a bucket.".to_vec();
+    objects.put(&key("in/letter.txt"), content(&text), 1_000).await.unwrap();
+    let uri = |name: &str| format!("s3://{}/{name}", bucket.bucket);
+    let secret = b"Nobody may read this through a worker.".to_vec();
+    let outside = pipeline.outside_file(&secret);
+    let sources = [
+        (uri("in/letter.txt"), hash(&text), text.len()),
+        (uri("in/none.txt"), hash(b"gone"), 4),
+        (outside, hash(&secret), secret.len()),
+    ];
+    pipeline.register(&sources).await;
+    let worker = pipeline.worker(&Settings { bucket: Some(bucket.clone()), ..Settings::default() });
+    pipeline.wait_committed(1).await;
+    assert_eq!(pipeline.wait_failures(2).await, ["unreadable", "vanished"]);
+    // Another content under the same name is the next generation, whoever finds it.
+    let other = b"A second letter, about hygrometers this time.".to_vec();
+    objects.put(&key("in/letter.txt"), content(&other), 1_000).await.unwrap();
+    pipeline.register(&[(uri("in/letter.txt"), hash(&other), other.len())]).await;
+    pipeline.wait_text("hygrometers").await;
+    pipeline.verify_clean().await;
+    drop(worker);
+}

@@ -1,0 +1,297 @@
+//! A pipeline with its servers, its documents and its workers.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use docmill_core::id::{ContentHash, TenantId};
+use docmill_core::lane::Lane;
+use docmill_core::manifest::Store;
+use docmill_tests::contract::objects::hash;
+use docmill_tests::corpus::Writer;
+use docmill_tests::services::postgres::{client, count, shared};
+use docmill_tests::services::process::{Process, READY_LIMIT, free_port, wait_until};
+use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
+use docmill_tests::services::s3::{KEY_ID, SECRET, section};
+use docmill_worker::embed::Mock;
+use docmill_worker::ledger::{Ledger, Registered, Registration};
+use docmill_worker::objects::S3Options;
+use docmill_worker::postgres::tokio_postgres::Client;
+use docmill_worker::postgres::{Database, GraphSink, Options, PostgresLedger, TextSink, VectorSink};
+use docmill_worker::queue::{Message, Queue};
+use docmill_worker::sink::Sink;
+use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
+use docmill_worker::verify;
+use rustix::process::Signal;
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A document: where it is, its hash, its bytes.
+pub type Source = (String, ContentHash, usize);
+
+/// How a worker is configured, where tests differ.
+pub struct Settings {
+    pub lease_ms: u64,
+    pub grace_ms: u64,
+    pub bucket: Option<S3Options>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lease_ms: 30_000, grace_ms: 10_000, bucket: None }
+    }
+}
+
+/// See the module.
+pub struct Pipeline {
+    pub redis: RedisServer,
+    dir: tempfile::TempDir,
+    postgres: Options,
+    ledger: PostgresLedger,
+    sinks: BTreeMap<Store, Arc<dyn Sink>>,
+    client: Client,
+}
+
+/// A worker process, killed when it is dropped.
+pub struct Worker {
+    process: Process,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Pipeline {
+    /// Servers of its own, or a schema; an index without a real model.
+    pub async fn start() -> Self {
+        let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+        let postgres = shared().fresh();
+        let database = Database::open(&postgres).await.unwrap();
+        let ledger = PostgresLedger::new(database.clone(), 0);
+        let index = spec(Mock::FINGERPRINT, Mock::DIMENSIONS, CONCEPTS_BUILTIN);
+        ledger.begin_index(&TenantId::default(), &index).await.unwrap();
+        let sinks: [Arc<dyn Sink>; 3] = [
+            Arc::new(TextSink::new(database.clone())),
+            Arc::new(VectorSink::new(database.clone())),
+            Arc::new(GraphSink::new(database)),
+        ];
+        let sinks = sinks.into_iter().map(|sink| (sink.store(), sink)).collect();
+        let client = client(&postgres).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("files")).unwrap();
+        Self { redis, dir, postgres, ledger, sinks, client }
+    }
+
+    /// Files of prose, every other one of a format that a child process reads.
+    pub fn write_files(&self, documents: usize, bytes: usize) -> Vec<Source> {
+        let mut words = Writer::new(7);
+        let write = |n: usize| {
+            let prose = words.document(bytes);
+            let (name, text) = match n % 2 {
+                0 => (format!("{n}.txt"), prose),
+                _ => (format!("{n}.html"), format!("<html><body><h1>{n}</h1><p>{prose}</p></body></html>")),
+            };
+            let path = self.dir.path().join("files").join(name);
+            std::fs::write(&path, &text).unwrap();
+            (format!("file://{}", path.display()), hash(text.as_bytes()), text.len())
+        };
+        (0..documents).map(write).collect()
+    }
+
+    /// A file that lies beside the root.
+    pub fn outside_file(&self, bytes: &[u8]) -> String {
+        let path = self.dir.path().join("outside.txt");
+        std::fs::write(&path, bytes).unwrap();
+        format!("file://{}", path.display())
+    }
+
+    /// Registers documents and queues them, as an API does.
+    pub async fn register(&self, sources: &[Source]) {
+        let messages = self.register_only(sources).await;
+        self.redis.queue().enqueue(&messages).await.unwrap();
+    }
+
+    /// Registers documents, as an API that died before it could queue them.
+    pub async fn register_only(&self, sources: &[Source]) -> Vec<Message> {
+        let said = |(uri, content, bytes): &Source| Registration {
+            tenant: TenantId::default(),
+            uri: uri.clone(),
+            content: *content,
+            bytes: *bytes as u64,
+            stat: None,
+            scanned_at_ns: 0,
+            root: None,
+        };
+        let registered = self.ledger.register(sources.iter().map(said).collect()).await.unwrap();
+        let message = |registered| match registered {
+            Registered::New(message) | Registered::Changed(message) => message,
+            Registered::Unchanged(..) => panic!("{registered:?}"),
+        };
+        registered.into_iter().map(message).collect()
+    }
+
+    /// Starts a worker.
+    pub fn worker(&self, settings: &Settings) -> Worker {
+        let port = free_port();
+        let home = self.dir.path().join(format!("worker-{port}"));
+        std::fs::create_dir(&home).unwrap();
+        let file = home.join("worker.yaml");
+        let objects =
+            settings.bucket.as_ref().map(|bucket| section(bucket, "S3_SECRET")).unwrap_or_default();
+        let text = format!(
+            "pipeline: test\nconcurrency: 2\ncleanupDelayMs: 0\ngraceMs: {}\nhealth: {{port: {port}}}\n\
+             fileRoot: {}\nscratch: {{path: {}, limitMib: 64}}\n{objects}\
+             queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
+             passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: {}\n    \
+             responseTimeoutMs: 1000\n\
+             ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n",
+            settings.grace_ms,
+            self.dir.path().join("files").display(),
+            home.join("scratch").display(),
+            self.redis.port,
+            settings.lease_ms,
+            self.postgres.url,
+            self.postgres.user,
+            self.postgres.schema.as_str(),
+        );
+        std::fs::write(&file, text).unwrap();
+        let log = home.join("log");
+        let mut command = Command::new(program());
+        command.args(["run", "--config"]).arg(&file).env("REDIS_PASSWORD", PASSWORD);
+        command.env("PG_PASSWORD", self.postgres.password.as_ref().unwrap().expose());
+        command.env("S3_KEY_ID", KEY_ID).env("S3_SECRET", SECRET);
+        Worker { process: Process::start(&mut command, &log), port, log }
+    }
+
+    /// Documents that are committed.
+    pub async fn committed(&self) -> usize {
+        usize::try_from(count(&self.client, "documents WHERE state = 'committed'").await).unwrap()
+    }
+
+    /// Waits until so many documents are committed.
+    pub async fn wait_committed(&self, documents: usize) {
+        self.wait("commits", async || self.committed().await >= documents).await;
+    }
+
+    /// Waits until a text with this word is in the text store.
+    pub async fn wait_text(&self, word: &str) {
+        let rows = format!("chunks WHERE text LIKE '%{word}%'");
+        self.wait(word, async || count(&self.client, &rows).await > 0).await;
+    }
+
+    /// The codes of failed documents, once there are so many.
+    pub async fn wait_failures(&self, documents: usize) -> Vec<String> {
+        let failed = "documents WHERE state = 'failed'";
+        self.wait("failures", async || count(&self.client, failed).await as usize >= documents).await;
+        let rows = self.client.query(&format!("SELECT failure FROM {failed}"), &[]).await.unwrap();
+        let code = |text: &str| {
+            let failure: serde_json::Value = serde_json::from_str(text).unwrap();
+            failure["code"].as_str().unwrap().to_owned()
+        };
+        let mut codes: Vec<String> = rows.iter().map(|row| code(row.get(0))).collect();
+        codes.sort();
+        codes
+    }
+
+    async fn wait(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let waiting = async {
+            while !condition().await {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if tokio::time::timeout(READY_LIMIT, waiting).await.is_err() {
+            panic!("{what}: not within {READY_LIMIT:?}\n{}", self.logs());
+        }
+    }
+
+    fn logs(&self) -> String {
+        let files =
+            std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path().join("log"));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// How often anything was committed.
+    pub async fn commits(&self) -> i64 {
+        let row = self.client.query_one("SELECT value FROM counters WHERE name = 'commit'", &[]).await;
+        row.unwrap().get(0)
+    }
+
+    /// Starts that are counted of documents that wait.
+    pub async fn starts(&self) -> i64 {
+        count(&self.client, "documents WHERE state <> 'committed' AND starts > 0").await
+    }
+
+    /// Workers that the ledger takes for living.
+    pub async fn live_workers(&self) -> i64 {
+        count(&self.client, "workers WHERE lease_until_ms > (SELECT now_ms())").await
+    }
+
+    /// Entries that somebody has.
+    pub async fn in_flight(&self) -> u64 {
+        let queue = self.redis.queue();
+        let mut entries = 0;
+        for lane in Lane::ALL {
+            entries += queue.depth(lane).await.unwrap().in_flight;
+        }
+        entries
+    }
+
+    /// Waits until no removal is due, then audits everything.
+    pub async fn verify_clean(&self) {
+        self.wait("cleanup", async || count(&self.client, "cleanups").await == 0).await;
+        self.wait("settlement", async || self.in_flight().await == 0).await;
+        let queue = self.redis.queue();
+        let options = verify::Options::default();
+        let found = verify::verify(&self.ledger, &self.sinks, Some(&queue), &options).await.unwrap();
+        assert!(found.is_clean(), "{found:?}\n{}", self.logs());
+        assert!(found.checked_rows > 0, "{found:?}");
+    }
+}
+
+impl Worker {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        self.process.wait(limit)
+    }
+
+    /// Waits until it says that it takes work.
+    pub fn wait_ready(&self) {
+        self.wait_status("/readyz", 200);
+    }
+
+    /// Waits until it answers so.
+    pub fn wait_status(&self, path: &str, status: u16) {
+        wait_until(&format!("{path} {status}, {}", self.log.display()), || {
+            self.try_get(path).is_ok_and(|(found, _)| found == status)
+        });
+    }
+
+    /// Status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).unwrap()
+    }
+
+    fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Ok((status, body.to_owned()))
+    }
+}
+
+/// The worker beside this executable.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join("docmill-worker"));
+    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
+}

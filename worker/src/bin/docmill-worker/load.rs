@@ -1,0 +1,24 @@
+//! The configuration of a command, from its file and this process's environment.
+
+use std::path::Path;
+
+use docmill_worker::config::{self, Environment, Problem, Settings};
+
+/// Why there is none.
+pub enum NotLoaded {
+    /// The file cannot be read, as a sentence.
+    Unreadable(String),
+    /// All that is wrong with it.
+    Wrong(Vec<Problem>),
+}
+
+/// Reads and judges it.
+pub fn load(file: &Path) -> Result<Settings, NotLoaded> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| NotLoaded::Unreadable(format!("{} cannot be read: {error}", file.display())))?;
+    // A name or value that is no text is no variable that we know.
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    config::load(&text, &environment, &|path| std::fs::read_to_string(path)).map_err(NotLoaded::Wrong)
+}

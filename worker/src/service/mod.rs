@@ -1,0 +1,274 @@
+//! A worker process of the cluster: puts queue, ledger, stores, objects and stages together, and takes work
+//! until it is asked to end.
+//!
+//! What becomes of a document is in [`crate::delivery`] and [`crate::stages`], as on one machine. A back end
+//! that is away stops nothing but the work on it: what was begun comes back by its lease.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use docmill_core::manifest::Store;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::clock::SystemClock;
+use crate::config::{GraphStore, Settings};
+use crate::delivery::{Deliverer, Here, Outcome};
+use crate::embedded::{Counters, Metrics};
+use crate::extract::Pool;
+use crate::health::Bars;
+use crate::intake::{self, Finished, GateWatch, Intake};
+use crate::ledger::Ledger;
+use crate::neo4j;
+use crate::objects::{self, Objects, Scratch};
+use crate::postgres::{self, Database, GraphSink, PostgresLedger, TextSink, VectorSink};
+use crate::queue::Queue;
+use crate::queue::redis::RedisQueue;
+use crate::sink::Sink;
+use crate::stages::{Models, Stages};
+use crate::upkeep::Upkeep;
+
+mod http;
+mod sources;
+
+use http::Told;
+use sources::Sources;
+
+/// Documents in work for each extractor: while one is read, another is embedded or written.
+const DOCUMENTS_A_SLOT: usize = 2;
+/// Fewest documents in work.
+const DOCUMENTS_MIN: usize = 4;
+/// Wait of an idle worker before it looks again, doubled while nothing comes.
+const IDLE_MIN: Duration = Duration::from_millis(20);
+const IDLE_MAX: Duration = Duration::from_millis(500);
+/// Wait after a back end did not answer.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Why a worker cannot begin, or could not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The ledger's server.
+    #[error("the ledger: {0}")]
+    Postgres(#[from] postgres::Error),
+    /// The server of the concept graph.
+    #[error("the graph: {0}")]
+    Neo4j(#[from] neo4j::Error),
+    /// The ledger.
+    #[error(transparent)]
+    Delivery(#[from] crate::delivery::Error),
+    /// The place of objects.
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    /// Scratch.
+    #[error("scratch cannot be used: {0}")]
+    Scratch(std::io::Error),
+    /// The health endpoint.
+    #[error("port {port} cannot be used: {error}")]
+    Port {
+        /// Which.
+        port: u16,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Two metrics have one name, which is a mistake in this program.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Where a worker runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The binary that extracts: the worker's own.
+    pub extractor: PathBuf,
+    /// Name of the pod, so that its processes are told from those of others; may be empty.
+    pub host: String,
+}
+
+/// Everything that one worker process has.
+struct Worker {
+    deliverer: Arc<Deliverer>,
+    ledger: Arc<PostgresLedger>,
+    pool: Arc<Pool>,
+    counters: Arc<Counters>,
+    told: Arc<Told>,
+    beating: AbortHandle,
+    grace: Duration,
+}
+
+/// Works until `stop` turns true; then it takes nothing more, finishes within the grace of the settings and
+/// hands the rest back.
+///
+/// # Errors
+/// It cannot begin, or the ledger did not take back what it had: then its lease runs out.
+pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let port = settings.health_port;
+    let listener = http::listen(port).await.map_err(|error| Error::Port { port, error })?;
+    let counters: Arc<Counters> = Arc::default();
+    let metrics = Arc::new(Metrics::new(counters.clone())?);
+    let told = Arc::new(Told { ready: AtomicBool::new(false), metrics });
+    let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(http::serve(listener, told.clone()));
+
+    let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;
+    let objects = settings.objects.as_ref().map(|options| Ok((Objects::open(options)?, options.clone())));
+    let database = Box::pin(Database::open(&settings.postgres)).await?;
+    let slots = settings.concurrency.map_or_else(cores, usize::from);
+    let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
+    let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
+    let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
+    let stages = Stages {
+        pool: pool.clone(),
+        models: Arc::new(Models::new(cores())),
+        ledger: ledger.clone(),
+        sources: Arc::new(Sources {
+            objects: objects.transpose().map_err(Error::Objects)?,
+            scratch,
+            file_root: settings.file_root.clone(),
+            bytes_max: settings.extract.limits.file_mib << 20,
+        }),
+        kept: Arc::new(database.clone()),
+        counters: counters.clone(),
+    };
+    let deliverer = Arc::new(Deliverer {
+        worker: intake::worker_id(&place.host),
+        queue: queue.clone(),
+        ledger: ledger.clone(),
+        sinks: sinks(&database, &settings.graph).await?,
+        clock: Arc::new(SystemClock),
+        preparer: Arc::new(stages),
+        lease: settings.lease.clone(),
+        jitter: intake::jitter(),
+        alone: tokio::sync::RwLock::new(()),
+        here: Here::default(),
+        #[cfg(feature = "planted-faults")]
+        planted: None,
+    });
+    Box::pin(deliverer.beat()).await?;
+    let beating = beside.spawn(intake::beat(deliverer.clone()));
+    if settings.upkeep {
+        let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
+        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
+        beside.spawn(Box::pin(upkeep.run()));
+    }
+    let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
+    let documents = (slots * DOCUMENTS_A_SLOT).max(DOCUMENTS_MIN);
+    let mut intake = Intake::new(deliverer.clone(), Arc::new(database), gate, documents);
+    let worker = Worker { deliverer, ledger, pool, counters, told, beating, grace: settings.grace };
+    tracing::info!(worker = worker.deliverer.worker.0, slots, "the worker takes work");
+    worker.take(&mut intake, &mut stop).await;
+    let ended = worker.end(&mut intake).await;
+    beside.shutdown().await;
+    ended
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The stores: in the ledger's server, but for a graph that has a server of its own.
+async fn sinks(
+    database: &Database,
+    graph: &GraphStore,
+) -> Result<BTreeMap<Store, Arc<dyn Sink>>, neo4j::Error> {
+    let graph: Arc<dyn Sink> = match graph {
+        GraphStore::Postgres => Arc::new(GraphSink::new(database.clone())),
+        GraphStore::Neo4j(options) => {
+            Arc::new(neo4j::GraphSink::new(Box::pin(neo4j::Database::open(options)).await?))
+        }
+    };
+    let text: Arc<dyn Sink> = Arc::new(TextSink::new(database.clone()));
+    let vectors: Arc<dyn Sink> = Arc::new(VectorSink::new(database.clone()));
+    Ok([text, vectors, graph].into_iter().map(|sink| (sink.store(), sink)).collect())
+}
+
+impl Worker {
+    /// Takes work until it is asked to end.
+    async fn take(&self, intake: &mut Intake, stop: &mut watch::Receiver<bool>) {
+        let mut wait = IDLE_MIN;
+        while !*stop.borrow() {
+            match intake.receive().await {
+                Ok(received) => {
+                    self.told.ready.store(true, Ordering::Relaxed);
+                    wait = if received > 0 { IDLE_MIN } else { (wait * 2).min(IDLE_MAX) };
+                }
+                Err(error) => {
+                    self.told.ready.store(false, Ordering::Relaxed);
+                    tracing::warn!(%error, "no work can be taken");
+                    wait = AWAY;
+                }
+            }
+            tokio::select! {
+                ended = intake.ended(), if !intake.is_idle() => {
+                    ended.into_iter().for_each(|ended| self.note(ended));
+                    // There is room again.
+                    wait = IDLE_MIN;
+                }
+                () = tokio::time::sleep(wait) => {}
+                // Who could say it is gone: that is to end, too.
+                changed = stop.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Finishes within the grace, and hands back what is left: others may claim it at once, and it counts as
+    /// not begun.
+    async fn end(&self, intake: &mut Intake) -> Result<(), Error> {
+        self.told.ready.store(false, Ordering::Relaxed);
+        tracing::info!(grace_ms = self.grace.as_millis() as u64, "the worker ends");
+        let until = Instant::now() + self.grace;
+        while !intake.is_idle() {
+            tokio::select! {
+                ended = intake.ended() => ended.into_iter().for_each(|ended| self.note(ended)),
+                () = tokio::time::sleep_until(until) => break,
+            }
+        }
+        let left = intake.abandon().await;
+        // A beat after the farewell would say that it lives.
+        self.beating.abort();
+        self.pool.shutdown().await;
+        let worker = &self.deliverer.worker;
+        // The row before its entry: whoever receives the entry must find the row free.
+        let handed_back = self.ledger.hand_back_all(worker).await;
+        for delivery in &left {
+            // Else its lease runs out.
+            if let Err(error) = self.deliverer.queue.release(delivery, 0).await {
+                tracing::warn!(%error, "an entry was not handed back");
+            }
+        }
+        tracing::info!(documents = left.len(), "handed back what was in work");
+        handed_back.map_err(crate::delivery::Error::from)?;
+        self.ledger.retire_worker(worker).await.map_err(crate::delivery::Error::from)?;
+        Ok(())
+    }
+
+    fn note(&self, ended: Result<Finished, crate::delivery::Error>) {
+        let finished = match ended {
+            Ok(finished) => finished,
+            Err(error) => {
+                tracing::warn!(%error, "a delivery was not settled and comes back");
+                return;
+            }
+        };
+        self.told.metrics.observe(&finished);
+        let Finished { outcome, uri, bytes, seconds } = &finished;
+        match outcome {
+            Outcome::Committed { .. } | Outcome::Deleted => {
+                Counters::add(&self.counters.documents_done, 1);
+                Counters::add(&self.counters.bytes_done, *bytes);
+                tracing::debug!(uri, seconds, "document done");
+            }
+            Outcome::DeadLettered(failure) => {
+                Counters::add(&self.counters.documents_failed, 1);
+                tracing::warn!(uri, code = failure.code.as_str(), detail = failure.detail, "dead letter");
+            }
+            Outcome::Retried(failure) => {
+                tracing::info!(uri, code = failure.code.as_str(), "document will be tried again");
+            }
+            Outcome::NothingToDo | Outcome::Elsewhere => {}
+        }
+    }
+}

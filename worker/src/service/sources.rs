@@ -1,0 +1,92 @@
+//! Where a worker's documents come from: objects, by way of scratch, and files below one root.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use docmill_core::failure::{Failure, FailureCode};
+
+use crate::delivery::Tracker;
+use crate::ledger::Grant;
+use crate::objects::{Objects, ObjectsOptions, Scratch};
+use crate::stages::fetch::{Fetch, Fetched, hashed};
+use crate::stages::{file_uri, read_failure};
+
+/// See the module.
+pub(super) struct Sources {
+    /// Objects with where they are and where they are fetched to.
+    pub objects: Option<(Objects, ObjectsOptions)>,
+    /// Where objects are fetched to.
+    pub scratch: Scratch,
+    /// Below which documents may be files. Without a root none may: a URI is anybody's word, and the pod's
+    /// own secrets are files too.
+    pub file_root: Option<PathBuf>,
+    /// Largest object that is fetched, in bytes.
+    pub bytes_max: u64,
+}
+
+#[async_trait]
+impl Fetch for Sources {
+    async fn fetch(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Fetched, Failure> {
+        if let Some((objects, options)) = &self.objects
+            && let Some(key) = options.key_of(&grant.uri)
+        {
+            let meta = objects.head(&key).await?;
+            if meta.bytes > self.bytes_max {
+                return Err(too_large(meta.bytes, self.bytes_max));
+            }
+            // The wait for scratch has no bound of its own and is not this document's fault.
+            tracker.touch();
+            let fetched = objects.fetch(&meta, &self.scratch, &mut |_| tracker.touch()).await?;
+            let path = fetched.file.path().to_owned();
+            let (content, bytes) = (fetched.content, fetched.bytes);
+            return Ok(Fetched { path, content, bytes, keep: Box::new(fetched.file) });
+        }
+        let not_ours = || {
+            let detail = format!("{} is neither an object nor a file that this worker may read", grant.uri);
+            Failure::new(FailureCode::Unreadable, detail)
+        };
+        let (Some(root), Some(path)) = (&self.file_root, file_uri::to_path(&grant.uri)) else {
+            return Err(not_ours());
+        };
+        let root = root.clone();
+        let real = tokio::task::spawn_blocking(move || below(&root, &path)).await;
+        let real = real.map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
+        match real.map_err(|error| read_failure(&error))? {
+            Some(path) => hashed(path).await,
+            None => Err(not_ours()),
+        }
+    }
+}
+
+/// The file with all links followed, if it is below the root.
+fn below(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let (root, path) = (root.canonicalize()?, path.canonicalize()?);
+    Ok(path.starts_with(root).then_some(path))
+}
+
+fn too_large(bytes: u64, max: u64) -> Failure {
+    Failure::new(
+        FailureCode::LimitFileSize,
+        format!("{bytes} bytes are more than the {max} that are allowed"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_do_not_lead_out_of_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("in"), b"x").unwrap();
+        std::fs::write(dir.path().join("out"), b"x").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("out"), root.join("link")).unwrap();
+        assert!(below(&root, &root.join("in")).unwrap().is_some());
+        assert!(below(&root, &root.join("link")).unwrap().is_none());
+        assert!(below(&root, &root.join("../out")).unwrap().is_none());
+        assert!(below(&root, &root.join("none")).is_err());
+    }
+}

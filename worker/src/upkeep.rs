@@ -1,0 +1,83 @@
+//! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
+//! and what commits replaced or dead workers left is removed.
+//!
+//! Every step may be repeated and may run twice at once; one process at a time does it for economy, so its
+//! lease is a lock that goes with the connection. Any process with the back ends may run it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use docmill_core::manifest::Store;
+
+use crate::delivery::{self, Sweep, maintain};
+use crate::ledger::{self, Ledger};
+use crate::postgres::{Database, PostgresLedger};
+use crate::queue::Queue;
+use crate::sink::Sink;
+
+/// Time between two rounds.
+const ROUND_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks for rows that dead workers left.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Rows that one such look takes from each store.
+const SWEEP_ROWS: usize = 2_000;
+/// Time between two removals of derived values that nothing needs.
+const DERIVED_EVERY: Duration = Duration::from_secs(600);
+/// The name of the lock.
+const LOCK: &str = "upkeep";
+
+/// See the module.
+pub struct Upkeep {
+    /// The ledger's server, which has the lock.
+    pub database: Database,
+    /// Truth.
+    pub ledger: Arc<PostgresLedger>,
+    /// Entries.
+    pub queue: Arc<dyn Queue>,
+    /// Stores.
+    pub sinks: BTreeMap<Store, Arc<dyn Sink>>,
+}
+
+/// When what is not done in each round was done last.
+struct Last {
+    sweep: Sweep,
+    swept: Instant,
+    derived: Instant,
+}
+
+impl Upkeep {
+    /// Keeps up until it is dropped. What fails is logged and done in the next round.
+    pub async fn run(self) {
+        let now = Instant::now();
+        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now };
+        loop {
+            if let Err(error) = self.round(&mut last).await {
+                tracing::warn!(%error, "upkeep is behind");
+            }
+            tokio::time::sleep(ROUND_EVERY).await;
+        }
+    }
+
+    /// One round, unless another process has its own.
+    async fn round(&self, last: &mut Last) -> Result<(), delivery::Error> {
+        let done = self.database.alone(LOCK, Box::pin(self.work(last))).await;
+        done.map_err(|error| delivery::Error::Ledger(ledger::Error::from(error)))?.unwrap_or(Ok(()))
+    }
+
+    async fn work(&self, last: &mut Last) -> Result<(), delivery::Error> {
+        let ledger: &dyn Ledger = self.ledger.as_ref();
+        maintain(self.queue.as_ref(), ledger, &self.sinks).await?;
+        if last.swept.elapsed() >= SWEEP_EVERY {
+            // A pass over many rows takes a page a round.
+            if last.sweep.round(ledger, &self.sinks, SWEEP_ROWS).await?.wrapped {
+                last.swept = Instant::now();
+            }
+        }
+        if last.derived.elapsed() >= DERIVED_EVERY {
+            self.ledger.sweep_derived().await?;
+            last.derived = Instant::now();
+        }
+        Ok(())
+    }
+}
