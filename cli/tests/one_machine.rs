@@ -309,6 +309,23 @@ fn one_writer_at_a_time_and_no_newer_format() {
 }
 
 #[test]
+fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
+    let place = Place::new();
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let database = rusqlite::Connection::open(place.data().join("docmill.db")).unwrap();
+    let format_1 = "ALTER TABLE vector_values DROP COLUMN passages;
+                    UPDATE meta SET value = 1 WHERE key = 'format'";
+    database.execute_batch(format_1).unwrap();
+    drop(database);
+    assert_eq!(place.json(&["search", "gardener"]).0["error"]["code"], "data_dir_older");
+    place.write("other.txt", "Another gardener came later.");
+    place.run(&[], 0);
+    assert_eq!(place.hits("gardener").len(), 2);
+    place.assert_clean();
+}
+
+#[test]
 fn concepts_lead_to_documents() {
     let place = Place::new();
     let garden = place.write(

@@ -46,7 +46,7 @@ fn chunk(tenant: &str, text: &str, names: &[&str]) -> Arc<ChunkRow> {
         text_hash,
         text: Arc::from(text),
         terms: Arc::from(text),
-        vector: None,
+        embedding: None,
         mentions: names.iter().map(mention).collect(),
     })
 }

@@ -19,14 +19,14 @@ use candidates::{Candidate, Class};
 pub struct ChunkerConfig {
     /// No cut leaves less than this on a side, where there is any other.
     pub min_bytes: usize,
-    /// No chunk is longer. A chunk of English this long is about 300 tokens, a little more than the
-    /// built-in model reads.
+    /// No chunk is longer. A chunk of English this long is about 500 tokens, as many as the built-in
+    /// model reads.
     pub max_bytes: usize,
 }
 
 impl Default for ChunkerConfig {
     fn default() -> Self {
-        Self { min_bytes: 400, max_bytes: 1_500 }
+        Self { min_bytes: 400, max_bytes: 2_400 }
     }
 }
 

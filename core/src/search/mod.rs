@@ -5,6 +5,6 @@ mod fuse;
 mod query;
 mod snippet;
 
-pub use fuse::{RRF_K, WORDS_WEIGHT, rrf};
-pub use query::{PlanLimits, Question, plan_query};
+pub use fuse::{Scored, WORDS_SHARE, fuse};
+pub use query::{PlanLimits, Question, plan_query, scoring_question};
 pub use snippet::{Snippet, snippet};

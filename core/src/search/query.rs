@@ -73,6 +73,28 @@ pub fn plan_query(
     questions
 }
 
+/// What tells by words which of some known chunks is best: as many of the query's terms as may be walked,
+/// rarest first. `None` where none is anywhere.
+pub fn scoring_question(
+    terms: &[QueryTerm],
+    frequency: &mut dyn FnMut(&QueryTerm) -> u64,
+    total: u64,
+    limits: &PlanLimits,
+) -> Option<Question> {
+    let telling: Vec<&QueryTerm> =
+        terms.iter().filter(|term| !term.alternatives.iter().all(|form| is_stop_word(form))).collect();
+    let mut walked = 0;
+    let asked: Vec<QueryTerm> = rank(&telling, frequency, total, limits)
+        .into_iter()
+        .take_while(|known| {
+            walked += known.frequency;
+            walked <= limits.walked_max
+        })
+        .map(|known| known.term.clone())
+        .collect();
+    (!asked.is_empty()).then_some(Question::Any(asked))
+}
+
 struct Ranked<'a> {
     frequency: u64,
     place: usize,
@@ -222,6 +244,21 @@ mod tests {
         assert_eq!(first_forms(&plan[0]), ["shell", "zebra"], "a third list would be too long to walk");
         let rare = [("shell", 15_000), ("zebra", 300)];
         assert_eq!(first_forms(&plan_of("shell zebra", &rare, 100_000)[0]), ["zebra"]);
+    }
+
+    #[test]
+    fn chunks_are_scored_by_all_that_may_be_walked() {
+        let known = [("shell", 30_000), ("zebra", 1), ("the", 9), ("history", 9_000), ("path", 9_000)];
+        let mut frequency = |term: &QueryTerm| {
+            let of = |form: &String| known.iter().find(|(name, _)| name == form).map(|(_, n)| *n);
+            term.alternatives.iter().filter_map(of).max().unwrap_or(0)
+        };
+        let mut scoring = |query: &str| {
+            scoring_question(&segment_query(query), &mut frequency, 50_000, &PlanLimits::default())
+        };
+        let asked = scoring("the shell zebra history path qqqq").unwrap();
+        assert_eq!(first_forms(&asked), ["zebra", "history", "path"]);
+        assert_eq!(scoring("the qqqq"), None);
     }
 
     #[test]

@@ -73,9 +73,9 @@ fn documents(options: &Options) -> Result<(PathBuf, PathBuf)> {
     let corpus = corpus.canonicalize()?;
     let bench = cache()?.join("bench");
     if options.scale >= 1.0 {
-        return Ok((corpus, bench.join("quality-v1")));
+        return Ok((corpus, bench.join("quality-v2")));
     }
-    let folder = bench.join(format!("quality-v1-scale-{}", options.scale));
+    let folder = bench.join(format!("quality-v2-scale-{}", options.scale));
     let root = folder.join("documents");
     for (language, _) in LANGUAGES {
         let mut files = Vec::new();

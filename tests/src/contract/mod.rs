@@ -188,7 +188,7 @@ pub fn rows(grant: &Grant, index: IndexId, texts: &[&str]) -> (Vec<Arc<ChunkRow>
             text_hash,
             text: Arc::from(*text),
             terms: Arc::from(*text),
-            vector: Some(Arc::from([0.6, 0.8])),
+            embedding: Some(Arc::new(vec![0.6, 0.8].into())),
             mentions: vec![mention].into(),
         }));
         entries.push(ManifestEntry {

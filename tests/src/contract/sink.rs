@@ -36,7 +36,7 @@ pub async fn a_write_is_idempotent_and_never_lowers_an_epoch(backend: Backend) {
 pub async fn a_write_counts_what_is_held(backend: Backend) {
     let grant = grant(&backend).await;
     let mut rows = of(&grant, &["x", "y"]);
-    rows[1] = Arc::new(ChunkRow { vector: None, ..(*rows[1]).clone() });
+    rows[1] = Arc::new(ChunkRow { embedding: None, ..(*rows[1]).clone() });
     assert_eq!(backend.sinks[&Store::Text].write(&rows, Epoch(1)).await.unwrap(), 2);
     assert_eq!(backend.sinks[&Store::Vector].write(&rows, Epoch(1)).await.unwrap(), 1);
 }

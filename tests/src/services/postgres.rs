@@ -6,7 +6,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +27,7 @@ use docmill_worker::sink::Sink;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cache;
+use super::process::free_port;
 use crate::contract::{Backend, LEASE_MS, Time};
 
 /// Longest wait for a server to be ready: generous, as a machine may be busy with other tests.
@@ -146,7 +146,7 @@ impl Server {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port();
         let process = spawn(&prepared.tree, &dir, port, account)?;
         let process = Mutex::new(process);
         let server = Self { dir, port, tree: prepared.tree, account, process, keeper: Mutex::new(keeper) };

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest time until a service is ready: far more than it takes, as builds may run beside.
@@ -24,9 +25,31 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A TCP port that was free a moment ago.
+/// Ports that servers of tests listen on: below those that a kernel gives to connections, as one of these
+/// would be taken while a slow server starts.
+const PORTS: std::ops::Range<u16> = 18_000..32_000;
+
+/// A TCP port that is free, and that no other test process gets while this one lives.
+///
+/// # Panics
+///
+/// None is free.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(131).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+    let count = u32::from(PORTS.end - PORTS.start);
+    let ports = (0..count).map(|n| PORTS.start + (first.wrapping_add(n) % count) as u16);
+    let dir = std::env::temp_dir().join("docmill-test-ports");
+    std::fs::create_dir_all(&dir).unwrap();
+    for port in ports {
+        let lock = File::options().create(true).append(true).open(dir.join(port.to_string())).unwrap();
+        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            // The kernel frees it with the process.
+            std::mem::forget(lock);
+            return port;
+        }
+    }
+    panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
 }
 
 /// A running process that dies with its handle, by SIGKILL.

@@ -12,6 +12,7 @@ use docmill_core::index::IndexSpec;
 use docmill_core::manifest::{Manifest, ManifestEntry, Occurrences, StoreSet};
 use docmill_core::page::{Block, BlockKind, Page, PageSource};
 use docmill_worker::delivery::{NotPrepared, Prepared, PreparedIndex, Preparer, Tracker};
+use docmill_worker::embed::Embedding;
 use docmill_worker::ledger::{Grant, Ledger, Summary};
 use docmill_worker::sink::{ChunkRow, MentionRow};
 
@@ -27,7 +28,7 @@ pub struct Piece {
     text: Arc<str>,
     /// Its hash.
     pub hash: TextHash,
-    vector: Option<Arc<[f32]>>,
+    embedding: Option<Arc<Embedding>>,
     mentions: Arc<[MentionRow]>,
 }
 
@@ -82,8 +83,9 @@ fn piece(text: &str) -> Piece {
         count: 1,
     };
     let mentions = if hash.0[1].is_multiple_of(3) { vec![] } else { vec![mention(hash.0[2])] };
-    let vector = (!hash.0[0].is_multiple_of(4)).then(|| Arc::from([f32::from(hash.0[3]), 1.0]));
-    Piece { text: Arc::from(text), hash, vector, mentions: mentions.into() }
+    let vector = || vec![f32::from(hash.0[3]), 1.0];
+    let embedding = (!hash.0[0].is_multiple_of(4)).then(|| Arc::new(vector().into()));
+    Piece { text: Arc::from(text), hash, embedding, mentions: mentions.into() }
 }
 
 /// The tenant of every simulated document.
@@ -234,7 +236,7 @@ pub fn rows_of(grant: &Grant, index: IndexId, content: &Content) -> PreparedInde
             start: 0,
             end: piece.text.len() as u32,
             heading: None,
-            stores: StoreSet::of_chunk(piece.vector.is_some(), !piece.mentions.is_empty()),
+            stores: StoreSet::of_chunk(piece.embedding.is_some(), !piece.mentions.is_empty()),
         });
         rows.push(Arc::new(ChunkRow {
             tenant: grant.tenant.clone(),
@@ -244,7 +246,7 @@ pub fn rows_of(grant: &Grant, index: IndexId, content: &Content) -> PreparedInde
             text_hash: piece.hash,
             text: piece.text.clone(),
             terms: piece.text.clone(),
-            vector: piece.vector.clone(),
+            embedding: piece.embedding.clone(),
             mentions: piece.mentions.clone(),
         }));
     }

@@ -75,8 +75,8 @@ async fn neighbours_are_found_under_the_index() {
         .enumerate()
         .map(|(n, row)| {
             let angle = n as f32 / ROWS as f32 * std::f32::consts::PI;
-            let vector = Some(Arc::from([angle.cos(), angle.sin()]));
-            Arc::new(ChunkRow { vector, ..(*row).clone() })
+            let embedding = Some(Arc::new(vec![angle.cos(), angle.sin()].into()));
+            Arc::new(ChunkRow { embedding, ..(*row).clone() })
         })
         .collect();
     assert_eq!(sink.write(&written, Epoch(1)).await.unwrap(), ROWS);
@@ -117,13 +117,15 @@ async fn each_index_has_its_dimensions() {
     let wide: Vec<_> = rows(&grant, spec(2).id(), &["x", "y"])
         .0
         .iter()
-        .map(|row| Arc::new(ChunkRow { vector: Some(Arc::from([0.0; 2_500])), ..(**row).clone() }))
+        .map(|row| {
+            Arc::new(ChunkRow { embedding: Some(Arc::new(vec![0.0; 2_500].into())), ..(**row).clone() })
+        })
         .collect();
     let both = [narrow.clone(), wide.clone()].concat();
     assert_eq!(sink.write(&both, Epoch(1)).await.unwrap(), 4);
     assert_eq!(sink.list(None, 9).await.unwrap().len(), 4);
     let mixed = Arc::new(ChunkRow {
-        vector: wide[0].vector.clone(),
+        embedding: wide[0].embedding.clone(),
         ..(*rows(&grant, spec(1).id(), &["z"]).0[0]).clone()
     });
     assert!(sink.write(&[mixed], Epoch(1)).await.is_err(), "another width is another index");

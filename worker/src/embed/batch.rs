@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{EmbeddingModel, Error};
+use super::{Embedding, EmbeddingModel, Error};
 
 /// How texts are pooled.
 #[derive(Debug, Clone)]
@@ -73,14 +73,14 @@ struct Pool {
 struct Job {
     text: String,
     since: Instant,
-    reply: oneshot::Sender<Result<Arc<[f32]>, Error>>,
+    reply: oneshot::Sender<Result<Arc<Embedding>, Error>>,
     _room: OwnedSemaphorePermit,
 }
 
 /// Pooled texts for each text of a full round of batches: enough choice for batches of like length.
 const ROUNDS_POOLED: usize = 8;
 /// Tokens of a text are estimated from its bytes; the model cuts at this many.
-const TOKENS_MAX: usize = 256;
+const TOKENS_MAX: usize = 512;
 const BYTES_PER_TOKEN: usize = 4;
 
 impl Batcher {
@@ -123,10 +123,10 @@ impl Batcher {
         &self.shared.model
     }
 
-    /// One vector a text, in the order of the texts; the first failed batch fails the call.
+    /// One embedding a text, in the order of the texts; the first failed batch fails the call.
     ///
     /// Waits while the pool is full. Dropping the future takes its texts out of the pool.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Arc<[f32]>>, Error> {
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Arc<Embedding>>, Error> {
         let mut replies = Vec::with_capacity(texts.len());
         for text in texts {
             let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Error::Stopped)?;
@@ -135,11 +135,11 @@ impl Batcher {
             self.shared.changed.notify_one();
             replies.push(receiver);
         }
-        let mut vectors = Vec::with_capacity(replies.len());
+        let mut embeddings = Vec::with_capacity(replies.len());
         for reply in replies {
-            vectors.push(reply.await.map_err(|_| Error::Stopped)??);
+            embeddings.push(reply.await.map_err(|_| Error::Stopped)??);
         }
-        Ok(vectors)
+        Ok(embeddings)
     }
 
     /// What has been done so far.
@@ -185,12 +185,12 @@ impl Shared {
             }));
             let result = result
                 .unwrap_or_else(|_| Err(Error::Inference { detail: "the model panicked".into() }))
-                .and_then(|vectors| self.checked(vectors, count));
+                .and_then(|embeddings| self.checked(embeddings, count));
             // A reply that nobody waits for any more is dropped.
             match result {
-                Ok(vectors) => {
-                    for (reply, vector) in replies.into_iter().zip(vectors) {
-                        let _ = reply.send(Ok(vector.into()));
+                Ok(embeddings) => {
+                    for (reply, embedding) in replies.into_iter().zip(embeddings) {
+                        let _ = reply.send(Ok(Arc::new(embedding)));
                     }
                 }
                 Err(error) => {
@@ -203,13 +203,14 @@ impl Shared {
         }
     }
 
-    fn checked(&self, vectors: Vec<Vec<f32>>, count: usize) -> Result<Vec<Vec<f32>>, Error> {
+    fn checked(&self, embeddings: Vec<Embedding>, count: usize) -> Result<Vec<Embedding>, Error> {
         let dimensions = self.model.dimensions();
-        if vectors.len() != count {
-            let detail = format!("{count} texts gave {} vectors", vectors.len());
+        if embeddings.len() != count {
+            let detail = format!("{count} texts gave {} embeddings", embeddings.len());
             return Err(Error::Inference { detail });
         }
-        match vectors.iter().find(|v| v.len() != dimensions || v.iter().any(|x| !x.is_finite())) {
+        let mut vectors = embeddings.iter().map(|embedding| &embedding.vector);
+        match vectors.find(|v| v.len() != dimensions || v.iter().any(|x| !x.is_finite())) {
             Some(v) if v.len() == dimensions => {
                 Err(Error::Inference { detail: "a vector is not finite".into() })
             }
@@ -217,7 +218,7 @@ impl Shared {
                 let detail = format!("a vector has {} dimensions, expected {dimensions}", v.len());
                 Err(Error::Inference { detail })
             }
-            None => Ok(vectors),
+            None => Ok(embeddings),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{EmbeddingModel, Error, normalize};
+use super::{Embedding, EmbeddingModel, Error, normalize};
 
 /// A model for tests and load runs; costs microseconds a text and declares every language.
 #[derive(Debug, Clone)]
@@ -62,8 +62,8 @@ impl EmbeddingModel for Mock {
         true
     }
 
-    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
-        Ok(texts.iter().map(|text| self.vector(text)).collect())
+    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Error> {
+        Ok(texts.iter().map(|text| self.vector(text).into()).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Vectors for texts: the trait that models implement, and how many documents share one model.
 
 mod batch;
+mod embedding;
 mod minilm;
 mod mock;
 
@@ -10,12 +11,13 @@ use async_trait::async_trait;
 use docmill_core::failure::FailureClass;
 
 pub use batch::{Batcher, BatcherOptions, BatcherStats};
+pub use embedding::{Embedding, vector_from_bytes, vector_to_bytes};
 pub use minilm::MiniLm;
 pub use mock::Mock;
 
 use crate::stages::models::NONE;
 
-/// A model that gives each text one vector of unit length.
+/// A model that gives each text one vector of unit length, and may give the signs of its passages.
 ///
 /// A call is not retried here; the caller looks at [`Error::class`]. Calling twice with the same texts
 /// gives the same vectors. Dropping the future loses nothing but the work done.
@@ -30,10 +32,10 @@ pub trait EmbeddingModel: Send + Sync {
     /// True when texts of this language (ISO 639-1) may be embedded; others are found by full text only.
     fn declares(&self, language: &str) -> bool;
 
-    /// One vector a text, in the order of the texts.
+    /// One embedding a text, in the order of the texts.
     ///
     /// A local model computes on the calling thread: call it through a [`Batcher`], not from an async task.
-    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error>;
+    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Error>;
 }
 
 /// The model that an index names by its embedder; `None` where the index has no vectors.
@@ -48,7 +50,9 @@ pub fn model_named(embedder: &str) -> Result<Option<Arc<dyn EmbeddingModel>>, St
             Ok(model) => Ok(Some(Arc::new(model))),
             Err(error) => Err(error.to_string()),
         },
-        other => Err(format!("{other} is not a model that this docmill has")),
+        other => Err(format!(
+            "{other} is not a model that this docmill has: `docmill reindex --embeddings builtin` builds an index with one"
+        )),
     }
 }
 

@@ -14,6 +14,7 @@ use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, or_ra
 use super::sql::{execute, rows as select};
 use super::transaction::transaction;
 use super::{Database, Error};
+use crate::embed::Embedding;
 use crate::sink::ChunkRow;
 
 /// Vectors in a PostgreSQL server with pgvector.
@@ -55,18 +56,19 @@ impl ChunkTable for Vectors {
     const NAME: &'static str = "vectors";
 
     fn holds(row: &ChunkRow) -> bool {
-        row.vector.is_some()
+        row.embedding.is_some()
     }
 
     async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
-        let mut of_index: BTreeMap<IndexId, Vec<(&ChunkRow, &[f32])>> = BTreeMap::new();
+        let mut of_index: BTreeMap<IndexId, Vec<(&ChunkRow, &Embedding)>> = BTreeMap::new();
         for row in rows {
-            if let Some(vector) = row.vector.as_deref() {
-                of_index.entry(row.index).or_default().push((row, vector));
+            if let Some(embedding) = row.embedding.as_deref() {
+                of_index.entry(row.index).or_default().push((row, embedding));
             }
         }
         for (index, rows) in &of_index {
-            self.make_table(database, *index, rows.first().map_or(0, |(_, vector)| vector.len())).await?;
+            let dimensions = rows.first().map_or(0, |(_, embedding)| embedding.vector.len());
+            self.make_table(database, *index, dimensions).await?;
         }
         transaction!(database, |transaction| write(transaction, &of_index, epoch))
     }
@@ -87,7 +89,7 @@ async fn make_table(transaction: &Transaction<'_>, index: IndexId, dimensions: u
     transaction
         .batch_execute(&format!(
             "CREATE TABLE IF NOT EXISTS {table}(
-               value vector({dimensions}) NOT NULL, PRIMARY KEY(chunk), CHECK (index_id = ({index}))
+               value vector({dimensions}) NOT NULL, passages bytea NOT NULL, PRIMARY KEY(chunk), CHECK (index_id = ({index}))
              ) INHERITS (vectors) WITH (fillfactor = 90);
              ALTER TABLE {table} ALTER COLUMN value SET STORAGE EXTERNAL",
             index = index.0
@@ -98,16 +100,17 @@ async fn make_table(transaction: &Transaction<'_>, index: IndexId, dimensions: u
 
 async fn write(
     transaction: &Transaction<'_>,
-    of_index: &BTreeMap<IndexId, Vec<(&ChunkRow, &[f32])>>,
+    of_index: &BTreeMap<IndexId, Vec<(&ChunkRow, &Embedding)>>,
     epoch: Epoch,
 ) -> Result<(), Error> {
     for (index, rows) in of_index {
         let table = table_of(*index);
         let sql = format!(
-            "INSERT INTO {table}(chunk, tenant, document, index_id, text_hash, epoch, value)
-             SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6, r.value
-             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $7::vector[])
-                  AS r(chunk, tenant, document, index_id, text_hash, value)
+            "INSERT INTO {table}(chunk, tenant, document, index_id, text_hash, epoch, value, passages)
+             SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6, r.value, r.passages
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $7::vector[],
+                         $8::bytea[])
+                  AS r(chunk, tenant, document, index_id, text_hash, value, passages)
              {}",
             or_raise(&table)
         );
@@ -115,8 +118,10 @@ async fn write(
             let chunks: Vec<&ChunkRow> = some.iter().map(|(row, _)| *row).collect();
             let heads = Heads::of(&chunks, epoch);
             let values: Vec<Vector> =
-                some.iter().map(|(_, vector)| Vector::from(vector.to_vec())).collect();
-            execute(transaction, &sql, &heads.and(&[&values])).await?;
+                some.iter().map(|(_, embedding)| Vector::from(embedding.vector.clone())).collect();
+            let passages: Vec<&[u8]> =
+                some.iter().map(|(_, embedding)| embedding.passages.as_bytes()).collect();
+            execute(transaction, &sql, &heads.and(&[&values, &passages])).await?;
         }
     }
     Ok(())

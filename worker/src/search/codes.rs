@@ -8,13 +8,8 @@ use std::sync::RwLock;
 use docmill_core::id::{IndexId, TenantId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::sqlite::vector_from_bytes;
-use crate::vector::{CodeSet, dot};
+use crate::vector::CodeSet;
 
-/// Candidates rescored exactly for each hit wanted: codes lose little, so few are enough.
-const RESCORED: usize = 4;
-/// Candidates rescored at least.
-const RESCORED_MIN: usize = 20;
 /// Scans of one search: each that meets removed rows drops them and looks again.
 const SCANS_MAX: usize = 4;
 
@@ -29,15 +24,8 @@ struct Loaded {
     codes: CodeSet,
 }
 
-/// A hit of the scan, as the snapshot has it.
-struct Known {
-    /// The chunk's row in the text store.
-    text_row: i64,
-    score: f32,
-}
-
 impl Codes {
-    /// The nearest chunks, as rows of the text store, rescored with exact vectors.
+    /// The nearest chunks by their codes, nearest first, as rows of the text store.
     pub(super) fn nearest(
         &self,
         connection: &Connection,
@@ -56,21 +44,18 @@ impl Codes {
                 // The index was switched meanwhile, and this snapshot is of the old one.
                 _ => return Ok(Vec::new()),
             };
-            let mut scored = Vec::with_capacity(candidates.len());
+            let mut known = Vec::with_capacity(candidates.len());
             let mut removed = Vec::new();
-            for (place, (row, approximate)) in candidates.into_iter().enumerate() {
-                // Far down the list the order hardly matters; reading the vectors would.
-                let exact = (place < k.div_ceil(RESCORED).max(RESCORED_MIN)).then_some(query);
-                match look_up(connection, row, approximate, exact)? {
-                    Some(known) => scored.push(known),
+            for (row, _) in candidates {
+                match text_row(connection, row)? {
+                    Some(text_row) => known.push(text_row),
                     // A row above the snapshot's last is new, not removed.
                     None if row <= up_to => removed.push(row),
                     None => {}
                 }
             }
             if removed.is_empty() || last == 0 {
-                scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text_row.cmp(&b.text_row)));
-                return Ok(scored.into_iter().map(|known| known.text_row).collect());
+                return Ok(known);
             }
             if let Some(loaded) = self.write().as_mut().filter(|loaded| loaded.index == index) {
                 for row in removed {
@@ -123,29 +108,12 @@ impl Codes {
     }
 }
 
-/// The hit in this snapshot, scored by its stored vector where `exact` gives the query.
-fn look_up(
-    connection: &Connection,
-    row: i64,
-    approximate: f32,
-    exact: Option<&[f32]>,
-) -> rusqlite::Result<Option<Known>> {
-    let Some(query) = exact else {
-        return connection
-            .prepare_cached(
-                "SELECT c.row FROM vectors v CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
-            )?
-            .query_row([row], |found| Ok(Known { text_row: found.get(0)?, score: approximate }))
-            .optional();
-    };
+/// The chunk's row in the text store, where this snapshot has the vector's.
+fn text_row(connection: &Connection, row: i64) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(
-            "SELECT c.row, x.value FROM vectors v CROSS JOIN vector_values x ON x.row = v.row
-             CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
+            "SELECT c.row FROM vectors v CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
         )?
-        .query_row([row], |found| {
-            let score = dot(query, &vector_from_bytes(found.get_ref(1)?.as_blob()?));
-            Ok(Known { text_row: found.get(0)?, score })
-        })
+        .query_row([row], |found| found.get(0))
         .optional()
 }

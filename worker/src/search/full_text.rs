@@ -1,10 +1,10 @@
 //! The full-text half: questions planned by the core, asked of FTS5.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use docmill_core::id::{IndexId, TenantId};
-use docmill_core::search::{PlanLimits, Question, plan_query};
+use docmill_core::search::{PlanLimits, Question, plan_query, scoring_question};
 use docmill_core::segment::{QueryTerm, segment_query};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -70,6 +70,8 @@ impl Frequencies {
 /// What is asked, in order, until there are hits enough.
 pub(super) struct Questions {
     of_fts5: Vec<String>,
+    /// What chunks that are known are scored by.
+    scoring: Option<String>,
     /// Whether the file holds chunks of other tenants or indexes, which must not take the place of ours.
     shared: bool,
 }
@@ -88,13 +90,19 @@ pub(super) fn plan(
             0
         })
     };
-    let plan = plan_query(&segment_query(query), &mut frequency, total, &PlanLimits::default());
+    let (terms, limits) = (segment_query(query), PlanLimits::default());
+    let plan = plan_query(&terms, &mut frequency, total, &limits);
+    let scoring = scoring_question(&terms, &mut frequency, total, &limits);
     if let Some(error) = failed {
         return Err(error);
     }
     let indexes: u64 =
         connection.prepare_cached("SELECT count(*) FROM indexes")?.query_row([], |row| row.get(0))?;
-    Ok(Questions { of_fts5: plan.iter().filter_map(Question::in_fts5).collect(), shared: indexes > 1 })
+    Ok(Questions {
+        of_fts5: plan.iter().filter_map(Question::in_fts5).collect(),
+        scoring: scoring.as_ref().and_then(Question::in_fts5),
+        shared: indexes > 1,
+    })
 }
 
 /// Chunks by rank, narrow questions first; of each question at most a bounded number is scored.
@@ -140,4 +148,24 @@ pub(super) fn hits(
     }
     hits.truncate(limit);
     Ok(hits)
+}
+
+/// How well the words of each of these rows fit, by one question for all; larger is better. A row that
+/// lacks has none of them.
+pub(super) fn scores(
+    connection: &Connection,
+    questions: &Questions,
+    rows: &BTreeSet<i64>,
+) -> rusqlite::Result<HashMap<i64, f64>> {
+    let Some(question) = &questions.scoring else { return Ok(HashMap::new()) };
+    let list: Vec<String> = rows.iter().map(i64::to_string).collect();
+    // The plus keeps the rows from being looked up one by one: the terms' lists are walked once, and only
+    // rows of the list are scored.
+    let sql = format!(
+        "SELECT rowid, rank FROM chunk_terms WHERE chunk_terms MATCH ? AND +rowid IN ({})",
+        list.join(",")
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let scored = statement.query_map([question], |row| Ok((row.get(0)?, -row.get::<_, f64>(1)?)))?;
+    scored.collect()
 }

@@ -1,5 +1,6 @@
-//! Hybrid search over the embedded store: full text and vectors, fused, each answer within one read
-//! transaction, so that it shows exactly one whole version of every document.
+//! Hybrid search over the embedded store. Full text and vectors each bring candidates, which are then
+//! scored alike; each answer comes from one read transaction, so that it shows exactly one whole version
+//! of every document.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 use docmill_core::id::TenantId;
 use docmill_core::index::IndexSpec;
 use docmill_core::language::detect;
-use docmill_core::search::{RRF_K, WORDS_WEIGHT, rrf};
 use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -18,14 +18,17 @@ use crate::sqlite::{self, Readers};
 
 mod codes;
 mod full_text;
+mod rescore;
 mod rows;
 
 pub use rows::{Found, FoundDocument};
 
-/// Hits asked of each list for each result wanted, and the most: hits that no current manifest names
-/// are dropped.
+/// Candidates asked of each half for each result wanted, and the most: those that no current manifest
+/// names are dropped.
 const OVERFETCH: usize = 4;
 const OVERFETCH_MAX: usize = 64;
+/// Candidates asked of each half at least: the best by passages may be far down by the whole text's vector.
+const CANDIDATES_MIN: usize = 96;
 /// Certainty from which a query's language counts; below it a Latin query counts as English.
 const LANGUAGE_SURE: f32 = 0.5;
 
@@ -61,11 +64,11 @@ pub enum Mode {
 pub struct Timings {
     /// Embedding the query.
     pub embedding: Duration,
-    /// Scanning and rescoring vectors.
+    /// Scanning vectors.
     pub vectors: Duration,
     /// Full text.
     pub full_text: Duration,
-    /// Looking the shown rows up.
+    /// Scoring the candidates and looking the shown rows up.
     pub rows: Duration,
 }
 
@@ -149,7 +152,11 @@ impl Searcher {
         }
         let vectors = model.embed(vec![query.to_owned()]).await;
         let vectors = vectors.map_err(|error| Error::Model(error.to_string()))?;
-        Ok(vectors.into_iter().next().ok_or_else(|| "the model gave no vector".to_owned()))
+        Ok(vectors
+            .into_iter()
+            .next()
+            .map(|embedding| embedding.vector)
+            .ok_or_else(|| "the model gave no vector".to_owned()))
     }
 }
 
@@ -175,7 +182,7 @@ impl Store {
         timings.full_text += began.elapsed();
         let mut factor = OVERFETCH;
         let shown = loop {
-            let asked = k.saturating_mul(factor).max(1);
+            let asked = k.saturating_mul(factor).max(CANDIDATES_MIN);
             let began = Instant::now();
             let words = full_text::hits(connection, &questions, &self.tenant, index, asked)?;
             timings.full_text += began.elapsed();
@@ -187,7 +194,10 @@ impl Store {
             timings.vectors += began.elapsed();
             let began = Instant::now();
             let exhausted = words.len() < asked && meanings.len() < asked;
-            let fused = rrf(&[(&words[..], WORDS_WEIGHT), (&meanings[..], 1.0)], RRF_K);
+            let fused = match &vector {
+                Ok(vector) => rescore::rescore(connection, &questions, vector, &words, &meanings)?,
+                Err(_) => by_rank(&words),
+            };
             let shown = rows::show(connection, &self.tenant, index, query, &fused, k)?;
             timings.rows += began.elapsed();
             if shown.len() >= k || exhausted || factor >= OVERFETCH_MAX {
@@ -201,6 +211,11 @@ impl Store {
         };
         Ok(SearchResult { results: shown, mode, reason, timings })
     }
+}
+
+/// Words alone, narrow questions first: scores of different questions cannot be compared, places can.
+fn by_rank(words: &[i64]) -> Vec<(i64, f64)> {
+    words.iter().enumerate().map(|(place, row)| (*row, 1.0 / (place as f64 + 1.0))).collect()
 }
 
 /// Loads the model that an index names, for queries; `None` where it has no embeddings.

@@ -103,7 +103,7 @@ impl Sink for MemorySink {
     async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, Error> {
         let mut held = self.lock();
         for row in rows {
-            if self.store == Store::Vector && row.vector.is_none() {
+            if self.store == Store::Vector && row.embedding.is_none() {
                 continue;
             }
             if let Some((stored, _)) = held.rows.get_mut(&row.chunk) {

@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TenantId, TextHash};
 use docmill_core::manifest::Store;
 
+use crate::embed::Embedding;
+
 #[cfg(feature = "testing")]
 pub mod memory;
 
@@ -61,8 +63,8 @@ pub struct ChunkRow {
     pub text: Arc<str>,
     /// Its text as terms for full text, separated by spaces.
     pub terms: Arc<str>,
-    /// Its vector, where the vector store must hold it.
-    pub vector: Option<Arc<[f32]>>,
+    /// Its embedding, where the vector store must hold it.
+    pub embedding: Option<Arc<Embedding>>,
     /// Its concepts, where the graph store must hold it.
     pub mentions: Arc<[MentionRow]>,
 }

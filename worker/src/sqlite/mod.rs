@@ -36,11 +36,14 @@ pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
 pub use sources::{KnownSource, known_sources};
 pub use text::TextSink;
-pub use vectors::{VectorSink, from_bytes as vector_from_bytes, to_bytes as vector_to_bytes};
+pub use vectors::VectorSink;
 pub use writer::{Answer, Writer};
 
-/// Format of the tables; a file with a higher one is refused.
-const FORMAT: i64 = 1;
+/// Format of the tables; a file with a higher one is refused, one with a lower one brought up by its writer.
+const FORMAT: i64 = 2;
+/// What brings a file from each format to the next.
+const UPGRADES: [&str; FORMAT as usize - 1] =
+    ["ALTER TABLE vector_values ADD COLUMN passages BLOB NOT NULL DEFAULT x''"];
 /// File that holds everything.
 const DATABASE: &str = "docmill.db";
 /// File whose lock makes a process the one writer.
@@ -66,6 +69,14 @@ pub enum Error {
     /// Written by a newer docmill.
     #[error("data directory {dir} has format {found}; this docmill reads up to {FORMAT}")]
     Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// Written by an older docmill, and not brought up to date yet.
+    #[error("data directory {dir} has format {found}; this docmill reads {FORMAT}")]
+    Older {
         /// The directory.
         dir: PathBuf,
         /// Its format.
@@ -105,6 +116,7 @@ impl Error {
         match self {
             Self::Busy { .. } => "data_dir_busy",
             Self::Newer { .. } => "data_dir_newer",
+            Self::Older { .. } => "data_dir_older",
             Self::Absent { .. } => "data_dir_empty",
             Self::Unusable { .. } => "data_dir_unusable",
             Self::Damaged(_) => "data_dir_damaged",
@@ -118,6 +130,9 @@ impl Error {
         match self {
             Self::Busy { .. } => "wait for it, or stop it; reading commands work meanwhile",
             Self::Newer { .. } => "use the newer docmill, or another --data-dir",
+            Self::Older { .. } => {
+                "`docmill verify --repair` brings it up to date, as does any `docmill run`"
+            }
             Self::Absent { .. } => "ingest something first: docmill run PATH",
             Self::Unusable { .. } => "check the path and its permissions, or use another --data-dir",
             Self::Damaged(_) => "restore it from a backup, or ingest again into another --data-dir",
@@ -174,15 +189,17 @@ impl Readers {
     /// Opens the directory for reading; works while another process writes.
     ///
     /// # Errors
-    /// [`Error::Absent`], [`Error::Newer`], [`Error::Unusable`], [`Error::Damaged`].
+    /// [`Error::Absent`], [`Error::Newer`], [`Error::Older`], [`Error::Unusable`], [`Error::Damaged`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(DATABASE);
         if !path.exists() {
             return Err(Error::Absent { dir: dir.to_owned() });
         }
         let readers = Self { path: Arc::new(path), idle: Arc::default() };
-        readers.read(|connection| check_format(connection, dir))??;
-        Ok(readers)
+        match readers.read(|connection| format_of(connection, dir))?? {
+            FORMAT => Ok(readers),
+            found => Err(Error::Older { dir: dir.to_owned(), found }),
+        }
     }
 
     /// Runs the look in one read transaction: it sees one state of everything.
@@ -250,7 +267,7 @@ impl Database {
         if is_empty(&connection)? {
             connection.execute_batch(&format!("BEGIN; {} COMMIT;", include_str!("schema.sql")))?;
         }
-        check_format(&connection, dir)?;
+        upgrade(&connection, dir)?;
         let (writer, thread) = Writer::start(connection)?;
         let readers = Readers::open(dir)?;
         Ok(Self { writer: Some(writer), thread: Some(thread), readers, clock, _lock: lock })
@@ -284,14 +301,25 @@ fn is_empty(connection: &Connection) -> Result<bool, Error> {
     Ok(tables == 0)
 }
 
-fn check_format(connection: &Connection, dir: &Path) -> Result<(), Error> {
+/// Brings the file to this docmill's format, one format a transaction.
+fn upgrade(connection: &Connection, dir: &Path) -> Result<(), Error> {
+    let found = format_of(connection, dir)?;
+    for (upgrade, to) in UPGRADES.iter().zip(2..).filter(|(_, to)| *to > found) {
+        let sql = format!("BEGIN; {upgrade}; UPDATE meta SET value = {to} WHERE key = 'format'; COMMIT;");
+        connection.execute_batch(&sql)?;
+    }
+    Ok(())
+}
+
+/// The file's format, which is not newer than ours.
+fn format_of(connection: &Connection, dir: &Path) -> Result<i64, Error> {
     let found: i64 = connection
         .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
         .map_err(|error| Error::Damaged(error.to_string()))?;
     if found > FORMAT {
         return Err(Error::Newer { dir: dir.to_owned(), found });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Takes the writer's lock, or says who has it. The kernel frees it when the process dies.

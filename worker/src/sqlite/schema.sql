@@ -1,7 +1,7 @@
--- The embedded shape in one file: ledger, text, vectors, graph. Format 1.
+-- The embedded shape in one file: ledger, text, vectors, graph. Format 2.
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sequences(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES('format', 1);
+INSERT INTO meta VALUES('format', 2);
 INSERT INTO sequences VALUES('epoch', 0), ('commit', 0);
 
 -- Ledger ----------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ CREATE TABLE vectors(
   chunk BLOB NOT NULL UNIQUE, document BLOB NOT NULL, index_id INTEGER NOT NULL,
   text_hash BLOB NOT NULL, epoch INTEGER NOT NULL, scale REAL NOT NULL, code BLOB NOT NULL
 );
-CREATE TABLE vector_values(row INTEGER PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE vector_values(row INTEGER PRIMARY KEY, value BLOB NOT NULL, passages BLOB NOT NULL);
 
 -- Graph store -----------------------------------------------------------------------------------
 CREATE TABLE concepts(

@@ -11,16 +11,13 @@ use docmill_core::manifest::{Manifest, ManifestEntry, Occurrences, StoreSet};
 use super::chunks::{ChunkText, Chunked, LANGUAGE_CONFIDENCE_MIN};
 use super::{Stages, internal, models};
 use crate::delivery::{NotPrepared, PreparedIndex, Tracker};
-use crate::embed::Batcher;
+use crate::embed::{Batcher, Embedding};
 use crate::embedded::Counters;
 use crate::ledger::Grant;
 use crate::sink::ChunkRow;
-use crate::sqlite::{vector_from_bytes, vector_to_bytes};
 
 /// Texts embedded between two progress marks: what a crash costs at most.
 const TEXTS_BETWEEN_MARKS: usize = 64;
-
-type Vector = Arc<[f32]>;
 
 /// Enriches a document's chunks for one index.
 pub async fn enrich(
@@ -43,15 +40,15 @@ pub async fn enrich(
                 .is_some_and(|model| model.model().declares(chunk.language.language.code()) && sure)
         })
         .collect();
-    let mut vectors: Vec<Option<Vector>> = vec![None; chunked.chunks.len()];
+    let mut embeddings: Vec<Option<Arc<Embedding>>> = vec![None; chunked.chunks.len()];
     if let Some(embedder) = &embedder {
         let positions: Vec<usize> = (0..wanted.len()).filter(|&i| wanted[i]).collect();
         let mut done = 0;
         for some in positions.chunks(TEXTS_BETWEEN_MARKS) {
             let texts: Vec<&ChunkText> = some.iter().map(|&i| &chunked.chunks[i]).collect();
             let made = embed(stages, grant, embedder, &texts).await?;
-            for (&position, vector) in some.iter().zip(made) {
-                vectors[position] = Some(vector);
+            for (&position, embedding) in some.iter().zip(made) {
+                embeddings[position] = Some(embedding);
             }
             done += some.len();
             if positions.len() > TEXTS_BETWEEN_MARKS {
@@ -62,16 +59,16 @@ pub async fn enrich(
         }
     }
     let concepts = spec.concepts != models::NONE;
-    Ok(prepared(grant, index, chunked, &vectors, concepts))
+    Ok(prepared(grant, index, chunked, &embeddings, concepts))
 }
 
-/// Vectors of texts: those that were paid for before, and the others from the model, kept at once.
+/// Embeddings of texts: those that were paid for before, and the others from the model, kept at once.
 async fn embed(
     stages: &Stages,
     grant: &Grant,
     embedder: &Batcher,
     chunks: &[&ChunkText],
-) -> Result<Vec<Vector>, Failure> {
+) -> Result<Vec<Arc<Embedding>>, Failure> {
     let stage = embedder.model().fingerprint();
     let hashes: Vec<TextHash> = chunks.iter().map(|chunk| chunk.hash).collect();
     let kept = stages.ledger.derived(&grant.tenant, stage, &hashes).await.map_err(internal)?;
@@ -84,8 +81,7 @@ async fn embed(
             .await
             .map_err(|error| Failure::new(FailureCode::ModelFailed, error.to_string()))?;
         Counters::add(&stages.counters.embedded, lacking.len() as u64);
-        let values =
-            lacking.iter().zip(&made).map(|(&i, vector)| (hashes[i], vector_to_bytes(vector))).collect();
+        let values = lacking.iter().zip(&made).map(|(&i, made)| (hashes[i], made.to_bytes())).collect();
         let won = stages.ledger.keep_derived(&grant.tenant, stage, values).await.map_err(internal)?;
         for (&i, value) in lacking.iter().zip(won) {
             bytes[i] = Some(value);
@@ -94,16 +90,12 @@ async fn embed(
     bytes
         .into_iter()
         .map(|value| {
-            let vector = vector_from_bytes(&value.unwrap_or_default());
-            if vector.len() != embedder.model().dimensions() {
-                let detail = format!(
-                    "a vector has {} dimensions, not {}",
-                    vector.len(),
-                    embedder.model().dimensions()
-                );
-                return Err(Failure::new(FailureCode::ModelFailed, detail));
-            }
-            Ok(vector.into())
+            let value = value.unwrap_or_default();
+            Embedding::from_bytes(&value, embedder.model().dimensions()).map(Arc::new).ok_or_else(|| {
+                let (bytes, dimensions) = (value.len(), embedder.model().dimensions());
+                let detail = format!("{bytes} bytes are no embedding of {dimensions} dimensions");
+                Failure::new(FailureCode::ModelFailed, detail)
+            })
         })
         .collect()
 }
@@ -113,13 +105,13 @@ fn prepared(
     grant: &Grant,
     index: IndexId,
     chunked: &Chunked,
-    vectors: &[Option<Vector>],
+    embeddings: &[Option<Arc<Embedding>>],
     concepts: bool,
 ) -> PreparedIndex {
     let mut occurrences = Occurrences::default();
     let mut entries = Vec::with_capacity(chunked.chunks.len());
     let mut rows = Vec::with_capacity(chunked.chunks.len());
-    for (chunk, vector) in chunked.chunks.iter().zip(vectors) {
+    for (chunk, embedding) in chunked.chunks.iter().zip(embeddings) {
         let occurrence = occurrences.next(chunk.hash);
         let id = ChunkId::of(grant.document, chunk.hash, occurrence, index);
         let mentions = if concepts { chunk.mentions.clone() } else { Arc::new([]) };
@@ -132,7 +124,7 @@ fn prepared(
             start: chunk.place.start,
             end: chunk.place.end,
             heading: chunk.place.heading.clone(),
-            stores: StoreSet::of_chunk(vector.is_some(), !mentions.is_empty()),
+            stores: StoreSet::of_chunk(embedding.is_some(), !mentions.is_empty()),
         });
         rows.push(Arc::new(ChunkRow {
             tenant: grant.tenant.clone(),
@@ -142,7 +134,7 @@ fn prepared(
             text_hash: chunk.hash,
             text: chunk.text.clone(),
             terms: chunk.terms.clone(),
-            vector: vector.clone(),
+            embedding: embedding.clone(),
             mentions,
         }));
     }

@@ -23,7 +23,7 @@ impl EmbeddingModel for Faulty {
     fn declares(&self, language: &str) -> bool {
         self.0.declares(language)
     }
-    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Error> {
         if texts.iter().any(|text| text == "bad") {
             return Err(Error::Tokenize { detail: "bad".into() });
         }
@@ -57,7 +57,10 @@ async fn order_is_kept_whatever_is_batched_together() {
         for (texts, task) in documents.iter().zip(tasks) {
             let vectors = task.await.unwrap().unwrap();
             let expected: Vec<Vec<f32>> = texts.iter().map(|text| mock.vector(text)).collect();
-            assert_eq!(vectors.iter().map(|v| v.to_vec()).collect::<Vec<_>>(), expected);
+            assert_eq!(
+                vectors.iter().map(|embedding| embedding.vector.clone()).collect::<Vec<_>>(),
+                expected
+            );
         }
         let stats = batcher.stats();
         assert_eq!(stats.texts, documents.iter().map(|texts| texts.len() as u64).sum::<u64>());
