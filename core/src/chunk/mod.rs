@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::page::{BLOCK_SEPARATOR, Block, BlockKind, Page};
 
 mod candidates;
+mod contents;
+
+pub use contents::is_contents;
 
 use candidates::{Candidate, Class};
 

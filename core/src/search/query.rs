@@ -18,6 +18,8 @@ pub struct PlanLimits {
     pub scored_max: u64,
     /// Entries of terms' lists that a question may walk: an entry costs some tenth of a microsecond.
     pub walked_max: u64,
+    /// Entries of terms' lists that may be walked to score chunks that are known.
+    pub walked_to_score_max: u64,
 }
 
 impl Default for PlanLimits {
@@ -29,6 +31,7 @@ impl Default for PlanLimits {
             terms_max: 64,
             scored_max: 5_000,
             walked_max: 40_000,
+            walked_to_score_max: 12_000,
         }
     }
 }
@@ -88,7 +91,7 @@ pub fn scoring_question(
         .into_iter()
         .take_while(|known| {
             walked += known.frequency;
-            walked <= limits.walked_max
+            walked <= limits.walked_to_score_max
         })
         .map(|known| known.term.clone())
         .collect();

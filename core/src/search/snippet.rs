@@ -1,6 +1,6 @@
 //! The part of a chunk worth showing for a query, taken from its original text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation;
@@ -45,20 +45,21 @@ pub fn snippet(text: &str, query: &str, max_bytes: usize) -> Snippet {
 fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
     let mut matches = Vec::new();
     let mut previous: Option<(usize, &str)> = None;
+    // Words come again and again, and their stems cost more than all else here.
+    let mut known: HashMap<&str, Option<usize>> = HashMap::new();
+    let mut term_of = |word| *known.entry(word).or_insert_with(|| position(terms, &forms_of(word)));
     for (at, word) in text.unicode_word_indices() {
-        if let Some(term) = position(terms, &forms_of(word)) {
+        if let Some(term) = term_of(word) {
             matches.push((at, at + word.len(), term));
         }
         // Words of scripts without spaces come a character at a time; terms there are pairs of them.
-        if let Some((before, first)) = previous.filter(|(before, first)| before + first.len() == at) {
-            let forms = forms_of(&text[before..at + word.len()]);
-            if first.chars().count() == 1
-                && !first.is_ascii()
-                && let Some(term) = position(terms, &forms)
-            {
-                matches.retain(|(from, _, _)| *from != before && *from != at);
-                matches.push((before, at + word.len(), term));
-            }
+        if let Some((before, first)) = previous.filter(|(before, first)| before + first.len() == at)
+            && !first.is_ascii()
+            && first.chars().count() == 1
+            && let Some(term) = term_of(&text[before..at + word.len()])
+        {
+            matches.retain(|(from, _, _)| *from != before && *from != at);
+            matches.push((before, at + word.len(), term));
         }
         previous = Some((at, word));
     }
@@ -66,11 +67,11 @@ fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
 }
 
 /// Every form and stem of a word: highlighting need not know the text's language.
-fn forms_of(word: &str) -> HashSet<String> {
+fn forms_of(word: &str) -> Vec<String> {
     segment_query(word).into_iter().flat_map(|term| term.alternatives).collect()
 }
 
-fn position(terms: &[QueryTerm], forms: &HashSet<String>) -> Option<usize> {
+fn position(terms: &[QueryTerm], forms: &[String]) -> Option<usize> {
     terms.iter().position(|term| {
         term.alternatives.iter().any(|alternative| {
             forms.contains(alternative)

@@ -3,16 +3,37 @@
 /// One question.
 #[derive(Debug, Clone, Copy)]
 pub struct Paraphrase {
-    /// Part of the file name of the document that answers it.
-    pub document: &'static str,
     /// The question.
     pub query: &'static str,
-    /// What the right chunk says; compare in lower case, white space as one space.
-    pub expected: &'static str,
+    /// Where it was written from.
+    pub answer: Answer,
+    /// Another document that answers it as well. Judged by reading what the first ten hits of each missed
+    /// question say, as TREC pools are: the chunk must say all that was asked.
+    pub also: Option<Answer>,
 }
 
-const fn ask(document: &'static str, query: &'static str, expected: &'static str) -> Paraphrase {
-    Paraphrase { document, query, expected }
+/// Where an answer stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// Part of the file name of the document.
+    pub document: &'static str,
+    /// What the right chunk says; compare in lower case, white space as one space.
+    pub says: &'static str,
+}
+
+impl Paraphrase {
+    /// Every answer.
+    pub fn answers(&self) -> impl Iterator<Item = Answer> {
+        [Some(self.answer), self.also].into_iter().flatten()
+    }
+
+    const fn or(self, document: &'static str, says: &'static str) -> Self {
+        Self { also: Some(Answer { document, says }), ..self }
+    }
+}
+
+const fn ask(document: &'static str, query: &'static str, says: &'static str) -> Paraphrase {
+    Paraphrase { query, answer: Answer { document, says }, also: None }
 }
 
 /// Written by hand; each expected text was found in the document of Debian 12 (at most three times).
@@ -92,6 +113,10 @@ pub const PARAPHRASES: [Paraphrase; 30] = [
         "policy",
         "where should processes keep data that does not outlive a boot",
         "directory /run is cleared at boot",
+    )
+    .or(
+        "fhs.pdf",
+        "Files under this directory must be cleared (removed or truncated as appropriate) at the beginning",
     ),
     ask(
         "policy",
@@ -124,7 +149,8 @@ pub const PARAPHRASES: [Paraphrase; 30] = [
     ask("faq", "why are releases called after characters of a film about toys", "Toy Story"),
     ask("faq", "which package did a file on my disk come from", "dpkg --search"),
     ask("faq", "can rpm systems use these packages", "alien"),
-    ask("faq", "replace a file of a package with my own version permanently", "dpkg-divert"),
+    ask("faq", "replace a file of a package with my own version permanently", "dpkg-divert")
+        .or("debian-policy.pdf", "This can be used locally to override a package’s version of a file"),
     ask("faq", "does upgrading require stopping everything and going to one user", "single user mode"),
     ask("faq", "several computers share one set of downloaded updates", "apt-cacher"),
 ];

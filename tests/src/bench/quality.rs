@@ -73,9 +73,9 @@ fn documents(options: &Options) -> Result<(PathBuf, PathBuf)> {
     let corpus = corpus.canonicalize()?;
     let bench = cache()?.join("bench");
     if options.scale >= 1.0 {
-        return Ok((corpus, bench.join("quality-v2")));
+        return Ok((corpus, bench.join("quality-v3")));
     }
-    let folder = bench.join(format!("quality-v2-scale-{}", options.scale));
+    let folder = bench.join(format!("quality-v3-scale-{}", options.scale));
     let root = folder.join("documents");
     for (language, _) in LANGUAGES {
         let mut files = Vec::new();
@@ -138,21 +138,18 @@ fn known_item_hits(asker: &Asker, items: &[KnownItem]) -> Result<usize> {
 
 /// Share of the paraphrases whose answer is among the first ten.
 fn paraphrase_hits(asker: &Asker, chunks: &[ExportedChunk], root: &Path, tell: bool) -> Result<f64> {
-    let said = |text: &str, expected: &str| plain(text).contains(&plain(expected));
+    let said = |text: &str, says: &str| plain(text).contains(&plain(says));
     let mut hits = 0;
     for paraphrase in PARAPHRASES {
-        let named = |path: &Path| {
-            let inside = path.strip_prefix(root).unwrap_or(path);
-            inside.to_string_lossy().contains(paraphrase.document)
+        let answers = |path: &Path, text: &str| {
+            let inside = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+            paraphrase.answers().any(|answer| inside.contains(answer.document) && said(text, answer.says))
         };
         let found = asker.ask(paraphrase.query, 10)?;
-        let right = found.iter().any(|found| {
-            named(&path_of_uri(&found.document.uri)) && said(&found.text, paraphrase.expected)
-        });
+        let right = found.iter().any(|found| answers(&path_of_uri(&found.document.uri), &found.text));
         hits += usize::from(right);
         if tell && !right {
-            let there =
-                chunks.iter().any(|chunk| named(&chunk.path) && said(&chunk.text, paraphrase.expected));
+            let there = chunks.iter().any(|chunk| answers(&chunk.path, &chunk.text));
             let note = if there { "" } else { " (no chunk says it)" };
             eprintln!("  missed {:?}{note}", paraphrase.query);
         }

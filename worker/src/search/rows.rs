@@ -1,6 +1,6 @@
 //! From hits to what is shown: only chunks that current manifests name; equal texts are one hit.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use docmill_core::id::{DocumentId, IndexId, TenantId};
 use docmill_core::search::{Snippet, snippet};
@@ -11,6 +11,8 @@ use crate::ledger::Summary;
 
 /// Longest snippet, in bytes.
 const SNIPPET_BYTES: usize = 320;
+/// Chunks with the same text that are looked at for each hit: a licence may stand in every document.
+const TWINS_MAX: u32 = 32;
 
 /// The document of a hit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,7 +54,7 @@ pub(super) fn show(
     k: usize,
 ) -> rusqlite::Result<Vec<Found>> {
     let mut shown: Vec<Found> = Vec::new();
-    let mut texts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut texts: HashSet<Vec<u8>> = HashSet::new();
     // The tenant is part of the look-up: an index id is a hash of models, so tenants share it.
     let mut head = connection.prepare_cached(
         "SELECT d.document, d.uri, e.page, e.heading, d.summary
@@ -61,37 +63,40 @@ pub(super) fn show(
          JOIN documents d ON d.document = m.document
          WHERE c.row = ?1 AND m.index_id = ?2 AND d.tenant = ?3 LIMIT 1",
     )?;
-    let mut hash = connection.prepare_cached("SELECT text_hash FROM chunks WHERE row = ?")?;
-    let mut text = connection.prepare_cached("SELECT text FROM chunks WHERE row = ?")?;
+    let mut head_of = |row: i64| -> rusqlite::Result<Option<(FoundDocument, u32, Option<String>)>> {
+        head.query_row(params![row, index.0, tenant.as_str()], |row| {
+            let id: [u8; 16] = row.get(0)?;
+            let summary: Option<String> = row.get(4)?;
+            let title = summary.and_then(|text| serde_json::from_str::<Summary>(&text).ok()?.title);
+            let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(1)?, title };
+            Ok((document, row.get(2)?, row.get(3)?))
+        })
+        .optional()
+    };
+    let mut text_of = connection.prepare_cached("SELECT text_hash, text FROM chunks WHERE row = ?")?;
+    let mut twins_of =
+        connection.prepare_cached("SELECT row FROM chunks WHERE text_hash = ?1 AND row <> ?2 LIMIT ?3")?;
     for (row, score) in fused {
-        let Some(hash) = hash.query_row([row], |row| row.get::<_, Vec<u8>>(0)).optional()? else {
-            continue;
-        };
-        // Once there are enough, only twins of what is shown are of interest.
-        if shown.len() >= k && !texts.contains_key(&hash) {
-            continue;
+        if shown.len() >= k {
+            break;
         }
-        let found = head
-            .query_row(params![row, index.0, tenant.as_str()], |row| {
-                let id: [u8; 16] = row.get(0)?;
-                let summary: Option<String> = row.get(4)?;
-                let title = summary.and_then(|text| serde_json::from_str::<Summary>(&text).ok()?.title);
-                let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(1)?, title };
-                Ok((document, row.get(2)?, row.get(3)?))
-            })
+        let text = text_of
+            .query_row([row], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))
             .optional()?;
-        let Some((document, page, heading)) = found else { continue };
-        if let Some(place) = texts.get(&hash) {
-            let first = &mut shown[*place];
-            if first.document.id != document.id && !first.also_at.contains(&document.uri) {
-                first.also_at.push(document.uri);
+        let Some((hash, text)) = text.filter(|(hash, _)| !texts.contains(hash)) else { continue };
+        let Some((document, page, heading)) = head_of(*row)? else { continue };
+        let mut also_at: Vec<String> = Vec::new();
+        for twin in twins_of.query_map(params![hash, row, TWINS_MAX], |row| row.get::<_, i64>(0))? {
+            if let Some((twin, _, _)) = head_of(twin?)?
+                && twin.id != document.id
+                && !also_at.contains(&twin.uri)
+            {
+                also_at.push(twin.uri);
             }
-            continue;
         }
-        let text: String = text.query_row([row], |row| row.get(0))?;
-        texts.insert(hash, shown.len());
+        texts.insert(hash);
         let snippet = snippet(&text, query, SNIPPET_BYTES);
-        shown.push(Found { document, page, heading, score: *score, text, snippet, also_at: Vec::new() });
+        shown.push(Found { document, page, heading, score: *score, text, snippet, also_at });
     }
     Ok(shown)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use docmill_core::chunk::is_contents;
 use docmill_core::delivery::{Progress, Stage};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::{ChunkId, IndexId, TextHash};
@@ -35,9 +36,10 @@ pub async fn enrich(
         .iter()
         .map(|chunk| {
             let sure = chunk.language.confidence >= LANGUAGE_CONFIDENCE_MIN;
-            embedder
-                .as_ref()
-                .is_some_and(|model| model.model().declares(chunk.language.language.code()) && sure)
+            // A table of contents would be near to every question and answer none; words still find it.
+            embedder.as_ref().is_some_and(|model| {
+                model.model().declares(chunk.language.language.code()) && sure && !is_contents(&chunk.text)
+            })
         })
         .collect();
     let mut embeddings: Vec<Option<Arc<Embedding>>> = vec![None; chunked.chunks.len()];
