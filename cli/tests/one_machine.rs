@@ -272,6 +272,25 @@ fn another_model_is_another_index() {
 }
 
 #[test]
+fn an_older_content_that_is_shown_survives_another_index() {
+    let place = Place::new();
+    let garden = place.write("garden.pdf.txt", GARDEN);
+    place.write("shell.md", SHELL);
+    place.run(&[], 0);
+    // Its next version cannot be read; search goes on showing the one before.
+    std::fs::write(&garden, "%PDF-1.7 and nothing of a PDF").unwrap();
+    let report = place.run(&[], 3);
+    assert_eq!(report["failed"], 1, "{report:#}");
+    assert_eq!(place.hits("gardener").len(), 1);
+    let (done, code) = place.json(&["reindex", "--embeddings", "none"]);
+    assert_eq!((done["lacking"].as_u64(), code), (Some(0), 0), "{done:#}");
+    assert_eq!(place.hits("gardener").len(), 1, "the switch took it from search");
+    let (letters, _) = place.json(&["dead-letters"]);
+    assert_eq!(letters["dead_letters"].as_array().or(letters.as_array()).unwrap().len(), 1, "{letters:#}");
+    place.assert_clean();
+}
+
+#[test]
 fn what_a_store_lost_is_found_and_repaired() {
     let place = Place::new();
     place.write("shell.md", SHELL);
@@ -314,7 +333,7 @@ fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     place.write("garden.txt", GARDEN);
     place.run(&[], 0);
     let database = rusqlite::Connection::open(place.data().join("docmill.db")).unwrap();
-    let format_1 = "ALTER TABLE vector_values DROP COLUMN passages;
+    let format_1 = "ALTER TABLE vector_values DROP COLUMN passages; ALTER TABLE indexes DROP COLUMN begun;
                     UPDATE meta SET value = 1 WHERE key = 'format'";
     database.execute_batch(format_1).unwrap();
     drop(database);

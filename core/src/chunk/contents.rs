@@ -48,7 +48,9 @@ mod tests {
         assert!(is_contents(
             "3.7 Executing Commands . . . . . . . . . . . . 41\n3.7.1 Simple Command Expansion . . . . . . . 42"
         ));
-        assert!(is_contents("第一章 概要 ......................... 3\n第二章 導入 .......................... 9"));
+        assert!(is_contents(
+            "第一章 概要 ......................... 3\n第二章 導入 .......................... 9"
+        ));
         assert!(is_contents("Signals . . . . . . . . ."));
     }
 

@@ -29,6 +29,7 @@ macro_rules! ledger_cases {
             a_deletion_is_the_next_generation,
             requeueing_starts_final_documents_again,
             an_index_is_switched_when_it_is_whole,
+            a_failed_document_keeps_what_search_shows_in_the_next_index,
             the_first_derived_value_wins
         }
         $crate::contract_cases! { $backend, ledger_trials:

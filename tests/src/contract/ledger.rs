@@ -1,9 +1,10 @@
 //! What every ledger does with documents: registration, claims, commits, removals, indexes.
 
 use docmill_core::delivery::{ClaimDecision, State};
+use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::{ChunkId, Generation, TextHash};
 use docmill_core::index::IndexState;
-use docmill_worker::ledger::{Claim, Commit, Grant, Registered, Summary};
+use docmill_worker::ledger::{Claim, Commit, CommittedManifest, Failed, Grant, Registered, Summary};
 use docmill_worker::queue::Message;
 
 use super::{Backend, LEASE_MS, rows, spec, tenant, worker};
@@ -160,6 +161,42 @@ pub async fn an_index_is_switched_when_it_is_whole(backend: Backend) {
     assert!(backend.ledger.wanted(&retired).await.unwrap().is_empty());
     let due = backend.ledger.due_cleanups(9).await.unwrap();
     assert!(due.iter().any(|cleanup| cleanup.chunks == retired && cleanup.below > grant.epoch));
+}
+
+/// A dead letter whose older content is shown is tried once for a new index, into which that is carried.
+pub async fn a_failed_document_keeps_what_search_shows_in_the_next_index(backend: Backend) {
+    backend.set_up().await;
+    let ledger = &backend.ledger;
+    let damaged = || Failure::new(FailureCode::Damaged, "no pages");
+    let first = backend.news("u", "A").await;
+    let of_first = backend.settle(&first, &["x"]).await;
+    let Registered::Changed(message) = backend.register("u", "B").await else { panic!("changed") };
+    let early = backend.grant(&message, "a").await;
+    assert_eq!(ledger.fail(&early, damaged(), 0.0).await.unwrap(), Failed::DeadLettered);
+    ledger.begin_index(&tenant(), &spec(2)).await.unwrap();
+    // It failed before the index was begun: nobody has tried to carry it yet.
+    assert_eq!(ledger.switch_index(&tenant(), spec(2).id()).await.unwrap(), 1);
+    ledger.requeue(message.document).await.unwrap();
+    let grant = backend.grant(&message, "a").await;
+    let older = Grant { generation: first.generation, ..grant.clone() };
+    let carried = vec![rows(&older, spec(2).id(), &["x"]).1];
+    assert!(!ledger.carry(&early, carried.clone(), 0).await.unwrap(), "an older claim is fenced");
+    assert!(ledger.carry(&grant, carried.clone(), 0).await.unwrap());
+    assert!(ledger.carry(&grant, carried, 0).await.unwrap(), "again: it has one already");
+    assert_eq!(ledger.fail(&grant, damaged(), 0.0).await.unwrap(), Failed::DeadLettered);
+    assert_eq!(ledger.switch_index(&tenant(), spec(2).id()).await.unwrap(), 0);
+    let shown = ledger.manifests(None, 9).await.unwrap();
+    let which = |c: &CommittedManifest| (c.manifest.index, c.manifest.generation);
+    assert_eq!(shown.iter().map(which).collect::<Vec<_>>(), [(spec(2).id(), first.generation)]);
+    let new = shown[0].manifest.entries[0].chunk;
+    assert_eq!(ledger.wanted(&[new, chunks(&of_first, &["x"])[0]]).await.unwrap(), [new]);
+    // Its next content replaces what was carried.
+    let Registered::Changed(mended) = backend.register("u", "C").await else { panic!("changed") };
+    let grant = backend.grant(&mended, "a").await;
+    let manifests = vec![rows(&grant, spec(2).id(), &["y"]).1];
+    seq(&ledger.commit(&grant, manifests, Summary::default(), 0).await.unwrap());
+    assert!(ledger.wanted(&[new]).await.unwrap().is_empty());
+    assert_eq!(ledger.manifests(None, 9).await.unwrap().len(), 1);
 }
 
 /// The first value of a text at a stage is kept for all.

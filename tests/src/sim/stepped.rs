@@ -1,13 +1,14 @@
 //! Traits as a network sees them: every call takes time before and after its effect, may fail without
 //! one, and may lose its answer. What must hold at every commit and ack is checked here.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use docmill_core::delivery::{Progress, State};
-use docmill_core::failure::Failure;
+use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TenantId, TextHash};
 use docmill_core::index::{IndexSpec, IndexState};
 use docmill_core::lane::Lane;
@@ -318,6 +319,23 @@ impl Ledger for SteppedLedger {
         self.call("commit", checked).await
     }
 
+    async fn carry(
+        &self,
+        grant: &Grant,
+        manifests: Vec<Manifest>,
+        cleanup_delay_ms: u64,
+    ) -> Result<bool, ledger::Error> {
+        let checked = async {
+            let carried = self.inner.carry(grant, manifests, cleanup_delay_ms).await?;
+            if carried {
+                self.line.core.note(self.line.who, || format!("carried {}", grant.document));
+                self.last_seq.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(carried)
+        };
+        self.call("carry", checked).await
+    }
+
     async fn fail(&self, grant: &Grant, failure: Failure, jitter: f64) -> Result<Failed, ledger::Error> {
         self.line.core.note(self.line.who, || format!("failed {}: {failure}", grant.document));
         self.call("fail", self.inner.fail(grant, failure, jitter)).await
@@ -375,6 +393,26 @@ impl Ledger for SteppedLedger {
     }
 
     async fn switch_index(&self, tenant: &TenantId, to: IndexId) -> Result<u64, ledger::Error> {
-        self.call("switch_index", self.inner.switch_index(tenant, to)).await
+        let checked = async {
+            let shown = || -> BTreeSet<DocumentId> {
+                let visible = self.inner.visible(self.inner.snapshot(tenant));
+                let found = visible.iter().filter(|committed| !committed.manifest.entries.is_empty());
+                found.map(|committed| committed.manifest.document).collect()
+            };
+            let before = shown();
+            let lacking = self.inner.switch_index(tenant, to).await?;
+            let after = shown();
+            for document in before.difference(&after) {
+                let Some(row) = self.inner.row(*document) else { continue };
+                let code = row.failure.map(|failure| failure.code);
+                // What takes down every worker that looks at it is given up without a look.
+                if row.content.is_some() && code != Some(FailureCode::WorkerDiedRepeatedly) {
+                    let state = row.state.as_str();
+                    self.line.core.violate(|| format!("the switch took {document} ({state}) from search"));
+                }
+            }
+            Ok(lacking)
+        };
+        self.call("switch_index", checked).await
     }
 }

@@ -61,6 +61,13 @@ pub fn content_by_hash(hash: ContentHash) -> Option<&'static Content> {
     BY_HASH.get(&hash).map(|(document, version)| content_of(*document, *version))
 }
 
+fn content_by_texts(texts: &[TextHash]) -> Option<&'static Content> {
+    BY_HASH
+        .values()
+        .map(|(document, version)| content_of(*document, *version))
+        .find(|content| content.pieces.iter().map(|piece| piece.hash).eq(texts.iter().copied()))
+}
+
 fn content(document: usize, version: usize) -> Content {
     let common = |n: usize| format!("document {document} part {n}");
     let own = format!("document {document} version {version}");
@@ -216,6 +223,32 @@ impl Preparer for SimPreparer {
         tracker.mark(Progress { stage: Stage::Enrich, units: 1 }, Vec::new()).await?;
         let indexes = grant.indexes.iter().map(|(index, _)| rows_of(grant, *index, content)).collect();
         Ok(Prepared { summary: Summary::default(), indexes })
+    }
+
+    async fn prepare_shown(
+        &self,
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+    ) -> Result<Option<Prepared>, NotPrepared> {
+        let internal = |error: docmill_worker::ledger::Error| {
+            NotPrepared::Failed(Failure::new(FailureCode::Internal, error.to_string()))
+        };
+        let first = Some((grant.document, IndexId(i64::MIN)));
+        let shown = self.ledger.manifests(first, 1).await.map_err(internal)?;
+        let Some(shown) = shown.into_iter().map(|committed| committed.manifest).next() else {
+            return Ok(None);
+        };
+        if shown.document != grant.document {
+            return Ok(None);
+        }
+        let texts: Vec<TextHash> = shown.entries.iter().map(|entry| entry.text_hash).collect();
+        let Some(content) = content_by_texts(&texts) else { return Ok(None) };
+        self.enrich(content).await?;
+        tracker.touch();
+        let grant = Grant { generation: shown.generation, ..grant.clone() };
+        let others = grant.indexes.iter().filter(|(index, _)| *index != shown.index);
+        let indexes = others.map(|(index, _)| rows_of(&grant, *index, content)).collect();
+        Ok(Some(Prepared { summary: Summary::default(), indexes }))
     }
 }
 

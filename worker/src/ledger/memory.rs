@@ -54,6 +54,8 @@ struct Tables {
     manifests: BTreeMap<(DocumentId, IndexId), Vec<CommittedManifest>>,
     cleanups: BTreeMap<u64, Recorded>,
     indexes: BTreeMap<TenantId, Vec<(IndexId, IndexSpec, IndexState)>>,
+    /// The last epoch that was given before the index was begun.
+    begun: BTreeMap<(TenantId, IndexId), Epoch>,
 }
 
 /// A removal with the manifests that are kept until it is done, as searches may still show them.
@@ -390,6 +392,16 @@ impl Ledger for MemoryLedger {
         let due_ms = self.clock.now_ms() + cleanup_delay_ms;
         let unfenced = self.planted == Some(PlantedFault::CommitWithoutEpoch);
         Ok(self.lock().commit(grant, manifests, summary, due_ms, unfenced))
+    }
+
+    async fn carry(
+        &self,
+        grant: &Grant,
+        manifests: Vec<Manifest>,
+        cleanup_delay_ms: u64,
+    ) -> Result<bool, Error> {
+        let due_ms = self.clock.now_ms() + cleanup_delay_ms;
+        Ok(self.lock().carry(grant, manifests, due_ms))
     }
 
     async fn fail(&self, grant: &Grant, failure: Failure, jitter: f64) -> Result<Failed, Error> {

@@ -266,6 +266,16 @@ pub trait Ledger: Send + Sync {
         cleanup_delay_ms: u64,
     ) -> Result<Commit, Error>;
 
+    /// Puts manifests of the older generation that search shows into indexes which have none of the
+    /// document, under a claim of the newest generation, whose state stays as it is: when that fails, a
+    /// switch of the index must not take from search what it shows. False: fenced.
+    async fn carry(
+        &self,
+        grant: &Grant,
+        manifests: Vec<Manifest>,
+        cleanup_delay_ms: u64,
+    ) -> Result<bool, Error>;
+
     /// Records a failure and what it leads to. `jitter` is random in [0, 1).
     async fn fail(&self, grant: &Grant, failure: Failure, jitter: f64) -> Result<Failed, Error>;
 
@@ -307,7 +317,8 @@ pub trait Ledger: Send + Sync {
     /// Begins an index beside the active one, or makes it active where there is none. Known: nothing.
     async fn begin_index(&self, tenant: &TenantId, spec: &IndexSpec) -> Result<IndexState, Error>;
 
-    /// Makes the building index active if every committed document has a manifest in it, in one update.
-    /// Returns how many still lack one (0: switched). The old one is retired and its rows are due for removal.
+    /// Makes the building index active if every document that search shows has a manifest in it, in one
+    /// update. Returns how many still lack one (0: switched); a dead letter that was tried since the index
+    /// was begun is not waited for. The old one is retired and its rows are due for removal.
     async fn switch_index(&self, tenant: &TenantId, to: IndexId) -> Result<u64, Error>;
 }

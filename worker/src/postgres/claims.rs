@@ -72,6 +72,8 @@ pub(super) async fn claim(
         return Ok(Claim::Refused(decision));
     };
     let tenant = tenant_of(row.try_get("tenant")?)?;
+    // Shared from here on: an epoch later than an index's beginning says that the claim knows of the index.
+    indexes::lock(transaction, &tenant, indexes::Lock::Shared).await?;
     let indexes = indexes::written(transaction, &tenant).await?;
     let epoch = one(
         transaction,

@@ -62,6 +62,37 @@ pub(super) async fn commit(
     Ok(Commit::Committed { seq })
 }
 
+pub(super) async fn carry(
+    transaction: &Transaction<'_>,
+    grant: &Grant,
+    manifests: &[Manifest],
+    cleanup_delay_ms: u64,
+) -> Result<bool, Error> {
+    if held(transaction, grant).await?.is_none() {
+        return Ok(false);
+    }
+    indexes::lock(transaction, &grant.tenant, Lock::Shared).await?;
+    let states = indexes::states(transaction, &grant.tenant).await?;
+    let has = "SELECT EXISTS(SELECT 1 FROM manifests
+                             WHERE document = $1 AND index_id = $2 AND replaced_by IS NULL)";
+    let mut numbers = Vec::with_capacity(manifests.len());
+    for manifest in manifests {
+        let is_read =
+            states.iter().any(|(id, state)| *id == manifest.index && *state != IndexState::Retired);
+        let key = document_key(manifest.document);
+        if is_read {
+            // Where it was carried before, the rows are the same, and nothing of them may be removed.
+            if !one(transaction, has, &[&key, &manifest.index.0]).await?.try_get::<_, bool>(0)? {
+                numbers.push(insert(transaction, manifest).await?);
+            }
+        } else {
+            give_up(transaction, manifest, grant.epoch.0 + 1, cleanup_delay_ms).await?;
+        }
+    }
+    take_number(transaction, &numbers).await?;
+    Ok(true)
+}
+
 /// The last statement of a commit: it takes the one lock that all commits share, and keeps it for as
 /// long as making this durable takes.
 async fn take_number(transaction: &Transaction<'_>, manifests: &[i64]) -> Result<CommitSeq, Error> {

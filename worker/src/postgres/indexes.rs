@@ -85,8 +85,9 @@ pub(super) async fn begin(
     commits::forget_replaced(transaction, tenant, spec.id()).await?;
     execute(
         transaction,
-        "INSERT INTO indexes VALUES($1, $2, $3, $4)
-         ON CONFLICT (tenant, index_id) DO UPDATE SET spec = EXCLUDED.spec, state = EXCLUDED.state",
+        "INSERT INTO indexes(tenant, index_id, spec, state, begun) VALUES($1, $2, $3, $4, nextval('epochs'))
+         ON CONFLICT (tenant, index_id) DO UPDATE
+         SET spec = EXCLUDED.spec, state = EXCLUDED.state, begun = EXCLUDED.begun",
         &[&tenant.as_str(), &spec.id().0, &json(spec)?, &state.as_str()],
     )
     .await?;
@@ -105,7 +106,9 @@ async fn retire_manifests(
     commits::replace_all(transaction, tenant, index, number(below.try_get(0)?), delay_ms).await
 }
 
-/// Returns how many committed documents lack a manifest in `to`; 0: it is the active one now.
+/// Returns how many documents that search shows lack a manifest in `to`; 0: it is the active one now. A dead
+/// letter that was claimed since the index was begun is not waited for: its older content was carried over,
+/// or cannot be.
 pub(super) async fn switch(
     transaction: &Transaction<'_>,
     tenant: &TenantId,
@@ -125,11 +128,11 @@ pub(super) async fn switch(
     let Some((from, _)) = indexes.iter().find(|(_, state)| *state == IndexState::Active) else {
         return Err(Error::Damaged("there is no active index to switch from"));
     };
-    // A dead letter is not waited for: nothing that happens by itself would ever give it a manifest.
     let lacking = one(
         transaction,
         "SELECT count(*) FROM manifests m JOIN documents d ON d.document = m.document
-         WHERE d.tenant = $1 AND d.content IS NOT NULL AND d.state <> 'failed'
+         JOIN indexes i ON i.tenant = d.tenant AND i.index_id = $3
+         WHERE d.tenant = $1 AND d.content IS NOT NULL AND NOT (d.state = 'failed' AND d.epoch > i.begun)
            AND m.index_id = $2 AND m.replaced_by IS NULL
            AND NOT EXISTS (
              SELECT 1 FROM manifests n WHERE n.document = m.document AND n.index_id = $3

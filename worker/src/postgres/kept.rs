@@ -4,23 +4,19 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use docmill_core::id::{ChunkId, DocumentId, Generation, TenantId, TextHash};
+use docmill_core::id::{ChunkId, DocumentId, Generation, IndexId, TenantId, TextHash};
 
 use super::sql::{optional, rows};
 use super::transaction::transaction;
-use super::values::{big, chunk_keys, chunk_of, document_key, number, uri_key};
+use super::values::{chunk_keys, chunk_of, document_key, number, uri_key};
 use super::{Database, Error, manifests};
 use crate::ledger;
 use crate::stages::{Kept, KeptGeneration};
 
 #[async_trait]
 impl Kept for Database {
-    async fn generation(
-        &self,
-        document: DocumentId,
-        generation: Generation,
-    ) -> Result<Option<KeptGeneration>, ledger::Error> {
-        Ok(transaction!(self, |transaction| load(transaction, document, generation))?)
+    async fn shown(&self, document: DocumentId) -> Result<Option<KeptGeneration>, ledger::Error> {
+        Ok(transaction!(self, |transaction| load(transaction, document))?)
     }
 
     async fn root_of(&self, tenant: &TenantId, uri: &str) -> Result<Option<String>, ledger::Error> {
@@ -35,16 +31,16 @@ impl Kept for Database {
 async fn load(
     transaction: &Transaction<'_>,
     document: DocumentId,
-    generation: Generation,
 ) -> Result<Option<KeptGeneration>, Error> {
     // One snapshot for all statements.
     let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
     transaction.batch_execute(snapshot).await?;
     let head = optional(
         transaction,
-        "SELECT m.manifest, m.language, d.summary FROM manifests m JOIN documents d ON d.document = m.document
-         WHERE m.document = $1 AND m.generation = $2 AND m.replaced_by IS NULL LIMIT 1",
-        &[&document_key(document), &big(generation.0)],
+        "SELECT m.manifest, m.language, d.summary, m.generation, m.index_id
+         FROM manifests m JOIN documents d ON d.document = m.document
+         WHERE m.document = $1 AND m.replaced_by IS NULL ORDER BY m.generation DESC LIMIT 1",
+        &[&document_key(document)],
     )
     .await?;
     let Some(head) = head else { return Ok(None) };
@@ -68,6 +64,8 @@ async fn load(
         with_texts.push((entry, text));
     }
     Ok((!with_texts.is_empty()).then_some(KeptGeneration {
+        generation: Generation(number(head.try_get(3)?)),
+        index: IndexId(head.try_get(4)?),
         entries: with_texts,
         language: head.try_get(1)?,
         summary: summary.unwrap_or_default(),

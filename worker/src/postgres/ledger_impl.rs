@@ -129,6 +129,20 @@ impl Ledger for PostgresLedger {
         ))?)
     }
 
+    async fn carry(
+        &self,
+        grant: &Grant,
+        manifests: Vec<Manifest>,
+        cleanup_delay_ms: u64,
+    ) -> Result<bool, Error> {
+        Ok(transaction!(self.database, |transaction| commits::carry(
+            transaction,
+            grant,
+            &manifests,
+            cleanup_delay_ms
+        ))?)
+    }
+
     async fn fail(&self, grant: &Grant, failure: Failure, jitter: f64) -> Result<Failed, Error> {
         Ok(transaction!(self.database, |transaction| claims::fail(transaction, grant, &failure, jitter))?)
     }

@@ -60,12 +60,12 @@ pub(super) fn begin(
         retire(connection, tenant, *other, 0)?;
     }
     manifests::forget_replaced(connection, tenant, spec.id())?;
-    connection.prepare_cached("INSERT OR REPLACE INTO indexes VALUES(?, ?, ?, ?)")?.execute(params![
-        tenant.as_str(),
-        spec.id().0,
-        json(spec)?,
-        state.as_str()
-    ])?;
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO indexes(tenant, index_id, spec, state, begun)
+             SELECT ?, ?, ?, ?, value FROM sequences WHERE name = 'epoch'",
+        )?
+        .execute(params![tenant.as_str(), spec.id().0, json(spec)?, state.as_str()])?;
     Ok(state)
 }
 
@@ -87,7 +87,9 @@ fn set_state(
         .map(|_| ())
 }
 
-/// Returns how many committed documents lack a manifest in `to`; 0: it is the active one now.
+/// Returns how many documents that search shows lack a manifest in `to`; 0: it is the active one now. A dead
+/// letter that was claimed since the index was begun is not waited for: its older content was carried over,
+/// or cannot be.
 pub(super) fn switch(
     connection: &Connection,
     tenant: &TenantId,
@@ -107,7 +109,9 @@ pub(super) fn switch(
     let lacking: u64 = connection
         .prepare_cached(
             "SELECT count(*) FROM manifests m JOIN documents d ON d.document = m.document
-             WHERE d.tenant = ?1 AND d.content IS NOT NULL AND d.state <> 'failed' AND m.index_id = ?2 AND m.replaced_by IS NULL
+             JOIN indexes i ON i.tenant = d.tenant AND i.index_id = ?3
+             WHERE d.tenant = ?1 AND d.content IS NOT NULL AND NOT (d.state = 'failed' AND d.epoch > i.begun)
+               AND m.index_id = ?2 AND m.replaced_by IS NULL
                AND NOT EXISTS (
                SELECT 1 FROM manifests n WHERE n.document = m.document AND n.index_id = ?3
                  AND n.replaced_by IS NULL AND n.generation >= m.generation)",

@@ -1,8 +1,8 @@
 //! What the stages look up again, in the data directory's file.
 
 use async_trait::async_trait;
-use docmill_core::id::{DocumentId, Generation, TenantId, TextHash};
-use rusqlite::{Connection, OptionalExtension, params};
+use docmill_core::id::{DocumentId, Generation, IndexId, TenantId, TextHash};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Readers, manifest_entries};
 use crate::ledger::Error;
@@ -10,13 +10,9 @@ use crate::stages::{Kept, KeptGeneration};
 
 #[async_trait]
 impl Kept for Readers {
-    async fn generation(
-        &self,
-        document: DocumentId,
-        generation: Generation,
-    ) -> Result<Option<KeptGeneration>, Error> {
+    async fn shown(&self, document: DocumentId) -> Result<Option<KeptGeneration>, Error> {
         let readers = self.clone();
-        let look = move || readers.read(|connection| load(connection, document, generation));
+        let look = move || readers.read(|connection| load(connection, document));
         tokio::task::spawn_blocking(look).await.map_err(failed)?.map_err(failed)?.map_err(failed)
     }
 
@@ -45,21 +41,19 @@ fn failed(error: impl std::fmt::Display) -> Error {
     Error::Failed(error.to_string())
 }
 
-fn load(
-    connection: &Connection,
-    document: DocumentId,
-    generation: Generation,
-) -> rusqlite::Result<Option<KeptGeneration>> {
+fn load(connection: &Connection, document: DocumentId) -> rusqlite::Result<Option<KeptGeneration>> {
     let head = connection
         .prepare_cached(
-            "SELECT m.manifest, m.language, d.summary FROM manifests m JOIN documents d ON d.document = m.document
-             WHERE m.document = ? AND m.generation = ? AND m.replaced_by IS NULL LIMIT 1",
+            "SELECT m.manifest, m.generation, m.index_id, m.language, d.summary
+             FROM manifests m JOIN documents d ON d.document = m.document
+             WHERE m.document = ? AND m.replaced_by IS NULL ORDER BY m.generation DESC LIMIT 1",
         )?
-        .query_row(params![&document.as_bytes()[..], generation.0], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
+        .query_row([&document.as_bytes()[..]], |row| {
+            let which = (Generation(row.get(1)?), IndexId(row.get(2)?));
+            Ok((row.get::<_, i64>(0)?, which, row.get::<_, String>(3)?, row.get::<_, Option<String>>(4)?))
         })
         .optional()?;
-    let Some((manifest, language, summary)) = head else { return Ok(None) };
+    let Some((manifest, (generation, index), language, summary)) = head else { return Ok(None) };
     let summary = summary.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let mut statement = connection.prepare_cached("SELECT text FROM chunks WHERE chunk = ?")?;
     let mut entries = Vec::new();
@@ -71,5 +65,5 @@ fn load(
         };
         entries.push((entry, text));
     }
-    Ok((!entries.is_empty()).then_some(KeptGeneration { entries, language, summary }))
+    Ok((!entries.is_empty()).then_some(KeptGeneration { generation, index, entries, language, summary }))
 }

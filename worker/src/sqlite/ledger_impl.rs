@@ -139,6 +139,19 @@ impl Ledger for Database {
         .await
     }
 
+    async fn carry(
+        &self,
+        grant: &Grant,
+        manifests: Vec<Manifest>,
+        cleanup_delay_ms: u64,
+    ) -> Result<bool, Error> {
+        let (grant, due_ms) = (grant.clone(), self.now_ms() + cleanup_delay_ms as i64);
+        self.job(Answer::Durable, move |connection| {
+            manifests::carry(connection, &grant, &manifests, due_ms)
+        })
+        .await
+    }
+
     async fn fail(&self, grant: &Grant, failure: Failure, jitter: f64) -> Result<Failed, Error> {
         let (grant, now_ms) = (grant.clone(), self.now_ms());
         self.job(Answer::Durable, move |connection| {

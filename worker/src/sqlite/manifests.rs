@@ -59,6 +59,37 @@ pub(super) fn commit(
     Ok(Commit::Committed { seq: CommitSeq(seq) })
 }
 
+pub(super) fn carry(
+    connection: &Connection,
+    grant: &Grant,
+    manifests: &[Manifest],
+    due_ms: i64,
+) -> rusqlite::Result<bool> {
+    if !still_held(connection, grant)? {
+        return Ok(false);
+    }
+    let states = indexes::states(connection, &grant.tenant)?;
+    let seq = next(connection, "commit")?;
+    let mut has = connection.prepare_cached(
+        "SELECT EXISTS(SELECT 1 FROM manifests WHERE document = ? AND index_id = ? AND replaced_by IS NULL)",
+    )?;
+    for manifest in manifests {
+        let read =
+            |(id, state): &(IndexId, IndexState)| *id == manifest.index && *state != IndexState::Retired;
+        let key = params![&manifest.document.as_bytes()[..], manifest.index.0];
+        if states.iter().any(read) {
+            // Where it was carried before, the rows are the same, and nothing of them may be removed.
+            if !has.query_row(key, |row| row.get::<_, bool>(0))? {
+                insert(connection, manifest, seq)?;
+            }
+        } else {
+            let rows: Vec<ChunkId> = manifest.entries.iter().map(|entry| entry.chunk).collect();
+            record_cleanup(connection, manifest.document, grant.epoch.0 + 1, due_ms, &rows)?;
+        }
+    }
+    Ok(true)
+}
+
 fn insert(connection: &Connection, manifest: &Manifest, seq: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

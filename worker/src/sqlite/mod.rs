@@ -40,10 +40,12 @@ pub use vectors::VectorSink;
 pub use writer::{Answer, Writer};
 
 /// Format of the tables; a file with a higher one is refused, one with a lower one brought up by its writer.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// What brings a file from each format to the next.
-const UPGRADES: [&str; FORMAT as usize - 1] =
-    ["ALTER TABLE vector_values ADD COLUMN passages BLOB NOT NULL DEFAULT x''"];
+const UPGRADES: [&str; FORMAT as usize - 1] = [
+    "ALTER TABLE vector_values ADD COLUMN passages BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE indexes ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+];
 /// File that holds everything.
 const DATABASE: &str = "docmill.db";
 /// File whose lock makes a process the one writer.

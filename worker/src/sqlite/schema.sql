@@ -1,7 +1,7 @@
 -- The embedded shape in one file: ledger, text, vectors, graph. Format 2.
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sequences(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES('format', 2);
+INSERT INTO meta VALUES('format', 3);
 INSERT INTO sequences VALUES('epoch', 0), ('commit', 0);
 
 -- Ledger ----------------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ CREATE TABLE births(tenant TEXT NOT NULL, uri TEXT NOT NULL, moved_away INTEGER 
 
 CREATE TABLE indexes(
   tenant TEXT NOT NULL, index_id INTEGER NOT NULL, spec TEXT NOT NULL, state TEXT NOT NULL,
+  begun INTEGER NOT NULL DEFAULT 0,   -- the last epoch that was given before
   PRIMARY KEY(tenant, index_id)
 ) WITHOUT ROWID;
 

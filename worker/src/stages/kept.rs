@@ -2,7 +2,7 @@
 //! a database of its own.
 
 use async_trait::async_trait;
-use docmill_core::id::{DocumentId, Generation, TenantId};
+use docmill_core::id::{DocumentId, Generation, IndexId, TenantId};
 use docmill_core::manifest::ManifestEntry;
 
 use crate::ledger::{Error, Summary};
@@ -10,6 +10,10 @@ use crate::ledger::{Error, Summary};
 /// A committed generation with the texts of its chunks.
 #[derive(Debug, Clone)]
 pub struct KeptGeneration {
+    /// Which it is.
+    pub generation: Generation,
+    /// An index that it is in.
+    pub index: IndexId,
     /// Its chunks, in order, each with its text.
     pub entries: Vec<(ManifestEntry, String)>,
     /// Language of most of it.
@@ -21,12 +25,9 @@ pub struct KeptGeneration {
 /// Questions about what is kept; none of them changes anything.
 #[async_trait]
 pub trait Kept: Send + Sync {
-    /// The generation as it was committed; `None` where its texts are not all there as they were.
-    async fn generation(
-        &self,
-        document: DocumentId,
-        generation: Generation,
-    ) -> Result<Option<KeptGeneration>, Error>;
+    /// The generation that search shows, as it was committed; `None` where there is none, or its texts are
+    /// not all there as they were.
+    async fn shown(&self, document: DocumentId) -> Result<Option<KeptGeneration>, Error>;
 
     /// The PATH that the source was found under; `None` where it was under none, or is unknown.
     async fn root_of(&self, tenant: &TenantId, uri: &str) -> Result<Option<String>, Error>;

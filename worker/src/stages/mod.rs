@@ -125,6 +125,14 @@ impl Preparer for Stages {
         };
         Ok(Prepared { summary, indexes })
     }
+
+    async fn prepare_shown(
+        &self,
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+    ) -> Result<Option<Prepared>, NotPrepared> {
+        stored::prepare_shown(self, grant, tracker).await
+    }
 }
 
 impl Stages {

@@ -11,14 +11,38 @@ use super::{KeptGeneration, Stages, enrich, internal, models};
 use crate::delivery::{NotPrepared, Prepared, Tracker, reached};
 use crate::ledger::Grant;
 
-/// Prepares from what is stored; `None` where the texts are not all there, or never were.
+/// Prepares the granted generation; `None` where its texts are not all there, or never were.
 pub async fn prepare(
     stages: &Stages,
     grant: &Grant,
     tracker: &Tracker<'_>,
 ) -> Result<Option<Prepared>, NotPrepared> {
-    let stored = stages.kept.generation(grant.document, grant.generation).await.map_err(internal)?;
-    let Some(stored) = stored else { return Ok(None) };
+    match stages.kept.shown(grant.document).await.map_err(internal)? {
+        Some(stored) if stored.generation == grant.generation => {
+            prepared(stages, grant, tracker, stored).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Prepares the older generation that search shows for the indexes that it may lack.
+pub async fn prepare_shown(
+    stages: &Stages,
+    grant: &Grant,
+    tracker: &Tracker<'_>,
+) -> Result<Option<Prepared>, NotPrepared> {
+    let Some(stored) = stages.kept.shown(grant.document).await.map_err(internal)? else { return Ok(None) };
+    let mut grant = Grant { generation: stored.generation, ..grant.clone() };
+    grant.indexes.retain(|(index, _)| *index != stored.index);
+    prepared(stages, &grant, tracker, stored).await.map(Some)
+}
+
+async fn prepared(
+    stages: &Stages,
+    grant: &Grant,
+    tracker: &Tracker<'_>,
+    stored: KeptGeneration,
+) -> Result<Prepared, NotPrepared> {
     let concepts = grant.indexes.iter().any(|(_, spec)| spec.concepts != models::NONE);
     let summary = stored.summary.clone();
     let chunked = tokio::task::spawn_blocking(move || chunked(stored, concepts)).await.map_err(internal)?;
@@ -27,7 +51,7 @@ pub async fn prepare(
     for (index, spec) in &grant.indexes {
         indexes.push(enrich::enrich(stages, grant, tracker, *index, spec, &chunked).await?);
     }
-    Ok(Some(Prepared { summary, indexes }))
+    Ok(Prepared { summary, indexes })
 }
 
 fn chunked(stored: KeptGeneration, concepts: bool) -> Chunked {

@@ -54,6 +54,26 @@ impl Tables {
         Commit::Committed { seq }
     }
 
+    pub(super) fn carry(&mut self, grant: &Grant, manifests: Vec<Manifest>, due_ms: u64) -> bool {
+        if self.owned(grant).is_none() {
+            return false;
+        }
+        self.seq += 1;
+        let seq = CommitSeq(self.seq);
+        for manifest in manifests {
+            let key = (manifest.document, manifest.index);
+            if self.index_is_read(key.0, key.1) {
+                // Where it was carried before, the rows are the same, and nothing of them may be removed.
+                self.manifests.entry(key).or_insert_with(|| vec![CommittedManifest { seq, manifest }]);
+            } else {
+                let chunks = manifest.entries.iter().map(|entry| entry.chunk).collect();
+                let below = Epoch(grant.epoch.0 + 1);
+                self.record_cleanup(grant.document, below, due_ms, chunks, Vec::new());
+            }
+        }
+        true
+    }
+
     /// Puts the manifest in the place of older ones of its (document, index).
     fn replace(&mut self, seq: CommitSeq, manifest: Manifest, epoch: Epoch, due_ms: u64) {
         let key = (manifest.document, manifest.index);

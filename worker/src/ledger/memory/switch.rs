@@ -19,6 +19,7 @@ impl Tables {
                 |document: &DocumentId| documents.get(document).is_some_and(|row| row.tenant == *tenant);
             self.manifests.retain(|(document, index), _| *index != id || !of_tenant(document));
         }
+        self.begun.insert((tenant.clone(), id), Epoch(self.epoch));
         let indexes = self.indexes.entry(tenant.clone()).or_default();
         let has_active = indexes.iter().any(|(_, _, state)| *state == IndexState::Active);
         let fresh = if has_active { IndexState::Building } else { IndexState::Active };
@@ -73,15 +74,18 @@ impl Tables {
         0
     }
 
-    /// Documents that search shows now and would no longer show after the switch. A dead letter is not
-    /// waited for: nothing that happens by itself would ever give it a manifest.
+    /// Documents that search shows now and would no longer show after the switch. A dead letter that was
+    /// claimed since the index was begun is not waited for: its older content was carried over, or cannot be.
     fn lacking(&self, tenant: &TenantId, active: Option<IndexId>, to: IndexId) -> u64 {
         let Some(active) = active else { return 0 };
+        let begun = self.begun.get(&(tenant.clone(), to)).copied().unwrap_or(Epoch(0));
+        let tried =
+            |row: &super::Row| row.state == docmill_core::delivery::State::Failed && row.epoch > begun;
         let lacks = |(document, row): &(&DocumentId, &super::Row)| {
             let shown = self.manifests.contains_key(&(**document, active));
             row.tenant == *tenant
                 && row.content.is_some()
-                && row.state != docmill_core::delivery::State::Failed
+                && !tried(row)
                 && shown
                 && !self.manifests.contains_key(&(**document, to))
         };
