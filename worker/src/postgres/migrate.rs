@@ -7,6 +7,7 @@ use super::{Database, Error};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0001_ledger.sql")),
     ("stores", include_str!("migrations/0002_stores.sql")),
+    ("api", include_str!("migrations/0003_api.sql")),
 ];
 
 /// The version that this docmill writes and reads.
