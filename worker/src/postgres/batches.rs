@@ -191,7 +191,7 @@ async fn count(transaction: &Transaction<'_>, batches: &mut [BatchRow]) -> Resul
         "SELECT b.batch, CASE WHEN d.generation > b.generation THEN 'superseded' ELSE {SHOWN_STATE} END AS shown,
                 count(*),
                 count(*) FILTER (WHERE d.state IN ('committed', 'failed')
-                  AND greatest(d.committed_at_ms, d.failed_at_ms) > $2 - {RATE_OVER_MS})
+                  AND greatest(d.committed_at_ms, d.failed_at_ms) > $2::bigint - {RATE_OVER_MS})
          FROM batch_documents b JOIN documents d ON d.document = b.document
          WHERE b.batch = ANY($1) GROUP BY 1, 2"
     );
