@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::objects::{ObjectKey, Objects};
+use super::upload::FOLDER;
+use crate::clock::{Clock, SystemClock};
+use crate::objects::{ObjectKey, Objects, PAGE_MAX};
 use crate::postgres::{Database, Error};
 
 /// Time between two rounds.
@@ -12,13 +14,17 @@ const ROUND_EVERY: Duration = Duration::from_secs(30);
 const UNUSED_MS: u64 = 3_600_000;
 /// Objects of one round.
 const OBJECTS: i64 = 500;
+/// How long an object stays that no row names, in milliseconds: longer than from its end to its row.
+const UNNAMED_MS: u64 = 86_400_000;
 /// The name of the lock.
 const LOCK: &str = "api-sweep";
 
 /// Sweeps until it is dropped; of several processes one does it at a time.
 pub async fn run(database: Database, objects: Option<Objects>) {
+    // A page a round: what a killed process left is no hurry.
+    let mut after = None;
     loop {
-        match database.alone(LOCK, Box::pin(round(&database, objects.as_ref()))).await {
+        match database.alone(LOCK, Box::pin(round(&database, objects.as_ref(), &mut after))).await {
             Ok(Some(Err(error))) | Err(error) => tracing::warn!(%error, "sweeping is behind"),
             Ok(_) => {}
         }
@@ -26,7 +32,11 @@ pub async fn run(database: Database, objects: Option<Objects>) {
     }
 }
 
-async fn round(database: &Database, objects: Option<&Objects>) -> Result<(), Error> {
+async fn round(
+    database: &Database,
+    objects: Option<&Objects>,
+    after: &mut Option<ObjectKey>,
+) -> Result<(), Error> {
     database.finish_cancels().await?;
     database.forget_answers().await?;
     database.forget_dead_workers().await?;
@@ -40,5 +50,36 @@ async fn round(database: &Database, objects: Option<&Objects>) -> Result<(), Err
             Err(error) => tracing::info!(%error, "an object stays for the next round"),
         }
     }
-    database.forget_objects(&gone).await.map(drop)
+    database.forget_objects(&gone).await?;
+    *after = unnamed(database, objects, after.take()).await?;
+    Ok(())
+}
+
+/// Removes what a process left that was killed between an object and its row, on the next page of the list.
+/// Returns where to go on; none: from the start.
+async fn unnamed(
+    database: &Database,
+    objects: &Objects,
+    after: Option<ObjectKey>,
+) -> Result<Option<ObjectKey>, Error> {
+    let Ok(folder) = ObjectKey::new(FOLDER) else { return Ok(None) };
+    let page = match objects.list(Some(&folder), after.as_ref(), PAGE_MAX).await {
+        Ok(page) => page,
+        Err(error) => {
+            tracing::debug!(%error, "uploads are not listed");
+            return Ok(None);
+        }
+    };
+    let now_ms = SystemClock.now_ms();
+    let old = page.iter().filter(|meta| meta.modified_ms.saturating_add(UNNAMED_MS) < now_ms);
+    let old: Vec<String> = old.map(|meta| meta.key.to_string()).collect();
+    for name in database.unknown_objects(&old).await? {
+        if let Ok(key) = ObjectKey::new(name)
+            && let Err(error) = objects.delete(&key).await
+        {
+            tracing::info!(%error, "an object stays for another round");
+        }
+    }
+    let last = page.last().map(|meta| meta.key.clone());
+    Ok(last.filter(|_| page.len() == PAGE_MAX))
 }

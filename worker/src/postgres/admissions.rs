@@ -134,6 +134,14 @@ impl Database {
         transaction!(self, |transaction| forget(transaction, keys))
     }
 
+    /// Of these objects, those that no content relies on.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn unknown_objects(&self, keys: &[String]) -> Result<Vec<String>, Error> {
+        transaction!(self, |transaction| unknown(transaction, keys))
+    }
+
     /// Records the content of a generation that was only looked at when it was taken in. False: it was known
     /// already, or the claim no longer holds.
     pub(super) async fn settle_content(
@@ -442,6 +450,13 @@ async fn doom(transaction: &Transaction<'_>, unused_ms: u64, limit: i64) -> Resu
 
 async fn forget(transaction: &Transaction<'_>, keys: &[String]) -> Result<u64, Error> {
     execute(transaction, "DELETE FROM objects WHERE doomed AND object_key = ANY($1)", &[&keys]).await
+}
+
+async fn unknown(transaction: &Transaction<'_>, keys: &[String]) -> Result<Vec<String>, Error> {
+    let sql = "SELECT k.key FROM unnest($1::text[]) AS k(key)
+               WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.object_key = k.key)";
+    let found = rows(transaction, sql, &[&keys]).await?;
+    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 async fn settle(

@@ -11,7 +11,7 @@ CREATE TABLE api_keys(
 -- Where an uploaded content is. Doomed: being removed, and not to be relied on any more.
 CREATE TABLE objects(
   tenant text NOT NULL, content bytea NOT NULL CHECK (octet_length(content) = 32),
-  object_key text NOT NULL, bytes bigint NOT NULL,
+  object_key text NOT NULL UNIQUE, bytes bigint NOT NULL,
   used_at_ms bigint NOT NULL, doomed boolean NOT NULL DEFAULT false,
   PRIMARY KEY(tenant, content)
 );
