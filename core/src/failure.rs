@@ -99,6 +99,8 @@ codes! {
         "the embedding or concept model gave an error", "run again; if it repeats, check the model";
     StoreFailed = "store_failed", Transient,
         "a store did not take the rows", "check the disk or the store, then run again";
+    Cancelled = "cancelled", Permanent,
+        "the batch that it was submitted with was cancelled", "submit it again, or replay it";
     DiskFull = "disk_full", Transient,
         "the disk is full", "free space under the data directory, then run again";
     Internal = "internal", Transient,

@@ -4,6 +4,8 @@
 //! ([`ledger`]) → ack ([`queue`]) → clean up. Knows nothing of Kubernetes.
 
 #[cfg(feature = "services")]
+pub mod api;
+#[cfg(feature = "services")]
 pub mod backends;
 pub mod clock;
 #[cfg(feature = "services")]
@@ -15,6 +17,8 @@ pub mod extract;
 #[cfg(feature = "services")]
 pub mod finding;
 pub mod health;
+#[cfg(feature = "services")]
+pub mod http;
 pub mod intake;
 pub mod ledger;
 #[cfg(feature = "services")]

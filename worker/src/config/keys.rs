@@ -76,6 +76,8 @@ const fn flag(path: &'static str, meaning: &'static str) -> Key {
     Key { path, kind: Kind::Flag, environment: None, required: false, meaning }
 }
 
+const ADDRESS: &str = "an address and a port: 0.0.0.0:8080, [::]:8080";
+const BYTES_MAX: u64 = 1 << 50;
 const FILE: &str = "an absolute path";
 const VARIABLE: &str = "a name of A-Z, 0-9 and '_'";
 const REDIS_URL: &str = "redis://HOST[:PORT][/DB], rediss://… for TLS, unix:///PATH, \
@@ -115,6 +117,49 @@ pub const KEYS: &[Key] = &[
     ),
     flag("upkeep", "Whether this worker does the upkeep; of several one does it at a time"),
     number("health.port", 1, 65_535, "Port of /healthz, /readyz and /metrics"),
+    text(
+        "api.listen",
+        true,
+        ADDRESS,
+        "Where users reach the API; while there are no keys, only its port on loopback",
+    ),
+    text(
+        "api.internalListen",
+        true,
+        ADDRESS,
+        "Where the operator reaches the API; beyond loopback only with a token",
+    ),
+    text("api.internalTokenFile", false, FILE, "File that holds the token that the operator shows"),
+    text("api.internalTokenEnv", false, VARIABLE, "Variable that holds it"),
+    text(
+        "api.tokenFile",
+        false,
+        FILE,
+        "Where the token for changes is written while there are no keys; without it, `api-token` in `scratch.path`",
+    ),
+    number("api.maxUploadBytes", 1, BYTES_MAX, "Largest uploaded file"),
+    number(
+        "api.highWaterDocuments",
+        1,
+        100_000_000,
+        "Unsettled documents of all tenants from which on no more are taken",
+    ),
+    number(
+        "api.tenantBytesPerDay",
+        1,
+        BYTES_MAX,
+        "Most bytes that a tenant uploads in a day of UTC; without it, any",
+    ),
+    number(
+        "api.tenantDocumentsInFlight",
+        1,
+        100_000_000,
+        "Most unsettled documents of a tenant; without it, any",
+    ),
+    flag(
+        "api.tenantFolders",
+        "Whether a tenant other than `default` names only objects and files in the folder of its name",
+    ),
     text("fileRoot", false, FILE, "Directory below which documents may be files; without it, none may"),
     text("queue.redis.url", false, REDIS_URL, "Where Redis is").env("CELERY_BROKER_URL").required(),
     text("queue.redis.username", false, "a user of Redis' ACL", "The user; without it, `default`"),

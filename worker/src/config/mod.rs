@@ -1,8 +1,9 @@
-//! The one configuration file of a worker in a pod: YAML, overridden by the environment, checked as a whole.
+//! The one configuration file of workers and of the API in their pods: YAML, overridden by the environment, checked as a whole.
 //!
 //! Pure: the text, the environment and the way to read a file of a secret are arguments. Secrets are never
 //! part of the file; it names files or variables that hold them.
 
+mod api;
 mod graph;
 mod keys;
 mod objects;
@@ -16,14 +17,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub use api::ApiSettings;
 pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
-    Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects, Postgres,
-    Queue, Redis, S3, Scratch, Volume, WorkerConfig,
+    Api, Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects,
+    Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
 /// The environment, by name.

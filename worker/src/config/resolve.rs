@@ -6,6 +6,7 @@ use std::time::Duration;
 use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
 
+use super::api::ApiSettings;
 use super::graph::GraphStore;
 use super::read::quoted;
 use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub upkeep: bool,
     /// Port of its health endpoint.
     pub health_port: u16,
+    /// Where documents are handed in.
+    pub api: ApiSettings,
     /// Below which documents may be files; none: none may.
     pub file_root: Option<PathBuf>,
     /// The queue.
@@ -64,6 +67,7 @@ pub(super) fn resolve(
     let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
     let limits = Limits::from(&config.extract.limits);
+    let api = judge.api(&config.api, &scratch.path);
     let lease = LeaseConfig {
         lease_ms: config.queue.redis.lease_ms,
         cleanup_delay_ms: config.cleanup_delay_ms,
@@ -77,6 +81,7 @@ pub(super) fn resolve(
         grace: Duration::from_millis(config.grace_ms),
         upkeep: config.upkeep,
         health_port: config.health.port,
+        api: api?,
         file_root,
         redis: redis?,
         postgres: postgres?,

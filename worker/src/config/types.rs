@@ -38,6 +38,8 @@ section! {
         upkeep: bool = true,
         /// Where it says how it is.
         health: Health = Health::default(),
+        /// Where documents are handed in.
+        api: Api = Api::default(),
         /// Below which documents may be files.
         file_root: Option<String> = None,
         /// Where work comes from.
@@ -60,6 +62,32 @@ section! {
     Health {
         /// The port.
         port: u16 = 8_081,
+    }
+}
+
+section! {
+    /// Where documents are handed in.
+    Api {
+        /// Address and port for users.
+        listen: String = "0.0.0.0:8080".to_owned(),
+        /// Address and port for the operator.
+        internal_listen: String = "127.0.0.1:8082".to_owned(),
+        /// File of the token that the operator shows.
+        internal_token_file: Option<String> = None,
+        /// Variable of the token that the operator shows.
+        internal_token_env: Option<String> = None,
+        /// Where the token for changes is written while there are no keys.
+        token_file: Option<String> = None,
+        /// Largest upload, in bytes.
+        max_upload_bytes: u64 = Limits::default().file_mib << 20,
+        /// Unsettled documents from which on no more are taken.
+        high_water_documents: u64 = 200_000,
+        /// Most that a tenant may upload a day, in bytes.
+        tenant_bytes_per_day: Option<u64> = None,
+        /// Most unsettled documents of a tenant.
+        tenant_documents_in_flight: Option<u64> = None,
+        /// Whether a tenant may name only what is in the folder of its name.
+        tenant_folders: bool = true,
     }
 }
 

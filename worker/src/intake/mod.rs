@@ -45,7 +45,7 @@ pub struct Intake {
     documents_max: usize,
     budget: Arc<Semaphore>,
     running: JoinSet<Result<Finished, Error>>,
-    in_hand: HashMap<Id, Delivery>,
+    in_hand: HashMap<Id, (Delivery, SystemTime)>,
     look: u64,
 }
 
@@ -74,6 +74,18 @@ impl Intake {
         self.running.is_empty()
     }
 
+    /// Documents in work.
+    pub fn in_work(&self) -> usize {
+        self.running.len()
+    }
+
+    /// When the document was received that is longest in work, in milliseconds since the Unix epoch.
+    pub fn oldest_began_ms(&self) -> Option<u64> {
+        let oldest = self.in_hand.values().map(|(_, began)| *began).min()?;
+        let since = oldest.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// What there is no use waiting for, with nothing in work.
     pub fn given_up(&self) -> Option<GivenUp> {
         if self.is_idle() { self.gate.given_up() } else { None }
@@ -96,7 +108,7 @@ impl Intake {
             let (deliverer, kept, budget) =
                 (self.deliverer.clone(), self.kept.clone(), self.budget.clone());
             let task = self.running.spawn(deliver_one(deliverer, kept, delivery.clone(), budget));
-            self.in_hand.insert(task.id(), delivery);
+            self.in_hand.insert(task.id(), (delivery, SystemTime::now()));
         }
         Ok(count)
     }
@@ -133,7 +145,7 @@ impl Intake {
     /// Stops everything in work where it stands, and says what it was: that is to be handed back.
     pub async fn abandon(&mut self) -> Vec<Delivery> {
         self.running.shutdown().await;
-        self.in_hand.drain().map(|(_, delivery)| delivery).collect()
+        self.in_hand.drain().map(|(_, (delivery, _))| delivery).collect()
     }
 }
 

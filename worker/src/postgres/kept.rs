@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use docmill_core::id::{ChunkId, DocumentId, Generation, IndexId, TenantId, TextHash};
+use docmill_core::id::{ChunkId, ContentHash, DocumentId, Generation, IndexId, TenantId, TextHash};
 
 use super::sql::{optional, rows};
 use super::transaction::transaction;
 use super::values::{chunk_keys, chunk_of, document_key, number, uri_key};
 use super::{Database, Error, manifests};
-use crate::ledger;
+use crate::ledger::{self, Grant};
 use crate::stages::{Kept, KeptGeneration};
 
 #[async_trait]
@@ -25,6 +25,17 @@ impl Kept for Database {
 
     async fn place_of(&self, document: DocumentId) -> Result<Option<(String, u64)>, ledger::Error> {
         Ok(transaction!(self, |transaction| place_of(transaction, document))?)
+    }
+
+    async fn settle_content(
+        &self,
+        grant: &Grant,
+        content: ContentHash,
+        bytes: u64,
+    ) -> Result<bool, ledger::Error> {
+        let settled =
+            Self::settle_content(self, grant.document, grant.generation, grant.epoch, content, bytes);
+        Ok(settled.await?)
     }
 }
 

@@ -8,6 +8,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0001_ledger.sql")),
     ("stores", include_str!("migrations/0002_stores.sql")),
     ("index begun", include_str!("migrations/0003_index_begun.sql")),
+    ("api", include_str!("migrations/0004_api.sql")),
 ];
 
 /// The version that this docmill writes and reads.

@@ -157,10 +157,12 @@ async fn look_up<'a>(
     Ok(known)
 }
 
-/// Whether a stored failure says that the file was missing or unreadable, which another look may mend.
+/// Whether a stored failure says that the file was missing or unreadable, which another look may mend, or that
+/// it was cancelled, which another submission takes back.
 pub(super) fn depends_on_place(failure: &str) -> bool {
+    use FailureCode::{Cancelled, Unreadable, Vanished};
     let failure: Result<Failure, Error> = from_json(failure);
-    failure.is_ok_and(|failure| matches!(failure.code, FailureCode::Vanished | FailureCode::Unreadable))
+    failure.is_ok_and(|failure| matches!(failure.code, Vanished | Unreadable | Cancelled))
 }
 
 /// How many documents were born at each place and have moved away, where any has.
@@ -243,7 +245,7 @@ async fn store_looks(transaction: &Transaction<'_>, rows: &[&Row<'_>], fresh: bo
         format!(
             "{insert} DO UPDATE SET document = EXCLUDED.document, dev = EXCLUDED.dev, inode = EXCLUDED.inode,
                bytes = EXCLUDED.bytes, mtime_ns = EXCLUDED.mtime_ns, ctime_ns = EXCLUDED.ctime_ns,
-               scanned_at_ns = EXCLUDED.scanned_at_ns, root = EXCLUDED.root"
+               scanned_at_ns = EXCLUDED.scanned_at_ns, root = EXCLUDED.root, version = NULL"
         )
     };
     let stored = execute(
@@ -284,7 +286,7 @@ async fn set_generations(
         transaction,
         "UPDATE documents d SET generation = c.generation, state = 'queued', owner = NULL, content = c.content,
                 bytes = c.bytes, starts = 0, child_crashes = 0, transient_failures = 0, best = 0,
-                failure = NULL, failed_at_ms = NULL, changed_at_ms = now_ms()
+                failure = NULL, failed_at_ms = NULL, changed_at_ms = now_ms(), provisional = false
          FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[])
               AS c(document, generation, content, bytes)
          WHERE d.document = c.document",

@@ -21,6 +21,7 @@ use crate::delivery::{Deliverer, Here, Outcome};
 use crate::embedded::{Counters, Metrics};
 use crate::extract::Pool;
 use crate::health::Bars;
+use crate::http;
 use crate::intake::{self, Finished, GateWatch, Intake};
 use crate::ledger::Ledger;
 use crate::neo4j;
@@ -32,11 +33,14 @@ use crate::sink::Sink;
 use crate::stages::{Models, Stages};
 use crate::upkeep::Upkeep;
 
-mod http;
+mod drain;
 mod sources;
+mod told;
 
-use http::Told;
+use drain::Drain;
 use sources::Sources;
+pub(crate) use sources::below;
+use told::Told;
 
 /// Documents in work for each extractor: while one is read, another is embedded or written.
 const DOCUMENTS_A_SLOT: usize = 2;
@@ -95,6 +99,7 @@ struct Worker {
     pool: Arc<Pool>,
     counters: Arc<Counters>,
     told: Arc<Told>,
+    drain: Drain,
     beating: AbortHandle,
     grace: Duration,
 }
@@ -106,12 +111,13 @@ struct Worker {
 /// It cannot begin, or the ledger did not take back what it had: then its lease runs out.
 pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
     let port = settings.health_port;
-    let listener = http::listen(port).await.map_err(|error| Error::Port { port, error })?;
+    let listener = http::listen_everywhere(port).await.map_err(|error| Error::Port { port, error })?;
     let counters: Arc<Counters> = Arc::default();
     let metrics = Arc::new(Metrics::new(counters.clone())?);
     let told = Arc::new(Told { ready: AtomicBool::new(false), metrics });
     let mut beside = tokio::task::JoinSet::new();
-    beside.spawn(http::serve(listener, told.clone()));
+    let (_serving, until) = watch::channel(false);
+    beside.spawn(http::serve(listener, told::router(told.clone()), told::LIMITS, until));
 
     let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;
     let objects = settings.objects.as_ref().map(|options| Ok((Objects::open(options)?, options.clone())));
@@ -129,6 +135,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
             scratch,
             file_root: settings.file_root.clone(),
             bytes_max: settings.extract.limits.file_mib << 20,
+            uploads: database.clone(),
         }),
         kept: Arc::new(database.clone()),
         counters: counters.clone(),
@@ -156,8 +163,9 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
     let documents = (slots * DOCUMENTS_A_SLOT).max(DOCUMENTS_MIN);
-    let mut intake = Intake::new(deliverer.clone(), Arc::new(database), gate, documents);
-    let worker = Worker { deliverer, ledger, pool, counters, told, beating, grace: settings.grace };
+    let mut intake = Intake::new(deliverer.clone(), Arc::new(database.clone()), gate, documents);
+    let drain = Drain::start(&mut beside, database, deliverer.worker.clone(), place.host.clone());
+    let worker = Worker { deliverer, ledger, pool, counters, told, drain, beating, grace: settings.grace };
     tracing::info!(worker = worker.deliverer.worker.0, slots, "the worker takes work");
     worker.take(&mut intake, &mut stop).await;
     let ended = worker.end(&mut intake).await;
@@ -170,7 +178,7 @@ fn cores() -> usize {
 }
 
 /// The stores: in the ledger's server, but for a graph that has a server of its own.
-async fn sinks(
+pub(crate) async fn sinks(
     database: &Database,
     graph: &GraphStore,
 ) -> Result<BTreeMap<Store, Arc<dyn Sink>>, neo4j::Error> {
@@ -190,17 +198,13 @@ impl Worker {
     async fn take(&self, intake: &mut Intake, stop: &mut watch::Receiver<bool>) {
         let mut wait = IDLE_MIN;
         while !*stop.borrow() {
-            match intake.receive().await {
-                Ok(received) => {
-                    self.told.ready.store(true, Ordering::Relaxed);
-                    wait = if received > 0 { IDLE_MIN } else { (wait * 2).min(IDLE_MAX) };
-                }
-                Err(error) => {
-                    self.told.ready.store(false, Ordering::Relaxed);
-                    tracing::warn!(%error, "no work can be taken");
-                    wait = AWAY;
-                }
-            }
+            self.drain.busy_is(intake.in_work(), intake.oldest_began_ms());
+            wait = if self.drain.is_ordered() {
+                self.told.ready.store(false, Ordering::Relaxed);
+                IDLE_MAX
+            } else {
+                self.receive(intake, wait).await
+            };
             tokio::select! {
                 ended = intake.ended(), if !intake.is_idle() => {
                     ended.into_iter().for_each(|ended| self.note(ended));
@@ -210,6 +214,22 @@ impl Worker {
                 () = tokio::time::sleep(wait) => {}
                 // Who could say it is gone: that is to end, too.
                 changed = stop.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Takes what there is room for; says how long to wait for the next look.
+    async fn receive(&self, intake: &mut Intake, wait: Duration) -> Duration {
+        match intake.receive().await {
+            Ok(received) => {
+                self.told.ready.store(true, Ordering::Relaxed);
+                self.drain.busy_is(intake.in_work(), intake.oldest_began_ms());
+                if received > 0 { IDLE_MIN } else { (wait * 2).min(IDLE_MAX) }
+            }
+            Err(error) => {
+                self.told.ready.store(false, Ordering::Relaxed);
+                tracing::warn!(%error, "no work can be taken");
+                AWAY
             }
         }
     }

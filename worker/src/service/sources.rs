@@ -8,9 +8,10 @@ use docmill_core::failure::{Failure, FailureCode};
 
 use crate::delivery::Tracker;
 use crate::ledger::Grant;
-use crate::objects::{Objects, ObjectsOptions, Scratch};
+use crate::objects::{ObjectKey, Objects, ObjectsOptions, Scratch};
+use crate::postgres::Database;
 use crate::stages::fetch::{Fetch, Fetched, hashed};
-use crate::stages::{file_uri, read_failure};
+use crate::stages::{file_uri, read_failure, upload_uri};
 
 /// See the module.
 pub(super) struct Sources {
@@ -23,13 +24,30 @@ pub(super) struct Sources {
     pub file_root: Option<PathBuf>,
     /// Largest object that is fetched, in bytes.
     pub bytes_max: u64,
+    /// Knows which object has what was uploaded.
+    pub uploads: Database,
+}
+
+impl Sources {
+    /// The object that the document's URI leads to, if it leads to one.
+    async fn key_of(&self, grant: &Grant, options: &ObjectsOptions) -> Result<Option<ObjectKey>, Failure> {
+        if !upload_uri::is_upload(&grant.uri) {
+            return Ok(options.key_of(&grant.uri));
+        }
+        // By content, not by name: a later upload to the same place is another object.
+        let Some(content) = grant.content else { return Ok(None) };
+        let found = self.uploads.object_of(&grant.tenant, content).await;
+        let found = found.map_err(|error| Failure::new(FailureCode::StoreFailed, error.to_string()))?;
+        let gone = || Failure::new(FailureCode::Vanished, format!("the upload {} is gone", grant.uri));
+        Ok(Some(ObjectKey::new(found.ok_or_else(gone)?)?))
+    }
 }
 
 #[async_trait]
 impl Fetch for Sources {
     async fn fetch(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Fetched, Failure> {
         if let Some((objects, options)) = &self.objects
-            && let Some(key) = options.key_of(&grant.uri)
+            && let Some(key) = self.key_of(grant, options).await?
         {
             let meta = objects.head(&key).await?;
             if meta.bytes > self.bytes_max {
@@ -60,7 +78,7 @@ impl Fetch for Sources {
 }
 
 /// The file with all links followed, if it is below the root.
-fn below(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn below(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let (root, path) = (root.canonicalize()?, path.canonicalize()?);
     Ok(path.starts_with(root).then_some(path))
 }

@@ -2,10 +2,10 @@
 //! a database of its own.
 
 use async_trait::async_trait;
-use docmill_core::id::{DocumentId, Generation, IndexId, TenantId};
+use docmill_core::id::{ContentHash, DocumentId, Generation, IndexId, TenantId};
 use docmill_core::manifest::ManifestEntry;
 
-use crate::ledger::{Error, Summary};
+use crate::ledger::{Error, Grant, Summary};
 
 /// A committed generation with the texts of its chunks.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct KeptGeneration {
     pub summary: Summary,
 }
 
-/// Questions about what is kept; none of them changes anything.
+/// Questions about what is kept.
 #[async_trait]
 pub trait Kept: Send + Sync {
     /// The generation that search shows, as it was committed; `None` where there is none, or its texts are
@@ -34,4 +34,10 @@ pub trait Kept: Send + Sync {
 
     /// Where the document is, and its bytes; `None` where it is unknown.
     async fn place_of(&self, document: DocumentId) -> Result<Option<(String, u64)>, Error>;
+
+    /// Records the content of a generation that was only looked at when it was registered: an API does not read
+    /// what a store has. False: the content was known, and is another by now.
+    async fn settle_content(&self, _: &Grant, _: ContentHash, _bytes: u64) -> Result<bool, Error> {
+        Ok(false)
+    }
 }

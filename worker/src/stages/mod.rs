@@ -25,6 +25,8 @@ pub mod file_uri;
 mod kept;
 pub mod models;
 mod stored;
+#[cfg(feature = "services")]
+pub mod upload_uri;
 
 pub use fetch::{Fetch, LocalFiles};
 pub use kept::{Kept, KeptGeneration};
@@ -140,6 +142,9 @@ impl Stages {
     async fn fetch(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<fetch::Fetched, NotPrepared> {
         let fetched = self.sources.fetch(grant, tracker).await?;
         if Some(fetched.content) == grant.content {
+            return Ok(fetched);
+        }
+        if self.kept.settle_content(grant, fetched.content, fetched.bytes).await.map_err(internal)? {
             return Ok(fetched);
         }
         self.register_change(grant, fetched.content, fetched.bytes).await?;

@@ -16,6 +16,10 @@ pub struct Args {
 pub enum Command {
     /// Work through the queue until SIGTERM
     Run(Run),
+    /// Answer users and the operator until SIGTERM
+    Api(Run),
+    /// Keys of the API
+    Keys(Keys),
     /// Check a configuration and the back ends that it names
     CheckConfig(CheckConfig),
 }
@@ -25,6 +29,52 @@ pub struct Run {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Keys {
+    #[command(subcommand)]
+    pub action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make a key; it is printed once and kept nowhere
+    Create {
+        /// The configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Whose documents it leads to
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// What it may do; admin includes the others
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true,
+              value_parser = ["read", "write", "admin"])]
+        scopes: Vec<String>,
+        /// What people call it
+        #[arg(long, default_value = "")]
+        label: String,
+        /// How long it lasts; without it, until it is revoked
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+        expires_days: Option<u64>,
+    },
+    /// List keys; none is shown
+    List {
+        /// The configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Machine-readable output on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key
+    Revoke {
+        /// The configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Its id, as `list` shows it
+        id: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

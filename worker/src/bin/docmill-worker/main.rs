@@ -5,6 +5,8 @@ mod args;
 #[cfg(feature = "services")]
 mod check_config;
 #[cfg(feature = "services")]
+mod keys;
+#[cfg(feature = "services")]
 mod load;
 #[cfg(feature = "services")]
 mod run;
@@ -22,7 +24,9 @@ fn main() -> ExitCode {
 #[cfg(feature = "services")]
 fn run() -> ExitCode {
     match <args::Args as clap::Parser>::parse().command {
-        args::Command::Run(options) => run::run(&options),
+        args::Command::Run(options) => run::worker(&options),
+        args::Command::Api(options) => run::api(&options),
+        args::Command::Keys(options) => keys::run(options.action),
         args::Command::CheckConfig(options) => check_config::run(&options),
     }
 }

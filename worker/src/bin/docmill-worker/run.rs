@@ -1,8 +1,10 @@
-//! `run`: a worker until SIGTERM. Exit code 0: it was asked to end and did; 1: it cannot work.
+//! `run` and `api`: a worker, or the API, until SIGTERM. Exit code 0: it was asked to end and did; 1: it cannot work.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use docmill_worker::api;
+use docmill_worker::config::Settings;
 use docmill_worker::service::{self, Place};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -15,7 +17,27 @@ use crate::load::{self, NotLoaded};
 const LOG: &str = "info";
 
 /// Works until it is asked to end.
-pub fn run(options: &Run) -> ExitCode {
+pub fn worker(options: &Run) -> ExitCode {
+    until_asked(options, async |settings, stop| {
+        let extractor = std::env::current_exe();
+        let extractor = extractor.map_err(|error| format!("the own program cannot be found: {error}"))?;
+        // Pods are told apart by it in the ledger; a process by its number and start.
+        let host = std::env::var("HOSTNAME").unwrap_or_default();
+        service::run(&settings, &Place { extractor, host }, stop).await.map_err(|error| error.to_string())
+    })
+}
+
+/// Answers until it is asked to end.
+pub fn api(options: &Run) -> ExitCode {
+    until_asked(options, async |settings, stop| {
+        api::run(&settings, stop).await.map_err(|error| error.to_string())
+    })
+}
+
+fn until_asked(
+    options: &Run,
+    work: impl AsyncFnOnce(Settings, watch::Receiver<bool>) -> Result<(), String>,
+) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
@@ -33,19 +55,13 @@ pub fn run(options: &Run) -> ExitCode {
             return failed("the configuration is wrong: see `docmill-worker check-config`");
         }
     };
-    let extractor = match std::env::current_exe() {
-        Ok(extractor) => extractor,
-        Err(error) => return failed(&format!("the own program cannot be found: {error}")),
-    };
-    // Pods are told apart by it in the ledger; a process by its number and start.
-    let host = std::env::var("HOSTNAME").unwrap_or_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };
     let worked = runtime.block_on(Box::pin(async {
         let stop = stop().map_err(|error| error.to_string())?;
-        service::run(&settings, &Place { extractor, host }, stop).await.map_err(|error| error.to_string())
+        work(settings, stop).await
     }));
     match worked {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,7 +70,7 @@ pub fn run(options: &Run) -> ExitCode {
 }
 
 fn failed(message: &str) -> ExitCode {
-    tracing::error!(message, "the worker cannot work");
+    tracing::error!(message, "it cannot work");
     ExitCode::FAILURE
 }
 

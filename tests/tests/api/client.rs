@@ -1,0 +1,138 @@
+//! As much of an HTTP client as the tests need: one request a connection.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const BOUNDARY: &str = "a-boundary-that-no-test-sends";
+
+/// A server and who asks it.
+#[derive(Clone)]
+pub struct Client {
+    pub port: u16,
+    pub key: Option<String>,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &'_ str| {
+            line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)).is_some()
+        };
+        self.head
+            .lines()
+            .find(|found| line(found))
+            .and_then(|line| line.split_once(": "))
+            .map(|(_, value)| value)
+    }
+}
+
+/// A form with files: its content type and its bytes.
+pub fn form(files: &[(&str, &[u8])]) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    for (name, bytes) in files {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
+}
+
+impl Client {
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"").unwrap()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
+            .unwrap()
+    }
+
+    /// Sends a request and reads the whole answer. A connection that ends early is an error.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let mut stream = self.begin(method, path, headers, body)?;
+        let mut whole = Vec::new();
+        stream.read_to_end(&mut whole)?;
+        let cut = whole
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let head = String::from_utf8_lossy(&whole[..cut]).into_owned();
+        let status =
+            head.get(9..12).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let answer = Answer { status, head, body: whole.split_off(cut + 4) };
+        let length = answer.header("content-length").and_then(|length| length.parse().ok());
+        match length {
+            Some(length) if answer.body.len() < length => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(answer),
+        }
+    }
+
+    /// The first line of a stream of lines.
+    pub fn first_line(&self, path: &str) -> io::Result<String> {
+        let stream = BufReader::new(self.begin("GET", path, &[], b"")?);
+        for line in stream.lines() {
+            let line = line?;
+            // Between the head and it are sizes of chunks.
+            if line.starts_with('{') {
+                return Ok(line);
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head += "host: localhost\r\n";
+        }
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(key) = &self.key {
+            head += &format!("authorization: Bearer {key}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes())?;
+        stream.write_all(body)?;
+        Ok(stream)
+    }
+}

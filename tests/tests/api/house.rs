@@ -1,0 +1,219 @@
+//! A pipeline with its servers, its volume, its API and its workers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use docmill_core::id::TenantId;
+use docmill_tests::services::postgres::shared;
+use docmill_tests::services::process::{Process, free_port, wait_until};
+use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
+use docmill_worker::embed::Mock;
+use docmill_worker::ledger::Ledger;
+use docmill_worker::postgres::{Database, Options, PostgresLedger};
+use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
+use rustix::process::Signal;
+
+use crate::client::Client;
+
+/// The operator's token, which nothing may repeat.
+pub const CANARY: &str = "canary-in-the-coal-mine";
+
+/// See the module.
+pub struct House {
+    pub redis: RedisServer,
+    dir: tempfile::TempDir,
+    postgres: Options,
+    /// Further keys of the section `api`.
+    more: String,
+}
+
+/// A process of the house, killed when it is dropped.
+pub struct Running {
+    process: std::sync::Mutex<Process>,
+    port: u16,
+    internal: u16,
+    log: PathBuf,
+}
+
+impl House {
+    /// On the server that tests share.
+    pub fn new(more: &str) -> Self {
+        Self::on(&shared().fresh(), more)
+    }
+
+    /// On this server; indexes without a real model.
+    pub fn on(postgres: &Options, more: &str) -> Self {
+        let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["files", "volume"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ledger = PostgresLedger::new(Database::open(postgres).await.unwrap(), 0);
+            let index = spec(Mock::FINGERPRINT, Mock::DIMENSIONS, CONCEPTS_BUILTIN);
+            for tenant in ["default", "one", "two"] {
+                ledger.begin_index(&TenantId::new(tenant).unwrap(), &index).await.unwrap();
+            }
+        });
+        Self { redis, dir, postgres: postgres.clone(), more: more.to_owned() }
+    }
+
+    pub fn volume(&self) -> PathBuf {
+        self.dir.path().join("volume")
+    }
+
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.path().join("token")
+    }
+
+    /// Writes a file below the root of files, and gives its URI.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.dir.path().join("files").join(name);
+        std::fs::write(&path, bytes).unwrap();
+        format!("file://{}", path.display())
+    }
+
+    /// Uploaded objects that are on the volume.
+    pub fn objects(&self) -> usize {
+        fn count(dir: &Path) -> usize {
+            let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+            let one = |path: PathBuf| if path.is_dir() { count(&path) } else { 1 };
+            entries.map(|entry| one(entry.unwrap().path())).sum()
+        }
+        count(&self.volume().join("uploads"))
+    }
+
+    fn config(&self, name: &str, port: u16, internal: u16) -> PathBuf {
+        let home = self.dir.path().join(name);
+        std::fs::create_dir_all(&home).unwrap();
+        let file = home.join("worker.yaml");
+        let mut api = format!(
+            "  internalListen: 127.0.0.1:{internal}\n  internalTokenEnv: OPERATOR_TOKEN\n  tokenFile: {}\n",
+            self.token_file().display()
+        );
+        if !self.more.contains("listen:") {
+            api += &format!("  listen: 127.0.0.1:{port}\n");
+        }
+        api += &self.more.replace("PORT", &port.to_string());
+        let text = format!(
+            "pipeline: test\nconcurrency: 2\ncleanupDelayMs: 0\ngraceMs: 10000\nhealth: {{port: {port}}}\napi:\n{api}\
+             fileRoot: {}\nscratch: {{path: {}, limitMib: 64}}\nobjects:\n  volume: {{path: {}}}\n\
+             queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
+             passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: 30000\n    \
+             responseTimeoutMs: 1000\n\
+             ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n    \
+             connectTimeoutMs: 2000\n",
+            self.dir.path().join("files").display(),
+            home.join("scratch").display(),
+            self.volume().display(),
+            self.redis.port,
+            self.postgres.url,
+            self.postgres.user,
+            self.postgres.schema.as_str(),
+        );
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        command.env("REDIS_PASSWORD", PASSWORD).env("OPERATOR_TOKEN", CANARY);
+        command.env("PG_PASSWORD", self.postgres.password.as_ref().unwrap().expose());
+        command.env("HOSTNAME", "pod-0").env("RUST_LOG", "debug,h2=off,hyper=off");
+        command
+    }
+
+    fn start(&self, role: &str) -> Running {
+        let (port, internal) = (free_port(), free_port());
+        let config = self.config(&format!("{role}-{port}"), port, internal);
+        let log = config.with_file_name("log");
+        let process = Process::start(self.command().arg(role).arg("--config").arg(&config), &log);
+        let running = Running { process: std::sync::Mutex::new(process), port, internal, log };
+        running.wait_status("/readyz", 200);
+        running
+    }
+
+    /// Starts an API, and waits until it answers.
+    pub fn api(&self) -> Running {
+        self.start("api")
+    }
+
+    /// Starts a worker, and waits until it takes work.
+    pub fn worker(&self) -> Running {
+        self.start("run")
+    }
+
+    fn keys(&self, args: &[&str]) -> String {
+        let config = self.config("keys", 1, 2);
+        let (action, rest) = args.split_first().unwrap();
+        let mut command = self.command();
+        let output = command.args(["keys", action, "--config"]).arg(&config).args(rest).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Makes a key.
+    pub fn key(&self, tenant: &str, scopes: &str) -> String {
+        self.keys(&["create", "--tenant", tenant, "--scope", scopes, "--label", "of a test"])
+    }
+
+    /// Revokes a key.
+    pub fn revoke(&self, key: &str) {
+        assert!(!self.keys(&["list", "--json"]).contains(key));
+        self.keys(&["revoke", key.split('_').nth(1).unwrap()]);
+    }
+
+    /// No log has a secret.
+    pub fn nothing_leaked(&self, secrets: &[&str]) {
+        let own = [CANARY, PASSWORD, self.postgres.password.as_ref().unwrap().expose()];
+        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
+            let Ok(log) = std::fs::read_to_string(entry.unwrap().path().join("log")) else { continue };
+            for secret in own.iter().chain(secrets) {
+                assert!(!log.contains(secret), "a secret is in the log");
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Users' way in.
+    pub fn client(&self, key: Option<&str>) -> Client {
+        Client { port: self.port, key: key.map(str::to_owned) }
+    }
+
+    /// The operator's way in.
+    pub fn internal(&self, token: Option<&str>) -> Client {
+        Client { port: self.internal, key: token.map(str::to_owned) }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.lock().unwrap().signal(signal);
+    }
+
+    /// Asks it to end, and waits until it did.
+    pub fn ends_well(self) {
+        self.signal(Signal::TERM);
+        let status = self.process.lock().unwrap().wait(Duration::from_secs(10));
+        assert_eq!(status.code(), Some(0), "{}", std::fs::read_to_string(&self.log).unwrap());
+    }
+
+    /// Waits until it answers so.
+    pub fn wait_status(&self, path: &str, status: u16) {
+        let client = self.client(None);
+        wait_until(&format!("{path} {status}"), || {
+            let ended = self.process.lock().unwrap().ended();
+            assert!(!ended, "{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+            client.send("GET", path, &[], b"").is_ok_and(|answer| answer.status == status)
+        });
+    }
+}
+
+/// The worker beside this executable.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join("docmill-worker"));
+    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
+}

@@ -1,0 +1,128 @@
+//! The way into the ledger: what requests bring within a moment is taken in by one transaction, so that a disk
+//! that syncs a hundred times a second takes thousands of documents. Who brought something is answered when it
+//! is durable; the queue is told afterwards, and what it is not told reconciliation finds in the ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::problem::Problem;
+use crate::postgres::{Admission, Admitted, Database};
+use crate::queue::{Message, Queue};
+
+/// Documents that one transaction takes in at most, apart from a single request that brings more.
+const TOGETHER_MAX: usize = 200;
+/// Transactions at once.
+const WRITERS: usize = 3;
+/// Requests that wait for a transaction.
+const WAITING_MAX: usize = 1_024;
+/// Messages that wait to be told to the queue; more are left to reconciliation.
+const UNTOLD_MAX: usize = 4_096;
+/// Longest time that the queue is given for them.
+const TELL_MAX: Duration = Duration::from_secs(5);
+
+struct Asked {
+    admissions: Vec<Admission>,
+    told: oneshot::Sender<Result<Vec<Admitted>, Problem>>,
+}
+
+/// See the module. Clones share it.
+#[derive(Clone)]
+pub struct Door {
+    asked: mpsc::Sender<Asked>,
+}
+
+impl Door {
+    /// Opens it; its work goes on until the set is dropped.
+    pub fn open(beside: &mut JoinSet<()>, database: &Database, queue: Arc<dyn Queue>) -> Self {
+        let (asked, waiting) = mpsc::channel(WAITING_MAX);
+        let (untold, telling) = mpsc::channel(UNTOLD_MAX);
+        let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+        for _ in 0..WRITERS {
+            beside.spawn(Box::pin(write(database.clone(), waiting.clone(), untold.clone())));
+        }
+        beside.spawn(tell(queue, telling));
+        Self { asked }
+    }
+
+    /// Takes documents in: all, or none with the problem. What is given back is durable.
+    ///
+    /// # Errors
+    /// The ledger did not answer.
+    pub async fn admit(&self, admissions: Vec<Admission>) -> Result<Vec<Admitted>, Problem> {
+        let (told, answer) = oneshot::channel();
+        let asked = self.asked.send(Asked { admissions, told }).await;
+        asked.map_err(|_| Problem::ledger_away())?;
+        answer.await.unwrap_or_else(|_| Err(Problem::ledger_away()))
+    }
+
+    /// Tells nobody but the queue: what the ledger has already.
+    pub async fn enqueue(queue: &dyn Queue, messages: &[Message]) {
+        match tokio::time::timeout(TELL_MAX, queue.enqueue(messages)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "left to reconciliation"),
+            Err(_) => tracing::warn!("the queue is slow: left to reconciliation"),
+        }
+    }
+}
+
+async fn write(
+    database: Database,
+    waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Asked>>>,
+    untold: mpsc::Sender<Vec<Message>>,
+) {
+    loop {
+        let mut together = Vec::new();
+        {
+            // One writer collects at a time; the others write meanwhile.
+            let mut waiting = waiting.lock().await;
+            let Some(first) = waiting.recv().await else { return };
+            let mut documents = first.admissions.len();
+            together.push(first);
+            while documents < TOGETHER_MAX {
+                let Ok(next) = waiting.try_recv() else { break };
+                documents += next.admissions.len();
+                together.push(next);
+            }
+        }
+        let admissions: Vec<Admission> =
+            together.iter().flat_map(|asked| asked.admissions.iter().cloned()).collect();
+        match database.admit(&admissions).await {
+            Ok(admitted) => {
+                let messages = admitted.iter().filter_map(message).collect::<Vec<_>>();
+                let mut admitted = admitted.into_iter();
+                for Asked { admissions, told } in together {
+                    // Who asked may be gone; what they brought is taken in all the same.
+                    let _ = told.send(Ok(admitted.by_ref().take(admissions.len()).collect()));
+                }
+                if !messages.is_empty() {
+                    let _ = untold.try_send(messages);
+                }
+            }
+            Err(error) => {
+                let problem = Problem::from(error);
+                for asked in together {
+                    let _ = asked.told.send(Err(problem.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn message(admitted: &Admitted) -> Option<Message> {
+    match admitted {
+        Admitted::Document { message, .. } => *message,
+        Admitted::NoBatch => None,
+    }
+}
+
+async fn tell(queue: Arc<dyn Queue>, mut telling: mpsc::Receiver<Vec<Message>>) {
+    while let Some(mut messages) = telling.recv().await {
+        while let Ok(more) = telling.try_recv() {
+            messages.extend(more);
+        }
+        Door::enqueue(queue.as_ref(), &messages).await;
+    }
+}

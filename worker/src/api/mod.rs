@@ -1,0 +1,209 @@
+//! The API of a pipeline: documents come in, and users and the operator see how far they are.
+//!
+//! Any number of these processes may run. Whatever was answered with 202 is in the ledger, and uploads are in the
+//! object store; a process keeps nothing that a kill could lose. It reads no document and knows no Kubernetes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{ApiSettings, Settings};
+use crate::http::{self, Limits};
+use crate::objects::{self, Objects, ObjectsOptions};
+use crate::postgres::{self, Database, PostgresLedger};
+use crate::queue::Queue;
+use crate::queue::redis::RedisQueue;
+use crate::secret::Secret;
+use crate::service;
+use crate::upkeep::Upkeep;
+
+mod admission;
+pub mod auth;
+mod batches;
+mod dead_letters;
+mod documents;
+mod fleet;
+mod idempotency;
+pub mod keys;
+mod load;
+mod metrics;
+pub mod openapi;
+mod problem;
+mod request;
+mod router;
+mod sources;
+mod sweep;
+mod upload;
+
+pub use problem::Problem;
+
+use admission::Door;
+use auth::{Authenticator, ByKey, OnThisMachine};
+use load::Load;
+use metrics::ApiMetrics;
+
+/// Uploads that are read at once; each holds at most a part of an object in memory.
+const UPLOADS_MAX: usize = 64;
+/// How users' clients are treated.
+const PUBLIC: Limits = Limits { connections_max: 2_048, keep_alive: true, grace: Duration::from_secs(25) };
+/// How the operator is treated.
+const INTERNAL: Limits = Limits { connections_max: 64, keep_alive: true, grace: Duration::from_secs(1) };
+/// Time between two looks whether the back ends answer.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why an API cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The worker's parts that it uses.
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    /// The ledger's server.
+    #[error("the ledger: {0}")]
+    Postgres(#[from] postgres::Error),
+    /// The place of objects.
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    /// An address.
+    #[error("{address} cannot be used: {error}")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file of the token.
+    #[error("{} cannot be written: {error}; set api.tokenFile", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// There are no random numbers.
+    #[error("the system has no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Two metrics have one name, which is a mistake in this program.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What every request is answered with.
+pub struct Api {
+    database: Database,
+    queue: Arc<dyn Queue>,
+    objects: Option<(Objects, ObjectsOptions)>,
+    file_root: Option<PathBuf>,
+    settings: ApiSettings,
+    authenticator: Arc<dyn Authenticator>,
+    door: Door,
+    load: Load,
+    uploads: Semaphore,
+    metrics: ApiMetrics,
+    ready: AtomicBool,
+    stop: watch::Receiver<bool>,
+}
+
+type Shared = Arc<Api>;
+
+/// Answers until `stop` turns true; then it takes no more connections and ends what it is answering.
+///
+/// # Errors
+/// It cannot begin.
+pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let database = Box::pin(Database::open(&settings.postgres)).await?;
+    let (authenticator, listen) = authenticator(&settings.api, &database).await?;
+    let internal = bind(settings.api.internal_listen).await?;
+    let public = bind(listen).await?;
+    let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
+    let objects = match &settings.objects {
+        Some(options) => Some((Objects::open(options)?, options.clone())),
+        None => None,
+    };
+    let mut beside = JoinSet::new();
+    let api = Arc::new(Api {
+        door: Door::open(&mut beside, &database, queue.clone()),
+        load: Load::new(database.clone(), &settings.api),
+        database: database.clone(),
+        queue: queue.clone(),
+        objects: objects.clone(),
+        file_root: settings.file_root.clone(),
+        settings: settings.api.clone(),
+        authenticator,
+        uploads: Semaphore::new(UPLOADS_MAX),
+        metrics: ApiMetrics::new()?,
+        ready: AtomicBool::new(true),
+        stop: stop.clone(),
+    });
+    if settings.upkeep {
+        // Without it nothing wakes what is delayed where there is no worker.
+        let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
+        let sinks = service::sinks(&database, &settings.graph).await.map_err(service::Error::from)?;
+        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
+        beside.spawn(Box::pin(upkeep.run()));
+        beside.spawn(Box::pin(sweep::run(database.clone(), objects.map(|(objects, _)| objects))));
+    }
+    beside.spawn(watch_back_ends(api.clone()));
+    tracing::info!(address = %listen, internal = %settings.api.internal_listen, "the API answers");
+    let (users, operator) =
+        (router::router(api.clone(), router::PUBLIC), router::router(api.clone(), router::INTERNAL));
+    tokio::join!(
+        http::serve(public, users, PUBLIC, stop.clone()),
+        http::serve(internal, operator, INTERNAL, stop),
+    );
+    tracing::info!("the API ends");
+    beside.shutdown().await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| Error::Address { address, error })
+}
+
+/// Keys where there are any; else this machine alone.
+async fn authenticator(
+    settings: &ApiSettings,
+    database: &Database,
+) -> Result<(Arc<dyn Authenticator>, SocketAddr), Error> {
+    if database.has_keys().await? {
+        return Ok((Arc::new(ByKey::new(database.clone())), settings.listen));
+    }
+    let token = Secret::new(keys::random_hex(32)?);
+    let path = &settings.token_file;
+    write_token(path, &token).map_err(|error| Error::TokenFile { path: path.clone(), error })?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.listen.port()));
+    tracing::warn!(
+        address = %listen,
+        token_file = %path.display(),
+        "there are no keys, so only this machine is answered; `docmill-worker keys create` makes one"
+    );
+    Ok((Arc::new(OnThisMachine::new(token, database.clone())), listen))
+}
+
+/// Only its owner may read it, from its first byte on.
+fn write_token(path: &Path, token: &Secret) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    std::io::Write::write_all(&mut file, token.expose().as_bytes())
+}
+
+/// Ready is who can take documents: a ledger that answers. The object store says so with each upload.
+async fn watch_back_ends(api: Shared) {
+    loop {
+        let answers = tokio::time::timeout(LOOK_EVERY, api.database.ping()).await;
+        api.ready.store(matches!(answers, Ok(Ok(()))), Ordering::Relaxed);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

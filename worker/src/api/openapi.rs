@@ -1,0 +1,149 @@
+//! The description of the API: operations from the table of routes, schemas from the types that are sent.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::ComponentsBuilder;
+
+use super::router::{Access, INTERNAL, Operation, PUBLIC};
+use super::{batches, dead_letters, documents, fleet, problem, upload};
+
+/// The description as JSON, ending with a line end.
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn document() -> Value {
+    let components = ComponentsBuilder::new()
+        .schema_from::<problem::Problem>()
+        .schema_from::<upload::AcceptedDocument>()
+        .schema_from::<upload::Accepted>()
+        .schema_from::<batches::NewBatch>()
+        .schema_from::<batches::MoreDocuments>()
+        .schema_from::<batches::BatchDocuments>()
+        .schema_from::<batches::Batch>()
+        .schema_from::<batches::Batches>()
+        .schema_from::<batches::AcceptedBatch>()
+        .schema_from::<batches::CancelledBatch>()
+        .schema_from::<documents::Reason>()
+        .schema_from::<documents::Document>()
+        .schema_from::<documents::Documents>()
+        .schema_from::<dead_letters::DeadLetter>()
+        .schema_from::<dead_letters::DeadLetters>()
+        .schema_from::<dead_letters::ReplayRequest>()
+        .schema_from::<dead_letters::Replayed>()
+        .schema_from::<fleet::LaneView>()
+        .schema_from::<fleet::Queues>()
+        .schema_from::<fleet::WorkerView>()
+        .schema_from::<fleet::Workers>()
+        .schema_from::<fleet::Observation>()
+        .build();
+    let mut components = serde_json::to_value(components).unwrap_or_default();
+    components["securitySchemes"] = json!({
+        "key": {"type": "http", "scheme": "bearer",
+            "description": "A key of `docmill-worker keys create`; its scopes say what it may do."},
+        "token": {"type": "apiKey", "in": "header", "name": "X-Docmill-Token",
+            "description": "While there are no keys: for changes, from this machine alone."},
+        "operator": {"type": "http", "scheme": "bearer", "description": "The operator's, on its own port."}
+    });
+    let mut paths = Map::new();
+    // Health and metrics are on both ports; the public ones are described.
+    let internal = INTERNAL.iter().filter(|operation| operation.access == Access::Operator);
+    for operation in PUBLIC.iter().chain(internal) {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = described(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "docmill", "version": "1",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "Hand in documents, see how far they are, deal with what failed. Every error is a Problem. \
+                Paths below /internal are on a port of their own."
+        },
+        "paths": paths,
+        "components": components
+    })
+}
+
+fn described(operation: &Operation) -> Value {
+    let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut parameters: Vec<Value> = in_path
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    parameters.extend(operation.parameters.iter().map(|(name, place, meaning)| {
+        json!({"name": name, "in": place, "description": meaning, "schema": {"type": "string"}})
+    }));
+    let (status, schema) = operation.answer;
+    let mut answer = json!({"description": operation.summary});
+    if let Some(schema) = schema {
+        let kind = if schema == "Observation" { "application/x-ndjson" } else { "application/json" };
+        answer["content"] = json!({ kind: {"schema": reference(schema)} });
+    }
+    let mut described = json!({
+        "summary": operation.summary,
+        "responses": {
+            status.to_string(): answer,
+            "default": {
+                "description": "What is wrong, what is allowed, what to do",
+                "content": {"application/problem+json": {"schema": reference("Problem")}}
+            }
+        }
+    });
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into();
+    }
+    match operation.body {
+        Some("form") => {
+            let file = json!({"type": "array", "items": {"type": "string", "format": "binary"}});
+            let uri = json!({"type": "string", "description": "Before its file: as the parameter `uri`"});
+            described["requestBody"] = json!({"required": true, "content": {"multipart/form-data":
+                {"schema": {"type": "object", "properties": {"uri": uri, "file": file}, "required": ["file"]}}}});
+        }
+        Some(schema) => {
+            described["requestBody"] =
+                json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
+        }
+        None => {}
+    }
+    match operation.access {
+        Access::Open => {}
+        Access::Scope(scope) => {
+            described["security"] = json!([{"key": []}, {"token": []}]);
+            described["x-scope"] = scope.as_str().into();
+        }
+        Access::Operator => described["security"] = json!([{"operator": []}]),
+    }
+    described
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_is_up_to_date() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/openapi.json");
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(file, text()).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(file).unwrap_or_default() == text(),
+            "docs/reference/openapi.json is old: run `UPDATE_REFERENCE=1 cargo test --workspace api::openapi`"
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = document();
+        let text = document.to_string();
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Every operation of the API in one table: the routes, who may call them, and the description that
+//! `/openapi.json` gives are made of it.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+
+use super::auth::{self, Scope};
+use super::problem::Problem;
+use super::{Shared, batches, dead_letters, documents, fleet, openapi, upload};
+use crate::http;
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody who reaches it.
+    Open,
+    /// Whose key has the scope.
+    Scope(Scope),
+    /// The operator.
+    Operator,
+}
+
+/// An operation.
+pub struct Operation {
+    /// In small letters, as descriptions have it.
+    pub method: &'static str,
+    /// With parameters in braces.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Parameters of the query and headers: name, place, meaning.
+    pub parameters: &'static [(&'static str, &'static str, &'static str)],
+    /// Schema of the body: a name of the components, or `form`.
+    pub body: Option<&'static str>,
+    /// Status and schema of the answer.
+    pub answer: (u16, Option<&'static str>),
+    handler: fn() -> MethodRouter<Shared>,
+}
+
+const PAGE: &[(&str, &str, &str)] = &[
+    ("limit", "query", "Most of a page: 1 to 1000; 100"),
+    ("cursor", "query", "`next` of an earlier page"),
+];
+const UPLOAD: &[(&str, &str, &str)] = &[
+    ("batch", "query", "The batch that the documents belong to"),
+    ("uri", "query", "Where the document belongs: another upload to it is its next content"),
+    ("idempotency-key", "header", "The same request with the same key gets the first answer, for a day"),
+];
+const KEYED: &[(&str, &str, &str)] = &[UPLOAD[2]];
+
+const READ: Access = Access::Scope(Scope::Read);
+const WRITE: Access = Access::Scope(Scope::Write);
+const ADMIN: Access = Access::Scope(Scope::Admin);
+
+macro_rules! operations {
+    ($($name:ident: $(($method:literal $path:literal $access:ident, $summary:literal, $parameters:expr,
+        $body:expr, $answer:expr, $handler:expr))+)+) => {
+        $(
+            /// See the module.
+            pub const $name: &[Operation] = &[$(Operation {
+                method: $method, path: $path, access: $access, summary: $summary, parameters: $parameters,
+                body: $body, answer: $answer, handler: || $handler,
+            }),+];
+        )+
+    };
+}
+
+const OPEN: Access = Access::Open;
+const OPERATOR: Access = Access::Operator;
+
+operations! {
+    PUBLIC:
+    ("post" "/v1/documents" WRITE, "Upload files", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::documents))
+    ("post" "/ingest/{kind}" WRITE, "Upload files of a kind", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::ingest))
+    ("get" "/v1/documents" READ, "List documents, newest first",
+        &[("state", "query", "queued, processing, committed, failed or cancelled"), ("batch", "query", "Only those of a batch"), PAGE[0], PAGE[1]],
+        None, (200, Some("Documents")), get(documents::list))
+    ("get" "/v1/documents/{id}" READ, "Show a document", &[], None, (200, Some("Document")), get(documents::get))
+    ("delete" "/v1/documents/{id}" WRITE, "Delete a document", &[], None, (202, None), delete(documents::delete))
+    ("post" "/v1/batches" WRITE, "Submit documents by their URIs", KEYED, Some("NewBatch"), (202, Some("AcceptedBatch")), post(batches::create))
+    ("get" "/v1/batches" READ, "List batches, newest first", PAGE, None, (200, Some("Batches")), get(batches::list))
+    ("get" "/v1/batches/{id}" READ, "Show how far a batch is", &[], None, (200, Some("Batch")), get(batches::get))
+    ("post" "/v1/batches/{id}/documents" WRITE, "Add documents to a batch", &[], Some("MoreDocuments"), (202, Some("AcceptedBatch")), post(batches::add))
+    ("post" "/v1/batches/{id}/cancel" WRITE, "Cancel a batch: what waits is not begun, what is in work stops", &[], None, (200, Some("CancelledBatch")), post(batches::cancel))
+    ("get" "/v1/dead-letters" READ, "List what was given up, the last first",
+        &[("code", "query", "Only those that failed with this code"), PAGE[0], PAGE[1]], None, (200, Some("DeadLetters")), get(dead_letters::list))
+    ("get" "/v1/dead-letters/{id}" READ, "Show what was given up", &[], None, (200, Some("DeadLetter")), get(dead_letters::get))
+    ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once", &[], Some("ReplayRequest"), (200, Some("Replayed")), post(dead_letters::replay))
+    ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
+    ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
+    ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
+    ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
+    ("get" "/readyz" OPEN, "It takes documents", &[], None, (200, None), get(ready))
+    ("get" "/openapi.json" OPEN, "This description", &[], None, (200, None), get(describe))
+
+    INTERNAL:
+    ("get" "/internal/v1/observations" OPERATOR, "What an operator needs to know, a line of JSON each interval",
+        &[("intervalMs", "query", "Time between two lines: 100 to 60000; 1000")], None, (200, Some("Observation")), get(fleet::observations))
+    ("post" "/internal/v1/workers/{name}/drain" OPERATOR, "Order a worker to take no new work for 60 s", &[], None, (204, None), post(fleet::drain))
+    ("post" "/internal/v1/workers/{name}/resume" OPERATOR, "Let a worker take work again", &[], None, (204, None), post(fleet::resume))
+    ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
+    ("get" "/readyz" OPEN, "It takes documents", &[], None, (200, None), get(ready))
+    ("get" "/metrics" OPEN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
+}
+
+/// The routes of a table.
+pub fn router(api: Shared, operations: &[Operation]) -> Router {
+    let mut router = Router::new();
+    for operation in operations {
+        let guarded = middleware::from_fn_with_state((api.clone(), operation.access), guard);
+        router = router.route(operation.path, (operation.handler)().layer(guarded));
+    }
+    router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_so)
+        // Uploads have limits of their own, and other bodies theirs.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(api.clone(), observe))
+        .with_state(api)
+}
+
+async fn nothing_here() -> Problem {
+    let detail = "there is no such path";
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail, "see /openapi.json")
+}
+
+async fn not_so() -> Problem {
+    let detail = "this path is not asked with this method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, "see /openapi.json")
+}
+
+async fn metrics(State(api): State<Shared>) -> Response {
+    http::metrics(api.metrics.render())
+}
+
+async fn ready(State(api): State<Shared>) -> Response {
+    http::readiness(api.ready.load(Ordering::Relaxed))
+}
+
+async fn describe() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::text()).into_response()
+}
+
+/// Lets through who may, with who they are.
+async fn guard(
+    State((api, access)): State<(Shared, Access)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    match access {
+        Access::Open => {}
+        Access::Operator => is_operator(&api, &parts.headers)?,
+        Access::Scope(scope) => {
+            let caller = api.authenticator.authenticate(&parts).await?;
+            if !caller.may(scope) {
+                return Err(auth::forbidden(scope));
+            }
+            parts.extensions.insert(caller);
+        }
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+fn is_operator(api: &Shared, headers: &axum::http::HeaderMap) -> Result<(), Problem> {
+    let Some(token) = &api.settings.internal_token else { return Ok(()) };
+    if auth::bearer(headers).is_some_and(|shown| auth::same(shown, token.expose())) {
+        return Ok(());
+    }
+    let what_to_do = "send Authorization: Bearer with the token of api.internalTokenFile";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "token_needed", "this port is the operator's", what_to_do))
+}
+
+/// Counts, and adds what every answer has.
+async fn observe(State(api): State<Shared>, request: Request, next: Next) -> Response {
+    const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    let method = match method.as_str() {
+        known @ ("GET" | "POST" | "DELETE" | "HEAD") => known,
+        _ => "other",
+    };
+    let status = response.status().as_u16();
+    api.metrics.observe(method, route.as_deref().unwrap_or("none"), status, began.elapsed());
+    tracing::debug!(method, route, status, "answered");
+    response.headers_mut().insert(HeaderName::from_static("x-content-type-options"), NO_SNIFF);
+    response
+}

@@ -1,0 +1,109 @@
+//! The HTTP server of our processes: a router behind limits on connections and on the time that a client takes
+//! to say what it wants. What is answered is the router's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Longest time that a client takes to send the head of a request.
+const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Wait after the system refused a connection: it has none to give for a while.
+const REFUSED_WAIT: Duration = Duration::from_millis(100);
+
+/// How a server treats its clients.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once; others wait.
+    pub connections_max: usize,
+    /// Whether a connection may carry more than one request.
+    pub keep_alive: bool,
+    /// How long requests may go on once the server is to end.
+    pub grace: Duration,
+}
+
+/// Listens on all addresses, both families where the machine has both.
+///
+/// # Errors
+/// The port is taken.
+pub async fn listen_everywhere(port: u16) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await {
+        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), port)).await
+        }
+        bound => bound,
+    }
+}
+
+/// Answers until `stop` turns true or its sender is gone; then it takes no more connections and lets what is
+/// being answered go on for the grace.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepting = async {
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Some((accepted, place)) = accepted else { break };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(REFUSED_WAIT).await;
+            continue;
+        };
+        let (router, stop) = (router.clone(), stop.clone());
+        connections.spawn(async move {
+            let _place = place;
+            answer(stream, router, limits.keep_alive, stop).await;
+        });
+    }
+    drop(listener);
+    let ending = async { while connections.join_next().await.is_some() {} };
+    // What is left is cut off with the set.
+    let _ = tokio::time::timeout(limits.grace, ending).await;
+}
+
+/// One connection, to its end. A client that goes away early is its own affair.
+async fn answer(stream: TcpStream, router: Router, keep_alive: bool, mut stop: watch::Receiver<bool>) {
+    // Answers are small and come whole: waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).keep_alive(keep_alive);
+    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
+}
+
+/// Metrics in Prometheus' text form.
+pub fn metrics(rendered: Result<Vec<u8>, prometheus::Error>) -> Response {
+    const KIND: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    match rendered {
+        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n").into_response(),
+    }
+}
+
+/// What `/readyz` says.
+pub fn readiness(ready: bool) -> Response {
+    match ready {
+        true => "ready\n".into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
+}

@@ -1,0 +1,37 @@
+//! How a worker is, over HTTP: `/healthz` (it runs), `/readyz` (it takes work), `/metrics`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::embedded::Metrics;
+use crate::http::{self, Limits};
+
+/// Probes and scrapers are few.
+pub(super) const LIMITS: Limits = Limits { connections_max: 64, keep_alive: false, grace: Duration::ZERO };
+
+/// What is told.
+pub(super) struct Told {
+    /// It takes work.
+    pub ready: AtomicBool,
+    /// What it did.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Answers with what is told.
+pub(super) fn router(told: Arc<Told>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route(
+            "/readyz",
+            get(async |State(told): State<Arc<Told>>| http::readiness(told.ready.load(Ordering::Relaxed))),
+        )
+        .route("/metrics", get(async |State(told): State<Arc<Told>>| http::metrics(told.metrics.render())))
+        .fallback((StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n"))
+        .with_state(told)
+}
