@@ -283,20 +283,40 @@ impl Deliverer {
         } else {
             nothing_left(grant)
         };
-        for index in &prepared.indexes {
-            if let Err(failure) = self.write(index, grant, tracker).await? {
-                return Ok(Worked::Failed(failure));
-            }
+        let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
+            (&[][..], prepared.indexes.clone())
+        } else {
+            (&prepared.indexes[..], Vec::new())
+        };
+        if let Err(failure) = self.write_each(first, grant, tracker).await? {
+            return Ok(Worked::Failed(failure));
         }
         let manifests = prepared.indexes.into_iter().map(|index| index.manifest).collect();
         let delay = self.lease.cleanup_delay_ms;
         let summary = prepared.summary;
         match self.ledger.commit(grant, manifests, summary.clone(), delay).await? {
             Commit::Committed { seq } => {
+                // None, but where a mistake is planted.
+                let _ = self.write_each(&late, grant, tracker).await?;
                 Ok(Worked::Committed { seq, summary, deleted: grant.content.is_none() })
             }
             Commit::Fenced => Ok(Worked::Fenced),
         }
+    }
+
+    /// Writes what was prepared for each of the indexes.
+    async fn write_each(
+        &self,
+        indexes: &[PreparedIndex],
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+    ) -> Result<Result<(), Failure>, Error> {
+        for index in indexes {
+            if let Err(failure) = self.write(index, grant, tracker).await? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Writes all chunks of the manifest to every store that must hold them.

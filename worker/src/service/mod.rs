@@ -145,7 +145,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         alone: tokio::sync::RwLock::new(()),
         here: Here::default(),
         #[cfg(feature = "planted-faults")]
-        planted: None,
+        planted: crate::delivery::PlantedFault::from_environment(),
     });
     Box::pin(deliverer.beat()).await?;
     let beating = beside.spawn(intake::beat(deliverer.clone()));
