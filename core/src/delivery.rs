@@ -157,7 +157,8 @@ pub enum ClaimDecision {
     Grant,
     /// There is nothing to do: committed, newer, failed or unknown. The delivery is acked.
     NothingToDo,
-    /// A live worker has it. The delivery is released for one lease, never acked: that worker may die.
+    /// A live worker has it. The delivery is released for a beat, never acked: that worker may die, or be dead
+    /// already and only its lease be left.
     HeldByLiveWorker,
 }
 

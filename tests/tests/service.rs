@@ -180,3 +180,19 @@ async fn a_graph_in_neo4j_survives_kills_of_its_server_and_of_its_writers() {
     let bare = "MATCH (c:Chunk) WHERE NOT (c)-[:MENTIONS]->() RETURN c.id";
     assert_eq!(told(&graph, bare).await, Vec::<Vec<String>>::new(), "evidence of nothing");
 }
+
+/// Somebody else has the lock of the upkeep and stands still: what a dead worker had does not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_of_a_dead_worker_do_not_wait_for_an_upkeep_that_stands_still() {
+    let pipeline = Pipeline::start().await;
+    let upkeep = pipeline.hold_the_upkeep().await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 60_000)).await;
+    let settings = Settings { lease_ms: SHORT_LEASE_MS, ..Settings::default() };
+    let [one, _two] = [pipeline.worker(&settings), pipeline.worker(&settings)];
+    pipeline.wait_committed(5).await;
+    drop(one);
+    assert!(pipeline.committed().await < DOCUMENTS, "it was killed too late to say anything");
+    pipeline.wait_committed(DOCUMENTS).await;
+    drop(upkeep);
+    pipeline.verify_clean().await;
+}

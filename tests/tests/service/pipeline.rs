@@ -238,6 +238,14 @@ impl Pipeline {
         count(&self.client, &format!("{current} AND stores & {bit} <> 0")).await
     }
 
+    /// Takes the lock of the upkeep until the connection is dropped.
+    pub async fn hold_the_upkeep(&self) -> Client {
+        let client = client(&self.postgres).await.unwrap();
+        let name = format!("{}.upkeep", self.postgres.schema.as_str());
+        client.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&name]).await.unwrap();
+        client
+    }
+
     /// Evidence that a table of the ledger's server has.
     pub async fn evidence_beside_the_ledger(&self) -> i64 {
         count(&self.client, "evidence").await

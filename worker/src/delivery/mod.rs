@@ -21,6 +21,7 @@ use crate::queue::{Delivery, Queue};
 use crate::sink::{ChunkRow, Sink};
 use crate::{ledger, queue, sink};
 
+mod drain;
 mod here;
 mod maintain;
 mod planted;
@@ -175,7 +176,8 @@ impl Deliverer {
         let grant = match claimed.inspect_err(|_| self.here.lost_claim(delivery.message))? {
             Claim::Granted(grant) => grant,
             Claim::Refused(ClaimDecision::HeldByLiveWorker) => {
-                self.queue.release(&delivery, self.lease.lease_ms).await?;
+                // A worker's lease may outlive its entry's by a beat, but by no more where it is dead.
+                self.queue.release(&delivery, self.lease.beat_ms()).await?;
                 return Ok(Outcome::Elsewhere);
             }
             Claim::Refused(_) => {

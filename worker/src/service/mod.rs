@@ -151,7 +151,8 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
-        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
+        let promote_every = Duration::from_millis(settings.lease.beat_ms());
+        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks, promote_every };
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
@@ -230,18 +231,12 @@ impl Worker {
         // A beat after the farewell would say that it lives.
         self.beating.abort();
         self.pool.shutdown().await;
-        let worker = &self.deliverer.worker;
         // The row before its entry: whoever receives the entry must find the row free.
-        let handed_back = self.ledger.hand_back_all(worker).await;
-        for delivery in &left {
-            // Else its lease runs out.
-            if let Err(error) = self.deliverer.queue.release(delivery, 0).await {
-                tracing::warn!(%error, "an entry was not handed back");
-            }
-        }
-        tracing::info!(documents = left.len(), "handed back what was in work");
+        let handed_back = self.ledger.hand_back_all(&self.deliverer.worker).await;
+        tracing::info!(documents = left.len(), "hands back what was in work");
+        let gone = self.deliverer.leave(&left).await;
         handed_back.map_err(crate::delivery::Error::from)?;
-        self.ledger.retire_worker(worker).await.map_err(crate::delivery::Error::from)?;
+        gone?;
         Ok(())
     }
 
