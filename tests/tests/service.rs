@@ -149,7 +149,11 @@ async fn a_graph_in_neo4j_survives_kills_of_its_server_and_of_its_writers() {
         let before = pipeline.committed().await;
         server.kill();
         assert_eq!(two.get("/healthz").0, 200, "a store that is away does not end a worker");
+        let late = pipeline.worker(&settings);
+        late.wait_status("/healthz", 200);
+        assert_eq!(late.get("/readyz").0, 503, "it waits for what is away when it starts");
         server.start_again();
+        late.wait_ready();
         pipeline.wait_committed((before + 3).min(DOCUMENTS)).await;
     }
     let _three = pipeline.worker(&settings);

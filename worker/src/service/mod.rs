@@ -22,7 +22,6 @@ use crate::embedded::{Counters, Metrics};
 use crate::extract::Pool;
 use crate::health::Bars;
 use crate::intake::{self, Finished, GateWatch, Intake};
-use crate::ledger::Ledger;
 use crate::neo4j;
 use crate::objects::{self, Objects, Scratch};
 use crate::postgres::{self, Database, GraphSink, PostgresLedger, TextSink, VectorSink};
@@ -34,9 +33,11 @@ use crate::upkeep::Upkeep;
 
 mod http;
 mod sources;
+mod start;
 
 use http::Told;
 use sources::Sources;
+use start::opened;
 
 /// Documents in work for each extractor: while one is read, another is embedded or written.
 const DOCUMENTS_A_SLOT: usize = 2;
@@ -115,7 +116,10 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
 
     let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;
     let objects = settings.objects.as_ref().map(|options| Ok((Objects::open(options)?, options.clone())));
-    let database = Box::pin(Database::open(&settings.postgres)).await?;
+    let database = async || Box::pin(Database::open(&settings.postgres)).await;
+    let Some(database) = opened(&mut stop, postgres::Error::stays, database).await? else { return Ok(()) };
+    let sinks = async || sinks(&database, &settings.graph).await;
+    let Some(sinks) = opened(&mut stop, neo4j::Error::stays, sinks).await? else { return Ok(()) };
     let slots = settings.concurrency.map_or_else(cores, usize::from);
     let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
     let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
@@ -137,7 +141,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         worker: intake::worker_id(&place.host),
         queue: queue.clone(),
         ledger: ledger.clone(),
-        sinks: sinks(&database, &settings.graph).await?,
+        sinks,
         clock: Arc::new(SystemClock),
         preparer: Arc::new(stages),
         lease: settings.lease.clone(),
@@ -147,7 +151,10 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         #[cfg(feature = "planted-faults")]
         planted: crate::delivery::PlantedFault::from_environment(),
     });
-    Box::pin(deliverer.beat()).await?;
+    let beat = async || Box::pin(deliverer.beat()).await;
+    if opened(&mut stop, |_: &crate::delivery::Error| false, beat).await?.is_none() {
+        return Ok(());
+    }
     let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
