@@ -31,9 +31,10 @@ pub fn run(args: &Args) -> Result<()> {
     phase("build", || process::run(nextest()?.args(["--no-run", "--cargo-quiet"])))?;
     if args.nextest.is_empty() {
         phase("simulation", || proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])))?;
-        let kills = || PassedOn::of(&["--kills", CHAOS_KILLS]);
-        phase("chaos machine", || proof::chaos(&Chaos::Machine(kills())))?;
-        phase("chaos services", || proof::chaos(&Chaos::Services(kills())))?;
+        let kills = PassedOn::of(&["--kills", CHAOS_KILLS]);
+        phase("chaos machine", || proof::chaos(&Chaos::Machine(kills)))?;
+        let counts = PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
+        phase("chaos services", || proof::chaos(&Chaos::Services(counts)))?;
     }
     println!("== tests");
     process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))

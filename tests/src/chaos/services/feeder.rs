@@ -25,7 +25,7 @@ use crate::contract::objects::{content, key};
 /// nobody waits long behind others.
 const BACKLOG: i64 = 16;
 /// Unsettled documents from which nothing more is submitted, whatever is away.
-const BACKLOG_MAX: i64 = 80;
+const BACKLOG_MAX: i64 = 24;
 /// Below that, something is submitted at least this often, as documents that are tried again later count too.
 const SUBMIT_EVERY: Duration = Duration::from_millis(250);
 /// Documents from which on only those that are there change.
