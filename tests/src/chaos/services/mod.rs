@@ -65,7 +65,7 @@ const BEFORE_KILLS: i64 = 20;
 /// Longest wait for that, for the end of all work, and for an audit that finds nothing.
 const BEGIN_MAX: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(120);
-const VERIFY_MAX: Duration = Duration::from_secs(60);
+const VERIFY_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at such things.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks at the processes.
