@@ -17,6 +17,9 @@ pub const STARTS_ALONE: u32 = 2;
 pub const STARTS_MAX: u32 = 6;
 /// Transient failures after which a document is dead-lettered.
 pub const TRANSIENT_FAILURES_MAX: u32 = 8;
+/// Of failures of a store, so many count, and never give a document up: a store may be away for hours, and when
+/// it is back nobody waits longer than the pause after the last one that counts, which is four seconds.
+pub const STORE_FAILURES_COUNTED: u32 = TRANSIENT_FAILURES_MAX / 2;
 /// First delay after a transient failure, in milliseconds; doubled by each further one.
 pub const RETRY_BASE_MS: u64 = 500;
 /// Longest delay after a transient failure, in milliseconds.
@@ -157,7 +160,8 @@ pub enum ClaimDecision {
     Grant,
     /// There is nothing to do: committed, newer, failed or unknown. The delivery is acked.
     NothingToDo,
-    /// A live worker has it. The delivery is released for one lease, never acked: that worker may die.
+    /// A live worker has it. The delivery is released for a beat, never acked: that worker may die, or be dead
+    /// already and only its lease be left.
     HeldByLiveWorker,
 }
 
@@ -231,7 +235,12 @@ pub fn decide_failure(history: History, failure: Failure, jitter: f64) -> (After
             (decision, counted)
         }
         FailureClass::Transient => {
-            let counted = History { transient_failures: ended.transient_failures + 1, ..ended };
+            let mut counted = History { transient_failures: ended.transient_failures + 1, ..ended };
+            if matches!(failure.code, FailureCode::StoreFailed | FailureCode::DiskFull) {
+                // A store that is away or full is no document's fault: it counts for the pauses alone.
+                let most = STORE_FAILURES_COUNTED.max(ended.transient_failures);
+                counted.transient_failures = counted.transient_failures.min(most);
+            }
             let decision = if counted.transient_failures >= TRANSIENT_FAILURES_MAX {
                 AfterFailure::GiveUp(failure)
             } else {
@@ -322,6 +331,26 @@ mod tests {
         for (row, wanted, expected) in cases {
             assert_eq!(decide_claim(row, Generation(wanted)), expected, "{row:?} {wanted}");
         }
+    }
+
+    #[test]
+    fn a_store_that_is_away_gives_no_document_up() {
+        let away = || Failure::new(FailureCode::StoreFailed, "away");
+        let mut history = History::default();
+        for _ in 0..100 {
+            let (decision, counted) = decide_failure(history, away(), 1.0);
+            assert!(matches!(decision, AfterFailure::Retry { after_ms: ..=4_000 }), "{decision:?}");
+            history = counted;
+        }
+        // Nor do they take the document's own trials away.
+        let own = || Failure::new(FailureCode::ChangedWhileRead, "changed");
+        let (decision, mut history) = decide_failure(history, own(), 1.0);
+        assert!(matches!(decision, AfterFailure::Retry { .. }));
+        // And a document that failed often by itself is not saved by a store that fails as well.
+        history.transient_failures = TRANSIENT_FAILURES_MAX - 1;
+        let (_, counted) = decide_failure(history, away(), 1.0);
+        assert_eq!(counted.transient_failures, TRANSIENT_FAILURES_MAX - 1);
+        assert!(matches!(decide_failure(counted, own(), 1.0).0, AfterFailure::GiveUp(_)));
     }
 
     #[test]

@@ -8,8 +8,12 @@ mod pipeline;
 
 use std::time::{Duration, Instant};
 
+use docmill_core::manifest::Store;
 use docmill_tests::contract::objects::{content, hash, key};
+use docmill_tests::services::neo4j::{Neo4jServer, count, told};
 use docmill_tests::services::s3::S3Server;
+use docmill_tests::services::worker::Worker;
+use docmill_worker::neo4j;
 use docmill_worker::objects::{Objects, ObjectsOptions};
 use pipeline::{Pipeline, Settings};
 use rustix::process::Signal;
@@ -17,7 +21,7 @@ use rustix::process::Signal;
 /// Longer than any test: what is done within it was not waited for.
 const LONG_LEASE_MS: u64 = 300_000;
 /// The shortest that is allowed.
-const SHORT_LEASE_MS: u64 = 3_000;
+const SHORT_LEASE_MS: u64 = 1_500;
 const DOCUMENTS: usize = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +35,7 @@ async fn two_workers_commit_each_document_once() {
     pipeline.wait_committed(DOCUMENTS).await;
     pipeline.verify_clean().await;
     assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
-    let metrics = |worker: &pipeline::Worker| {
+    let metrics = |worker: &Worker| {
         let (status, text) = worker.get("/metrics");
         assert_eq!(status, 200);
         let line = "docmill_documents_total{outcome=\"committed\"} ";
@@ -126,4 +130,73 @@ async fn objects_are_fetched_and_files_outside_of_the_root_are_not() {
     pipeline.wait_text("hygrometers").await;
     pipeline.verify_clean().await;
     drop(worker);
+}
+
+/// Kills of the graph's server while workers write to it.
+const GRAPH_KILLS: usize = 2;
+
+/// Concepts and their evidence are in Neo4j and nowhere else, once, whoever was killed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graph_in_neo4j_survives_kills_of_its_server_and_of_its_writers() {
+    let server = Neo4jServer::start(false);
+    let pipeline = Pipeline::start_with_neo4j(&server).await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 20_000)).await;
+    let settings = Settings { lease_ms: SHORT_LEASE_MS, ..Settings::default() };
+    let [one, two] = [pipeline.worker(&settings), pipeline.worker(&settings)];
+    pipeline.wait_committed(3).await;
+    drop(one);
+    for _ in 0..GRAPH_KILLS {
+        let before = pipeline.committed().await;
+        server.kill();
+        assert_eq!(two.get("/healthz").0, 200, "a store that is away does not end a worker");
+        let late = pipeline.worker(&settings);
+        late.wait_status("/healthz", 200);
+        assert_eq!(late.get("/readyz").0, 503, "it waits for what is away when it starts");
+        server.start_again();
+        late.wait_ready();
+        pipeline.wait_committed((before + 3).min(DOCUMENTS)).await;
+    }
+    let _three = pipeline.worker(&settings);
+    drop(two);
+    pipeline.wait_committed(DOCUMENTS).await;
+    pipeline.verify_clean().await;
+    assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
+    assert_eq!(pipeline.evidence_beside_the_ledger().await, 0);
+    let graph = neo4j::Database::connect(&server.options()).await.unwrap();
+    let chunks = count(&graph, "(:Chunk)").await;
+    assert_eq!(chunks, pipeline.entries_of(Store::Graph).await);
+    assert!(chunks > DOCUMENTS as i64, "{chunks}");
+    assert!(count(&graph, "(:CanonicalConcept)").await > 0);
+    for (what, twice) in [
+        ("chunks", "MATCH (c:Chunk) WITH c.id AS id, count(*) AS n WHERE n > 1 RETURN id"),
+        (
+            "concepts",
+            "MATCH (k:CanonicalConcept) WITH k.tenant_id AS tenant, k.canonical_name AS name, count(*) AS n \
+             WHERE n > 1 RETURN name",
+        ),
+        (
+            "mentions",
+            "MATCH (c:Chunk)-[m:MENTIONS]->(k) WITH c, k, count(m) AS n WHERE n > 1 RETURN k.canonical_name",
+        ),
+    ] {
+        assert_eq!(told(&graph, twice).await, Vec::<Vec<String>>::new(), "{what} that are there twice");
+    }
+    let bare = "MATCH (c:Chunk) WHERE NOT (c)-[:MENTIONS]->() RETURN c.id";
+    assert_eq!(told(&graph, bare).await, Vec::<Vec<String>>::new(), "evidence of nothing");
+}
+
+/// Somebody else has the lock of the upkeep and stands still: what a dead worker had does not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_of_a_dead_worker_do_not_wait_for_an_upkeep_that_stands_still() {
+    let pipeline = Pipeline::start().await;
+    let upkeep = pipeline.hold_the_upkeep().await;
+    pipeline.register(&pipeline.write_files(DOCUMENTS, 60_000)).await;
+    let settings = Settings { lease_ms: SHORT_LEASE_MS, ..Settings::default() };
+    let [one, _two] = [pipeline.worker(&settings), pipeline.worker(&settings)];
+    pipeline.wait_committed(5).await;
+    drop(one);
+    assert!(pipeline.committed().await < DOCUMENTS, "it was killed too late to say anything");
+    pipeline.wait_committed(DOCUMENTS).await;
+    drop(upkeep);
+    pipeline.verify_clean().await;
 }

@@ -68,3 +68,18 @@ fn finds_uncounted_child_crashes() {
 fn finds_a_lease_extended_without_progress() {
     found(PlantedFault::BlindHeartbeat);
 }
+
+#[test]
+fn finds_a_heartbeat_that_does_not_look_at_the_owner() {
+    found(PlantedFault::HeartbeatWithoutOwner);
+}
+
+#[test]
+fn finds_a_consumer_that_is_removed_with_what_it_has() {
+    found(PlantedFault::ConsumerDeletedAtDrain);
+}
+
+#[test]
+fn finds_a_commit_before_the_writes() {
+    found(PlantedFault::CommitBeforeWrite);
+}

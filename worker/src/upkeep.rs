@@ -1,8 +1,10 @@
 //! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
 //! and what commits replaced or dead workers left is removed.
 //!
-//! Every step may be repeated and may run twice at once; one process at a time does it for economy, so its
-//! lease is a lock that goes with the connection. Any process with the back ends may run it.
+//! Every step may be repeated and may run twice at once. Promotion is a step of the queue alone and cheap, so every
+//! process does it: documents of a dead worker wait neither for a long clean-up nor for a process that stands
+//! still. The rest one process at a time does for economy, so its lease is a lock that goes with the connection.
+//! Any process with the back ends may run it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::postgres::{Database, PostgresLedger};
 use crate::queue::Queue;
 use crate::sink::Sink;
 
-/// Time between two rounds.
+/// Time between two rounds, and longest time between two promotions.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks for rows that dead workers left.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -37,6 +39,8 @@ pub struct Upkeep {
     pub queue: Arc<dyn Queue>,
     /// Stores.
     pub sinks: BTreeMap<Store, Arc<dyn Sink>>,
+    /// Time between two promotions, where it is shorter than between two rounds: a beat.
+    pub promote_every: Duration,
 }
 
 /// When what is not done in each round was done last.
@@ -49,6 +53,19 @@ struct Last {
 impl Upkeep {
     /// Keeps up until it is dropped. What fails is logged and done in the next round.
     pub async fn run(self) {
+        futures::future::join(self.promote(), self.rounds()).await;
+    }
+
+    async fn promote(&self) {
+        loop {
+            if let Err(error) = self.queue.promote().await {
+                tracing::warn!(%error, "nothing can be promoted");
+            }
+            tokio::time::sleep(self.promote_every.min(ROUND_EVERY)).await;
+        }
+    }
+
+    async fn rounds(&self) {
         let now = Instant::now();
         let mut last = Last { sweep: Sweep::default(), swept: now, derived: now };
         loop {

@@ -29,6 +29,8 @@ impl PassedOn {
 pub enum Chaos {
     /// The one-machine shape: kill -9 at random moments, counted against an independent list
     Machine(PassedOn),
+    /// Many processes on real servers: kill -9 of workers and servers, counted against an independent list
+    Services(PassedOn),
 }
 
 /// What is measured.
@@ -36,6 +38,8 @@ pub enum Chaos {
 pub enum Bench {
     /// The one-machine shape: rates, latencies, answers found
     Machine(PassedOn),
+    /// Many processes on real servers: rates, what many documents cost against few
+    Services(PassedOn),
 }
 
 /// The simulation of delivery and commit by seed.
@@ -46,18 +50,33 @@ pub fn sim(passed: &PassedOn) -> Result<()> {
 
 /// Kills at random moments.
 pub fn chaos(chaos: &Chaos) -> Result<()> {
-    let Chaos::Machine(passed) = chaos;
-    build(&["--package", "docmill"], false)?;
-    build(&["--package", "docmill-tests", "--bin", "chaos_machine"], false)?;
-    run("debug/chaos_machine", passed)
+    match chaos {
+        Chaos::Machine(passed) => {
+            build(&["--package", "docmill"], false)?;
+            build(&["--package", "docmill-tests", "--bin", "chaos_machine"], false)?;
+            run("debug/chaos_machine", passed)
+        }
+        Chaos::Services(passed) => {
+            // As the tests are built: worker and harness with one set of features.
+            build(&["--workspace", "--all-targets"], false)?;
+            run("debug/chaos_services", passed)
+        }
+    }
 }
 
 /// Measures.
 pub fn bench(bench: &Bench) -> Result<()> {
-    let Bench::Machine(passed) = bench;
-    build(&["--package", "docmill"], true)?;
-    build(&["--package", "docmill-tests", "--bin", "bench_machine"], true)?;
-    run("release/bench_machine", passed)
+    match bench {
+        Bench::Machine(passed) => {
+            build(&["--package", "docmill"], true)?;
+            build(&["--package", "docmill-tests", "--bin", "bench_machine"], true)?;
+            run("release/bench_machine", passed)
+        }
+        Bench::Services(passed) => {
+            build(&["--workspace", "--bins"], true)?;
+            run("release/bench_services", passed)
+        }
+    }
 }
 
 fn build(what: &[&str], release: bool) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::{cache, check, process};
 
 /// Seeds of the simulation in a test run.
 const SIMULATION_SEEDS: &str = "20000";
-/// Kills of the one-machine shape in a test run.
+/// Kills of each shape in a test run.
 const CHAOS_KILLS: &str = "100";
 
 #[derive(clap::Args)]
@@ -32,7 +32,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.nextest.is_empty() {
         phase("simulation", || proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])))?;
         let kills = PassedOn::of(&["--kills", CHAOS_KILLS]);
-        phase("chaos", || proof::chaos(&Chaos::Machine(kills)))?;
+        phase("chaos machine", || proof::chaos(&Chaos::Machine(kills)))?;
+        let counts = PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
+        phase("chaos services", || proof::chaos(&Chaos::Services(counts)))?;
     }
     println!("== tests");
     process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))

@@ -8,6 +8,7 @@ pub mod paraphrases;
 mod quality;
 mod rates;
 mod search;
+pub mod services;
 
 use std::path::{Path, PathBuf};
 

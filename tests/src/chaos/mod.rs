@@ -3,6 +3,7 @@
 mod check;
 mod inventory;
 mod kill;
+pub mod services;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod s3;
+pub mod worker;
 
 use std::path::PathBuf;
 

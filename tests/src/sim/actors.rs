@@ -12,11 +12,11 @@ use docmill_worker::delivery::{Deliverer, Here, PlantedFault, Sweep, maintain, r
 use docmill_worker::ledger::memory::MemoryLedger;
 use docmill_worker::ledger::{Ledger, Registered, Registration, WorkerId};
 use docmill_worker::queue::memory::MemoryQueue;
-use docmill_worker::queue::{Message, Queue};
+use docmill_worker::queue::{Delivery, Message, Queue};
 use docmill_worker::sink::Sink;
 
 use super::core::{Core, Group, STEADY, SimClock};
-use super::stepped::{Line, SteppedLedger, SteppedQueue, SteppedSink};
+use super::stepped::{Line, Receipts, SteppedLedger, SteppedQueue, SteppedSink};
 use super::world::{Nature, SimPreparer, content_by_hash, content_of, index_spec, tenant};
 
 /// Workers of a seed.
@@ -48,6 +48,10 @@ pub struct World {
     pub last_seq: Arc<AtomicU64>,
     /// Processes of the workers now.
     pub groups: Mutex<[Group; WORKERS]>,
+    /// What they have, for one that is asked to end.
+    pub processes: Mutex<[Option<Process>; WORKERS]>,
+    /// Who received what last.
+    pub receipts: Arc<Receipts>,
     /// Clients and others who must end before the run is over.
     pub busy: AtomicUsize,
     /// What each document's client said last: its content, or that it is deleted.
@@ -58,6 +62,13 @@ pub struct World {
     pub answers: AtomicU64,
     /// Orphans that the sweep removed.
     pub swept: AtomicU64,
+}
+
+/// What a worker's process has.
+#[derive(Clone)]
+pub struct Process {
+    deliverer: Arc<Deliverer>,
+    in_hand: Arc<Mutex<Vec<Delivery>>>,
 }
 
 /// The traits as one caller sees them.
@@ -74,8 +85,12 @@ impl World {
     /// The traits behind a line of their own.
     pub fn seen_by(&self, who: u32) -> Seen {
         let line = Line { core: self.core.clone(), who };
-        let queue =
-            SteppedQueue { line: line.clone(), inner: self.queue.clone(), ledger: self.ledger.clone() };
+        let queue = SteppedQueue {
+            line: line.clone(),
+            inner: self.queue.clone(),
+            ledger: self.ledger.clone(),
+            receipts: self.receipts.clone(),
+        };
         let ledger = SteppedLedger {
             line: line.clone(),
             inner: self.ledger.clone(),
@@ -121,7 +136,29 @@ impl World {
             planted: self.planted,
         });
         self.core.note(who, || format!("process {group} starts"));
-        self.core.spawn(group, receive(self.core.clone(), deliverer, group));
+        let process = Process { deliverer, in_hand: Arc::default() };
+        self.processes.lock().unwrap()[number] = Some(process.clone());
+        self.core.spawn(group, receive(self.core.clone(), process, group));
+    }
+
+    /// Asks the worker's process to end: it stops where it stands and hands back what it has; another takes
+    /// its place.
+    pub fn drain_worker(self: &Arc<Self>, number: usize, restart_ms: u64) {
+        let group = self.groups.lock().unwrap()[number];
+        let Some(process) = self.processes.lock().unwrap()[number].clone() else { return };
+        self.core.note(number as u32 + 1, || format!("process {group} is asked to end"));
+        self.core.kill(group);
+        let world = self.clone();
+        self.core.spawn(STEADY, async move {
+            let left = process.in_hand.lock().unwrap().clone();
+            // What nobody took back waits for its lease.
+            let _ = process.deliverer.leave(&left).await;
+            world.core.sleep(restart_ms).await;
+            // A crash may have been quicker.
+            if world.groups.lock().unwrap()[number] == group {
+                world.start_worker(number);
+            }
+        });
     }
 
     /// Takes the worker's process down; another takes its place.
@@ -160,7 +197,8 @@ impl World {
     }
 }
 
-async fn receive(core: Arc<Core>, deliverer: Arc<Deliverer>, group: Group) {
+async fn receive(core: Arc<Core>, process: Process, group: Group) {
+    let Process { deliverer, in_hand } = process;
     while deliverer.beat().await.is_err() {
         core.sleep(100).await;
     }
@@ -172,20 +210,19 @@ async fn receive(core: Arc<Core>, deliverer: Arc<Deliverer>, group: Group) {
             let _ = beat.beat().await;
         }
     });
-    let in_work = Arc::new(AtomicUsize::new(0));
     let mut look = 0;
     loop {
-        let free = AT_ONCE - in_work.load(Ordering::Relaxed);
+        let free = AT_ONCE - in_hand.lock().unwrap().len();
         if free > 0 {
             look += 1;
             let received = deliverer.queue.receive(&deliverer.worker.0, look, free).await;
             for delivery in received.unwrap_or_default() {
-                let (deliverer, in_work) = (deliverer.clone(), in_work.clone());
-                in_work.fetch_add(1, Ordering::Relaxed);
+                let (deliverer, in_hand) = (deliverer.clone(), in_hand.clone());
+                in_hand.lock().unwrap().push(delivery.clone());
                 core.spawn(group, async move {
                     // What was not settled comes back by its lease.
-                    let _ = deliverer.deliver(delivery).await;
-                    in_work.fetch_sub(1, Ordering::Relaxed);
+                    let _ = deliverer.deliver(delivery.clone()).await;
+                    in_hand.lock().unwrap().retain(|other| *other != delivery);
                 });
             }
         }
@@ -334,6 +371,8 @@ pub enum Fault {
     Crash(usize),
     /// A worker's process stands still and wakes up again.
     Pause(usize, u64),
+    /// A worker's process is asked to end, and is started again.
+    Drain(usize),
     /// A document is delivered twice.
     Duplicate(usize),
     /// The queue loses everything.
@@ -368,12 +407,17 @@ pub fn inject(world: &Arc<World>, fault: Fault) {
             let restart = core.draw(|rng| rng.within(50, 4_000));
             world.crash_worker(number, restart);
         }
+        Fault::Drain(number) => {
+            let restart = core.draw(|rng| rng.within(50, 4_000));
+            world.drain_worker(number, restart);
+        }
         Fault::Pause(number, ms) => core.pause(world.groups.lock().unwrap()[number], ms),
         Fault::Duplicate(number) => {
             let document = DocumentId::born(&tenant(), &format!("file:///{number}"), 0);
             if let Some(row) = world.ledger.row(document) {
-                let lane = Lane::Small;
-                world.queue.duplicate(Message { document, generation: row.generation, lane });
+                let message = Message { document, generation: row.generation, lane: Lane::Small };
+                world.receipts.forget(message);
+                world.queue.duplicate(message);
             }
         }
         Fault::Wipe => world.queue.wipe(),

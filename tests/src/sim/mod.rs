@@ -116,7 +116,7 @@ fn begin(seed: u64, planted: Option<PlantedFault>, traced: bool, plan: &mut Rng)
     let natures = natures(plan, documents);
     let world = Arc::new(World {
         core,
-        queue: Arc::new(MemoryQueue::new(clock, lease.lease_ms)),
+        queue: Arc::new(MemoryQueue::new(clock, lease.lease_ms).with_planted(planted)),
         ledger: Arc::new(ledger),
         sinks: Store::ALL.into_iter().map(sink).collect(),
         lease,
@@ -126,6 +126,8 @@ fn begin(seed: u64, planted: Option<PlantedFault>, traced: bool, plan: &mut Rng)
         crashes: Arc::default(),
         last_seq: Arc::default(),
         groups: Mutex::new([STEADY; WORKERS]),
+        processes: Mutex::default(),
+        receipts: Arc::default(),
         busy: AtomicUsize::new(0),
         said: Mutex::default(),
         generations: Mutex::default(),
@@ -214,7 +216,7 @@ fn faults(plan: &mut Rng, documents: usize) -> Vec<(u64, Fault)> {
     let mut faults: Vec<(u64, Fault)> = (0..count)
         .map(|_| {
             let worker = plan.below(WORKERS as u64) as usize;
-            let fault = match plan.below(17) {
+            let fault = match plan.below(18) {
                 0 | 1 if deaths < 4 => {
                     deaths += 1;
                     Fault::Crash(worker)
@@ -239,6 +241,7 @@ fn faults(plan: &mut Rng, documents: usize) -> Vec<(u64, Fault)> {
                 11 => Fault::ChildCrash,
                 12 => Fault::Duplicate(plan.below(documents as u64) as usize),
                 13 | 14 => Fault::LateWrite,
+                15 => Fault::Drain(worker),
                 _ => Fault::Slow,
             };
             (plan.below(15_000), fault)

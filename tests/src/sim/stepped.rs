@@ -1,15 +1,15 @@
 //! Traits as a network sees them: every call takes time before and after its effect, may fail without
 //! one, and may lose its answer. What must hold at every commit and ack is checked here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use docmill_core::delivery::{Progress, State};
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TenantId, TextHash};
+use docmill_core::id::{ChunkId, DocumentId, Epoch, Generation, IndexId, TenantId, TextHash};
 use docmill_core::index::{IndexSpec, IndexState};
 use docmill_core::lane::Lane;
 use docmill_core::manifest::{Manifest, Store};
@@ -20,7 +20,7 @@ use docmill_worker::ledger::{
     SelfAudit, Start, Summary, WorkerId,
 };
 use docmill_worker::queue::memory::MemoryQueue;
-use docmill_worker::queue::{self, Delivery, Depth, Message, Queue};
+use docmill_worker::queue::{self, Delivery, Depth, EntryId, Message, Queue};
 use docmill_worker::sink::{self, ChunkRow, Sink, StoredChunk};
 
 use super::core::{Armed, Core};
@@ -67,6 +67,39 @@ pub struct SteppedQueue {
     pub inner: Arc<MemoryQueue>,
     /// Asked at each ack.
     pub ledger: Arc<MemoryLedger>,
+    /// Who received what last.
+    pub receipts: Arc<Receipts>,
+}
+
+/// Which entry of a message was received last, told by the answers alone: it is the one that may be renewed.
+#[derive(Default)]
+pub struct Receipts(Mutex<BTreeMap<(DocumentId, Generation), Option<EntryId>>>);
+
+impl Receipts {
+    /// From here on the message has more than one entry, and nothing is said of it.
+    pub fn forget(&self, message: Message) {
+        self.lock().insert((message.document, message.generation), None);
+    }
+
+    fn received(&self, delivery: &Delivery) {
+        let Delivery { message, entry, .. } = delivery;
+        let mut receipts = self.lock();
+        let known = receipts.entry((message.document, message.generation)).or_insert(Some(entry.clone()));
+        if let Some(last) = known {
+            *last = entry.clone();
+        }
+    }
+
+    fn is_last(&self, delivery: &Delivery) -> bool {
+        let message = delivery.message;
+        let known = self.lock();
+        let last = known.get(&(message.document, message.generation)).and_then(Option::as_ref);
+        last.is_none_or(|last| *last == delivery.entry)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(DocumentId, Generation), Option<EntryId>>> {
+        self.0.lock().expect("nothing panics while holding it")
+    }
 }
 
 fn queue_error(what: &str) -> queue::Error {
@@ -90,11 +123,24 @@ impl Queue for SteppedQueue {
     }
 
     async fn receive(&self, consumer: &str, look: u64, max: usize) -> Result<Vec<Delivery>, queue::Error> {
-        self.call("receive", self.inner.receive(consumer, look, max)).await
+        let noted = async {
+            let received = self.inner.receive(consumer, look, max).await?;
+            received.iter().for_each(|delivery| self.receipts.received(delivery));
+            Ok(received)
+        };
+        self.call("receive", noted).await
     }
 
     async fn extend(&self, delivery: &Delivery) -> Result<bool, queue::Error> {
-        self.call("extend", self.inner.extend(delivery)).await
+        let checked = async {
+            let extended = self.inner.extend(delivery).await?;
+            if extended && !self.receipts.is_last(delivery) {
+                let document = delivery.message.document;
+                self.line.core.violate(|| format!("the lease of {document} was renewed for who lost it"));
+            }
+            Ok(extended)
+        };
+        self.call("extend", checked).await
     }
 
     async fn ack(&self, delivery: &Delivery) -> Result<bool, queue::Error> {
@@ -129,6 +175,10 @@ impl Queue for SteppedQueue {
 
     async fn next_due_ms(&self) -> Result<Option<u64>, queue::Error> {
         self.call("next_due", self.inner.next_due_ms()).await
+    }
+
+    async fn delete_consumer(&self, consumer: &str) -> Result<(), queue::Error> {
+        self.call("delete_consumer", self.inner.delete_consumer(consumer)).await
     }
 }
 

@@ -1,11 +1,8 @@
 //! A pipeline with its servers, its documents and its workers.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docmill_core::id::{ContentHash, TenantId};
@@ -13,12 +10,15 @@ use docmill_core::lane::Lane;
 use docmill_core::manifest::Store;
 use docmill_tests::contract::objects::hash;
 use docmill_tests::corpus::Writer;
+use docmill_tests::services::neo4j::Neo4jServer;
 use docmill_tests::services::postgres::{client, count, shared};
-use docmill_tests::services::process::{Process, READY_LIMIT, free_port, wait_until};
-use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
+use docmill_tests::services::process::READY_LIMIT;
+use docmill_tests::services::redis::{RedisServer, Setup};
 use docmill_tests::services::s3::{KEY_ID, SECRET, section};
+use docmill_tests::services::worker::{Worker, WorkerSetup};
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::{Ledger, Registered, Registration};
+use docmill_worker::neo4j;
 use docmill_worker::objects::S3Options;
 use docmill_worker::postgres::tokio_postgres::Client;
 use docmill_worker::postgres::{Database, GraphSink, Options, PostgresLedger, TextSink, VectorSink};
@@ -26,7 +26,6 @@ use docmill_worker::queue::{Message, Queue};
 use docmill_worker::sink::Sink;
 use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
 use docmill_worker::verify;
-use rustix::process::Signal;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -51,37 +50,48 @@ pub struct Pipeline {
     pub redis: RedisServer,
     dir: tempfile::TempDir,
     postgres: Options,
+    neo4j: Option<neo4j::Options>,
     ledger: PostgresLedger,
     sinks: BTreeMap<Store, Arc<dyn Sink>>,
     client: Client,
-}
-
-/// A worker process, killed when it is dropped.
-pub struct Worker {
-    process: Process,
-    port: u16,
-    log: PathBuf,
+    started: AtomicUsize,
 }
 
 impl Pipeline {
-    /// Servers of its own, or a schema; an index without a real model.
+    /// Servers of its own, or a schema; an index without a real model. The graph is beside the ledger.
     pub async fn start() -> Self {
-        let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
         let postgres = shared().fresh();
         let database = Database::open(&postgres).await.unwrap();
+        let graph = Arc::new(GraphSink::new(database.clone()));
+        Self::with_graph(postgres, database, graph, None).await
+    }
+
+    /// The graph is in this Neo4j, which is started.
+    pub async fn start_with_neo4j(server: &Neo4jServer) -> Self {
+        let postgres = shared().fresh();
+        let database = Database::open(&postgres).await.unwrap();
+        let graph = neo4j::Database::open(&server.options()).await.unwrap();
+        let graph = Arc::new(neo4j::GraphSink::new(graph));
+        Self::with_graph(postgres, database, graph, Some(server.options())).await
+    }
+
+    async fn with_graph(
+        postgres: Options,
+        database: Database,
+        graph: Arc<dyn Sink>,
+        neo4j: Option<neo4j::Options>,
+    ) -> Self {
+        let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
         let ledger = PostgresLedger::new(database.clone(), 0);
         let index = spec(Mock::FINGERPRINT, Mock::DIMENSIONS, CONCEPTS_BUILTIN);
         ledger.begin_index(&TenantId::default(), &index).await.unwrap();
-        let sinks: [Arc<dyn Sink>; 3] = [
-            Arc::new(TextSink::new(database.clone())),
-            Arc::new(VectorSink::new(database.clone())),
-            Arc::new(GraphSink::new(database)),
-        ];
+        let text: Arc<dyn Sink> = Arc::new(TextSink::new(database.clone()));
+        let sinks = [text, Arc::new(VectorSink::new(database)), graph];
         let sinks = sinks.into_iter().map(|sink| (sink.store(), sink)).collect();
         let client = client(&postgres).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("files")).unwrap();
-        Self { redis, dir, postgres, ledger, sinks, client }
+        Self { redis, dir, postgres, neo4j, ledger, sinks, client, started: AtomicUsize::new(0) }
     }
 
     /// Files of prose, every other one of a format that a child process reads.
@@ -134,35 +144,18 @@ impl Pipeline {
 
     /// Starts a worker.
     pub fn worker(&self, settings: &Settings) -> Worker {
-        let port = free_port();
-        let home = self.dir.path().join(format!("worker-{port}"));
-        std::fs::create_dir(&home).unwrap();
-        let file = home.join("worker.yaml");
-        let objects =
-            settings.bucket.as_ref().map(|bucket| section(bucket, "S3_SECRET")).unwrap_or_default();
-        let text = format!(
-            "pipeline: test\nconcurrency: 2\ncleanupDelayMs: 0\ngraceMs: {}\nhealth: {{port: {port}}}\n\
-             fileRoot: {}\nscratch: {{path: {}, limitMib: 64}}\n{objects}\
-             queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
-             passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: {}\n    \
-             responseTimeoutMs: 1000\n\
-             ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n",
-            settings.grace_ms,
-            self.dir.path().join("files").display(),
-            home.join("scratch").display(),
-            self.redis.port,
-            settings.lease_ms,
-            self.postgres.url,
-            self.postgres.user,
-            self.postgres.schema.as_str(),
-        );
-        std::fs::write(&file, text).unwrap();
-        let log = home.join("log");
-        let mut command = Command::new(program());
-        command.args(["run", "--config"]).arg(&file).env("REDIS_PASSWORD", PASSWORD);
-        command.env("PG_PASSWORD", self.postgres.password.as_ref().unwrap().expose());
-        command.env("S3_KEY_ID", KEY_ID).env("S3_SECRET", SECRET);
-        Worker { process: Process::start(&mut command, &log), port, log }
+        let objects = settings.bucket.as_ref().map(|bucket| section(bucket, "S3_SECRET"));
+        let setup = WorkerSetup {
+            neo4j: self.neo4j.clone(),
+            file_root: Some(self.dir.path().join("files")),
+            objects: objects.unwrap_or_default(),
+            lease_ms: settings.lease_ms,
+            grace_ms: settings.grace_ms,
+            variables: vec![("S3_KEY_ID".into(), KEY_ID.into()), ("S3_SECRET".into(), SECRET.into())],
+            ..WorkerSetup::new(self.redis.port, self.postgres.clone())
+        };
+        let name = format!("worker-{}", self.started.fetch_add(1, Ordering::Relaxed));
+        setup.start(&self.dir.path().join(&name), &name)
     }
 
     /// Documents that are committed.
@@ -238,60 +231,38 @@ impl Pipeline {
         entries
     }
 
+    /// Entries of current manifests that a store must hold.
+    pub async fn entries_of(&self, store: Store) -> i64 {
+        let bit = 1 << Store::ALL.iter().position(|known| *known == store).unwrap();
+        let current = "manifest_entries JOIN manifests USING (manifest) WHERE replaced_by IS NULL";
+        count(&self.client, &format!("{current} AND stores & {bit} <> 0")).await
+    }
+
+    /// Takes the lock of the upkeep until the connection is dropped.
+    pub async fn hold_the_upkeep(&self) -> Client {
+        let client = client(&self.postgres).await.unwrap();
+        let name = format!("{}.upkeep", self.postgres.schema.as_str());
+        client.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&name]).await.unwrap();
+        client
+    }
+
+    /// Evidence that a table of the ledger's server has.
+    pub async fn evidence_beside_the_ledger(&self) -> i64 {
+        count(&self.client, "evidence").await
+    }
+
     /// Waits until no removal is due, then audits everything.
     pub async fn verify_clean(&self) {
         self.wait("cleanup", async || count(&self.client, "cleanups").await == 0).await;
         self.wait("settlement", async || self.in_flight().await == 0).await;
         let queue = self.redis.queue();
         let options = verify::Options::default();
-        let found = verify::verify(&self.ledger, &self.sinks, Some(&queue), &options).await.unwrap();
+        // What a dead worker left is swept away every ten seconds.
+        let audit =
+            async || verify::verify(&self.ledger, &self.sinks, Some(&queue), &options).await.unwrap();
+        self.wait("no orphans", async || audit().await.orphan == 0).await;
+        let found = audit().await;
         assert!(found.is_clean(), "{found:?}\n{}", self.logs());
         assert!(found.checked_rows > 0, "{found:?}");
     }
-}
-
-impl Worker {
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
-    }
-
-    /// Waits for its end.
-    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        self.process.wait(limit)
-    }
-
-    /// Waits until it says that it takes work.
-    pub fn wait_ready(&self) {
-        self.wait_status("/readyz", 200);
-    }
-
-    /// Waits until it answers so.
-    pub fn wait_status(&self, path: &str, status: u16) {
-        wait_until(&format!("{path} {status}, {}", self.log.display()), || {
-            self.try_get(path).is_ok_and(|(found, _)| found == status)
-        });
-    }
-
-    /// Status and body.
-    pub fn get(&self, path: &str) -> (u16, String) {
-        self.try_get(path).unwrap()
-    }
-
-    fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        Ok((status, body.to_owned()))
-    }
-}
-
-/// The worker beside this executable.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join("docmill-worker"));
-    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
 }

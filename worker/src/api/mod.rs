@@ -145,7 +145,8 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
         // Without it nothing wakes what is delayed where there is no worker.
         let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
         let sinks = service::sinks(&database, &settings.graph).await.map_err(service::Error::from)?;
-        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
+        let promote_every = Duration::from_millis(settings.lease.beat_ms());
+        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks, promote_every };
         beside.spawn(Box::pin(upkeep.run()));
         beside.spawn(Box::pin(sweep::run(database.clone(), objects.map(|(objects, _)| objects))));
     }

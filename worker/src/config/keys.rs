@@ -187,7 +187,7 @@ pub const KEYS: &[Key] = &[
     ),
     number(
         "queue.redis.leaseMs",
-        3_000,
+        1_500,
         HOUR_MS,
         "How long a delivery stays with a worker that says nothing",
     ),

@@ -21,6 +21,7 @@ use crate::queue::{Delivery, Queue};
 use crate::sink::{ChunkRow, Sink};
 use crate::{ledger, queue, sink};
 
+mod drain;
 mod here;
 mod maintain;
 mod planted;
@@ -192,7 +193,8 @@ impl Deliverer {
         let grant = match claimed.inspect_err(|_| self.here.lost_claim(delivery.message))? {
             Claim::Granted(grant) => grant,
             Claim::Refused(ClaimDecision::HeldByLiveWorker) => {
-                self.queue.release(&delivery, self.lease.lease_ms).await?;
+                // A worker's lease may outlive its entry's by a beat, but by no more where it is dead.
+                self.queue.release(&delivery, self.lease.beat_ms()).await?;
                 return Ok(Outcome::Elsewhere);
             }
             Claim::Refused(_) => {
@@ -300,16 +302,21 @@ impl Deliverer {
         } else {
             nothing_left(grant)
         };
-        for index in &prepared.indexes {
-            if let Err(failure) = self.write(index, grant, tracker).await? {
-                return Ok(Worked::Failed(failure));
-            }
+        let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
+            (&[][..], prepared.indexes.clone())
+        } else {
+            (&prepared.indexes[..], Vec::new())
+        };
+        if let Err(failure) = self.write_each(first, grant, tracker).await? {
+            return Ok(Worked::Failed(failure));
         }
         let manifests = prepared.indexes.into_iter().map(|index| index.manifest).collect();
         let delay = self.lease.cleanup_delay_ms;
         let summary = prepared.summary;
         match self.ledger.commit(grant, manifests, summary.clone(), delay).await? {
             Commit::Committed { seq } => {
+                // None, but where a mistake is planted.
+                let _ = self.write_each(&late, grant, tracker).await?;
                 Ok(Worked::Committed { seq, summary, deleted: grant.content.is_none() })
             }
             Commit::Fenced => Ok(Worked::Fenced),
@@ -330,16 +337,29 @@ impl Deliverer {
             }
             Err(NotPrepared::Superseded) => return Ok(Worked::Fenced),
         };
-        for index in &prepared.indexes {
-            if let Err(other) = self.write(index, grant, tracker).await? {
-                return Ok(Worked::Failed(first_tried_again(failure, other)));
-            }
+        if let Err(other) = self.write_each(&prepared.indexes, grant, tracker).await? {
+            return Ok(Worked::Failed(first_tried_again(failure, other)));
         }
         let manifests = prepared.indexes.into_iter().map(|index| index.manifest).collect();
         match self.ledger.carry(grant, manifests, self.lease.cleanup_delay_ms).await? {
             true => Ok(Worked::Failed(failure)),
             false => Ok(Worked::Fenced),
         }
+    }
+
+    /// Writes what was prepared for each of the indexes.
+    async fn write_each(
+        &self,
+        indexes: &[PreparedIndex],
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+    ) -> Result<Result<(), Failure>, Error> {
+        for index in indexes {
+            if let Err(failure) = self.write(index, grant, tracker).await? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Writes all chunks of the manifest to every store that must hold them.

@@ -18,11 +18,17 @@ pub enum PlantedFault {
     NoCrashCounter,
     /// The lease is extended without a look at progress.
     BlindHeartbeat,
+    /// A heartbeat does not look at who has the entry, and takes it back from whoever does.
+    HeartbeatWithoutOwner,
+    /// A worker that is asked to end removes its consumer while that still has entries.
+    ConsumerDeletedAtDrain,
+    /// The manifest is committed before its rows are written.
+    CommitBeforeWrite,
 }
 
 impl PlantedFault {
     /// All of them.
-    pub const ALL: [PlantedFault; 7] = [
+    pub const ALL: [PlantedFault; 10] = [
         Self::AckEarly,
         Self::CommitWithoutEpoch,
         Self::SkipIfPresent,
@@ -30,7 +36,18 @@ impl PlantedFault {
         Self::DeleteWithoutEpoch,
         Self::NoCrashCounter,
         Self::BlindHeartbeat,
+        Self::HeartbeatWithoutOwner,
+        Self::ConsumerDeletedAtDrain,
+        Self::CommitBeforeWrite,
     ];
+
+    /// Variable that plants one in a worker process.
+    pub const VARIABLE: &'static str = "DOCMILL_TEST_PLANTED";
+
+    /// The mistake that the environment asks for.
+    pub fn from_environment() -> Option<Self> {
+        Self::parse(&std::env::var(Self::VARIABLE).ok()?)
+    }
 
     /// The name on the command line.
     pub fn as_str(self) -> &'static str {
@@ -42,6 +59,9 @@ impl PlantedFault {
             Self::DeleteWithoutEpoch => "delete-without-epoch",
             Self::NoCrashCounter => "no-crash-counter",
             Self::BlindHeartbeat => "blind-heartbeat",
+            Self::HeartbeatWithoutOwner => "heartbeat-without-owner",
+            Self::ConsumerDeletedAtDrain => "consumer-deleted-at-drain",
+            Self::CommitBeforeWrite => "commit-before-write",
         }
     }
 

@@ -143,8 +143,8 @@ impl io::Read for Stdin {
     }
 }
 
-/// Faults on demand, for tests of what the parent does: `DOCMILL_TEST_HANG` and `DOCMILL_TEST_ABORT` hold
-/// `part of the name:page`.
+/// Faults on demand, for tests of what the parent does: `DOCMILL_TEST_HANG`, `DOCMILL_TEST_ABORT` and
+/// `DOCMILL_TEST_KILL` hold `part of the name:page`.
 #[cfg(feature = "testing")]
 mod hooks {
     use super::{Event, Request};
@@ -163,6 +163,9 @@ mod hooks {
         }
         if is_asked("DOCMILL_TEST_ABORT") {
             std::process::abort();
+        }
+        if is_asked("DOCMILL_TEST_KILL") {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }
 }

@@ -51,6 +51,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is as wrong the next time: somebody has to change something.
+    pub fn stays(&self) -> bool {
+        matches!(self, Self::Options(_) | Self::Certificate(_) | Self::Login(_) | Self::Newer { .. })
+    }
+
     /// Whether the transaction failed only because of what went on beside it: to be run again soon.
     pub(super) fn met_another(&self) -> bool {
         // A node that a statement had found was removed before its lock came, or made by two at once; and

@@ -57,6 +57,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is as wrong the next time: somebody has to change something.
+    pub fn stays(&self) -> bool {
+        matches!(self, Self::Options(_) | Self::Certificate(_) | Self::Login(_) | Self::Newer { .. })
+    }
+
     /// Whether the transaction failed only because it met another one: to be run again at once.
     pub(super) fn met_another(&self) -> bool {
         match self {

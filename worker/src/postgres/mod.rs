@@ -59,6 +59,9 @@ pub use terms::{Terms, to_tsquery};
 pub use text::TextSink;
 pub use vectors::{VectorSink, table_of as vector_table};
 
+/// Longest that a process may hold the lock of [`Database::alone`] without finishing.
+const ALONE_IDLE_MAX: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
 /// A pool of connections to a server, and the schema of our tables there. Clones share the pool.
 #[derive(Clone)]
 pub struct Database {
@@ -120,6 +123,8 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let name = format!("{}.{name}", self.schema.as_str());
+        // Whoever stands still for so long, or is cut off, loses the lock; the work may run twice at once.
+        sql::execute(&transaction, ALONE_IDLE_MAX, &[]).await?;
         let sql = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
         let ours: bool = sql::one(&transaction, sql, &[&name]).await?.try_get(0)?;
         if !ours {

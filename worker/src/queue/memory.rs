@@ -9,11 +9,15 @@ use docmill_core::lane::Lane;
 
 use super::{Delivery, Depth, Error, Message, Queue};
 use crate::clock::Clock;
+#[cfg(feature = "planted-faults")]
+use crate::delivery::PlantedFault;
 
 /// See the module.
 pub struct MemoryQueue {
     clock: Arc<dyn Clock>,
     lease_ms: u64,
+    #[cfg(feature = "planted-faults")]
+    planted: Option<PlantedFault>,
     state: Mutex<State>,
 }
 
@@ -50,6 +54,15 @@ impl State {
         self.leased.get(&entry).is_some_and(|leased| leased.consumer == delivery.consumer).then_some(entry)
     }
 
+    /// Gives the message's entry to this consumer, whoever has it.
+    #[cfg(feature = "planted-faults")]
+    fn take_back(&mut self, delivery: &Delivery, until_ms: u64) -> bool {
+        let found = self.leased.values_mut().find(|leased| leased.message == delivery.message);
+        let Some(leased) = found else { return false };
+        (leased.consumer, leased.until_ms) = (delivery.consumer.clone(), until_ms);
+        true
+    }
+
     fn pop_waiting(&mut self, order: [Lane; 2]) -> Option<(u64, Message)> {
         order.into_iter().find_map(|lane| self.waiting.get_mut(&lane)?.pop_front())
     }
@@ -58,7 +71,19 @@ impl State {
 impl MemoryQueue {
     /// An empty queue whose leases last `lease_ms`.
     pub fn new(clock: Arc<dyn Clock>, lease_ms: u64) -> Self {
-        Self { clock, lease_ms, state: Mutex::default() }
+        Self {
+            clock,
+            lease_ms,
+            #[cfg(feature = "planted-faults")]
+            planted: None,
+            state: Mutex::default(),
+        }
+    }
+
+    /// With a known mistake.
+    #[cfg(feature = "planted-faults")]
+    pub fn with_planted(self, planted: Option<PlantedFault>) -> Self {
+        Self { planted, ..self }
     }
 
     /// Forgets everything, as a lost queue does.
@@ -109,6 +134,10 @@ impl Queue for MemoryQueue {
     async fn extend(&self, delivery: &Delivery) -> Result<bool, Error> {
         let until_ms = self.clock.now_ms() + self.lease_ms;
         let mut state = self.lock();
+        #[cfg(feature = "planted-faults")]
+        if self.planted == Some(PlantedFault::HeartbeatWithoutOwner) {
+            return Ok(state.take_back(delivery, until_ms));
+        }
         let Some(entry) = state.owned(delivery) else { return Ok(false) };
         if let Some(leased) = state.leased.get_mut(&entry) {
             leased.until_ms = until_ms;
@@ -169,6 +198,13 @@ impl Queue for MemoryQueue {
         let in_flight = state.leased.values().filter(|leased| leased.message.lane == lane).count() as u64;
         let delayed = state.delayed.values().filter(|message| message.lane == lane).count() as u64;
         Ok(Depth { waiting, in_flight, delayed })
+    }
+
+    #[cfg(feature = "planted-faults")]
+    async fn delete_consumer(&self, consumer: &str) -> Result<(), Error> {
+        // As a stream's group does: the entry stays where nobody reads it again, and counts as there.
+        self.lock().leased.retain(|_, leased| leased.consumer != consumer);
+        Ok(())
     }
 
     async fn next_due_ms(&self) -> Result<Option<u64>, Error> {

@@ -130,4 +130,10 @@ pub trait Queue: Send + Sync {
 
     /// When the next delayed entry or lease falls due, in milliseconds since the Unix epoch.
     async fn next_due_ms(&self) -> Result<Option<u64>, Error>;
+
+    /// Removes a consumer with all that it has, which no sound worker ever asks for.
+    #[cfg(feature = "planted-faults")]
+    async fn delete_consumer(&self, _consumer: &str) -> Result<(), Error> {
+        Ok(())
+    }
 }

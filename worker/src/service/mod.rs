@@ -23,7 +23,6 @@ use crate::extract::Pool;
 use crate::health::Bars;
 use crate::http;
 use crate::intake::{self, Finished, GateWatch, Intake};
-use crate::ledger::Ledger;
 use crate::neo4j;
 use crate::objects::{self, Objects, Scratch};
 use crate::postgres::{self, Database, GraphSink, PostgresLedger, TextSink, VectorSink};
@@ -35,11 +34,13 @@ use crate::upkeep::Upkeep;
 
 mod drain;
 mod sources;
+mod start;
 mod told;
 
 use drain::Drain;
 use sources::Sources;
 pub(crate) use sources::below;
+use start::opened;
 use told::Told;
 
 /// Documents in work for each extractor: while one is read, another is embedded or written.
@@ -121,7 +122,10 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
 
     let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;
     let objects = settings.objects.as_ref().map(|options| Ok((Objects::open(options)?, options.clone())));
-    let database = Box::pin(Database::open(&settings.postgres)).await?;
+    let database = async || Box::pin(Database::open(&settings.postgres)).await;
+    let Some(database) = opened(&mut stop, postgres::Error::stays, database).await? else { return Ok(()) };
+    let sinks = async || sinks(&database, &settings.graph).await;
+    let Some(sinks) = opened(&mut stop, neo4j::Error::stays, sinks).await? else { return Ok(()) };
     let slots = settings.concurrency.map_or_else(cores, usize::from);
     let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
     let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
@@ -144,7 +148,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         worker: intake::worker_id(&place.host),
         queue: queue.clone(),
         ledger: ledger.clone(),
-        sinks: sinks(&database, &settings.graph).await?,
+        sinks,
         clock: Arc::new(SystemClock),
         preparer: Arc::new(stages),
         lease: settings.lease.clone(),
@@ -152,13 +156,17 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         alone: tokio::sync::RwLock::new(()),
         here: Here::default(),
         #[cfg(feature = "planted-faults")]
-        planted: None,
+        planted: crate::delivery::PlantedFault::from_environment(),
     });
-    Box::pin(deliverer.beat()).await?;
+    let beat = async || Box::pin(deliverer.beat()).await;
+    if opened(&mut stop, |_: &crate::delivery::Error| false, beat).await?.is_none() {
+        return Ok(());
+    }
     let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
-        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks };
+        let promote_every = Duration::from_millis(settings.lease.beat_ms());
+        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks, promote_every };
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
@@ -250,18 +258,12 @@ impl Worker {
         // A beat after the farewell would say that it lives.
         self.beating.abort();
         self.pool.shutdown().await;
-        let worker = &self.deliverer.worker;
         // The row before its entry: whoever receives the entry must find the row free.
-        let handed_back = self.ledger.hand_back_all(worker).await;
-        for delivery in &left {
-            // Else its lease runs out.
-            if let Err(error) = self.deliverer.queue.release(delivery, 0).await {
-                tracing::warn!(%error, "an entry was not handed back");
-            }
-        }
-        tracing::info!(documents = left.len(), "handed back what was in work");
+        let handed_back = self.ledger.hand_back_all(&self.deliverer.worker).await;
+        tracing::info!(documents = left.len(), "hands back what was in work");
+        let gone = self.deliverer.leave(&left).await;
         handed_back.map_err(crate::delivery::Error::from)?;
-        self.ledger.retire_worker(worker).await.map_err(crate::delivery::Error::from)?;
+        gone?;
         Ok(())
     }
 
