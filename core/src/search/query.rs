@@ -29,9 +29,9 @@ impl Default for PlanLimits {
             any_max: 8,
             common_one_in: 10,
             terms_max: 64,
-            scored_max: 5_000,
+            scored_max: 2_500,
             walked_max: 40_000,
-            walked_to_score_max: 12_000,
+            walked_to_score_max: 6_000,
         }
     }
 }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn chunks_are_scored_by_all_that_may_be_walked() {
-        let known = [("shell", 8_000), ("zebra", 1), ("the", 9), ("history", 5_000), ("path", 6_000)];
+        let known = [("shell", 4_000), ("zebra", 1), ("the", 9), ("history", 2_500), ("path", 3_000)];
         let mut frequency = |term: &QueryTerm| {
             let of = |form: &String| known.iter().find(|(name, _)| name == form).map(|(_, n)| *n);
             term.alternatives.iter().filter_map(of).max().unwrap_or(0)

@@ -47,7 +47,11 @@ fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
     let mut previous: Option<(usize, &str)> = None;
     // Words come again and again, and their stems cost more than all else here.
     let mut known: HashMap<&str, Option<usize>> = HashMap::new();
-    let mut term_of = |word| *known.entry(word).or_insert_with(|| position(terms, &forms_of(word)));
+    let mut term_of = |word| {
+        *known
+            .entry(word)
+            .or_insert_with(|| if may_fit(word, terms) { position(terms, &forms_of(word)) } else { None })
+    };
     for (at, word) in text.unicode_word_indices() {
         if let Some(term) = term_of(word) {
             matches.push((at, at + word.len(), term));
@@ -64,6 +68,13 @@ fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
         previous = Some((at, word));
     }
     merged(matches)
+}
+
+/// No stemmer changes an ASCII letter at the beginning of a word: a look at it spares most words.
+fn may_fit(word: &str, terms: &[QueryTerm]) -> bool {
+    let Some(first) = word.chars().next().filter(char::is_ascii) else { return true };
+    let first = first.to_ascii_lowercase();
+    terms.iter().flat_map(|term| &term.alternatives).any(|alternative| alternative.starts_with(first))
 }
 
 /// Every form and stem of a word: highlighting need not know the text's language.

@@ -57,7 +57,7 @@ pub(super) fn search(options: &Options, figures: &mut Figures) -> Result<()> {
 /// The data directory, from the cache where it is complete.
 fn prepare(options: &Options) -> Result<(PathBuf, Prepared)> {
     let wanted = options.sized(CHUNKS, 1_000);
-    let name = if wanted == CHUNKS { "search-v2".to_owned() } else { format!("search-v2-{wanted}") };
+    let name = if wanted == CHUNKS { "search-v3".to_owned() } else { format!("search-v3-{wanted}") };
     let folder = cache()?.join("bench").join(name);
     let (data, complete) = (folder.join("data"), folder.join("complete.json"));
     if !options.fresh && complete.is_file() {
