@@ -29,7 +29,7 @@ impl Default for PlanLimits {
             any_max: 8,
             common_one_in: 10,
             terms_max: 64,
-            scored_max: 2_500,
+            scored_max: 1_500,
             walked_max: 40_000,
             walked_to_score_max: 6_000,
         }

@@ -27,8 +27,10 @@ pub use rows::{Found, FoundDocument};
 /// names are dropped.
 const OVERFETCH: usize = 4;
 const OVERFETCH_MAX: usize = 64;
-/// Candidates asked of each half at least: the best by passages may be far down by the whole text's vector.
-const CANDIDATES_MIN: usize = 96;
+/// Candidates asked of the vectors at least: the best by passages may be far down by the whole text's vector.
+const NEAREST_MIN: usize = 96;
+/// Candidates asked of full text at least.
+const WITH_WORDS_MIN: usize = 48;
 /// Certainty from which a query's language counts; below it a Latin query counts as English.
 const LANGUAGE_SURE: f32 = 0.5;
 
@@ -182,18 +184,19 @@ impl Store {
         timings.full_text += began.elapsed();
         let mut factor = OVERFETCH;
         let shown = loop {
-            let asked = k.saturating_mul(factor).max(CANDIDATES_MIN);
+            let asked = k.saturating_mul(factor);
+            let (with_words, nearest) = (asked.max(WITH_WORDS_MIN), asked.max(NEAREST_MIN));
             let began = Instant::now();
-            let words = full_text::hits(connection, &questions, &self.tenant, index, asked)?;
+            let words = full_text::hits(connection, &questions, &self.tenant, index, with_words)?;
             timings.full_text += began.elapsed();
             let began = Instant::now();
             let meanings = match &vector {
-                Ok(vector) => self.codes.nearest(connection, &self.tenant, index, vector, asked)?,
+                Ok(vector) => self.codes.nearest(connection, &self.tenant, index, vector, nearest)?,
                 Err(_) => Vec::new(),
             };
             timings.vectors += began.elapsed();
             let began = Instant::now();
-            let exhausted = words.len() < asked && meanings.len() < asked;
+            let exhausted = words.len() < with_words && meanings.len() < nearest;
             let fused = match &vector {
                 Ok(vector) => rescore::rescore(connection, &questions, vector, &words, &meanings)?,
                 Err(_) => by_rank(&words),
