@@ -9,6 +9,8 @@ mod proof;
 mod setup;
 mod test;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -40,7 +42,19 @@ enum Command {
     Bench(proof::Bench),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The cause in one line and last: a backtrace of the automation would push it off
+            // the end of what a log keeps.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Setup(args) => setup::run(&args),
         Command::Corpus => corpus::run(),

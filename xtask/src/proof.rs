@@ -44,7 +44,7 @@ pub enum Bench {
 
 /// The simulation of delivery and commit by seed.
 pub fn sim(passed: &PassedOn) -> Result<()> {
-    build(&["--package", "docmill-tests", "--bin", "sim"], false)?;
+    build_as_tests_do()?;
     run("debug/sim", passed)
 }
 
@@ -52,13 +52,11 @@ pub fn sim(passed: &PassedOn) -> Result<()> {
 pub fn chaos(chaos: &Chaos) -> Result<()> {
     match chaos {
         Chaos::Machine(passed) => {
-            build(&["--package", "docmill"], false)?;
-            build(&["--package", "docmill-tests", "--bin", "chaos_machine"], false)?;
+            build_as_tests_do()?;
             run("debug/chaos_machine", passed)
         }
         Chaos::Services(passed) => {
-            // As the tests are built: worker and harness with one set of features.
-            build(&["--workspace", "--all-targets"], false)?;
+            build_as_tests_do()?;
             run("debug/chaos_services", passed)
         }
     }
@@ -77,6 +75,12 @@ pub fn bench(bench: &Bench) -> Result<()> {
             run("release/bench_services", passed)
         }
     }
+}
+
+/// One set of features for programs and tests: a package selected alone has another, and every
+/// dependency would be compiled a second time.
+fn build_as_tests_do() -> Result<()> {
+    build(&["--workspace", "--all-targets"], false)
 }
 
 fn build(what: &[&str], release: bool) -> Result<()> {

@@ -1,11 +1,11 @@
 //! `cargo xtask test`: every test of the workspace by nextest, with the time of each phase.
 //!
-//! nextest's own output comes last, so that the last lines of a run are its summary.
+//! nextest comes last, so that the last lines of a run are its summary.
 
 use std::ffi::OsString;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::proof::{self, Chaos, PassedOn};
 use crate::{cache, check, process};
@@ -22,22 +22,35 @@ pub struct Args {
     nextest: Vec<OsString>,
 }
 
-/// Builds and runs all tests.
+/// Builds and runs all tests. A phase that fails does not keep the next ones from running: one
+/// run tells all that is wrong.
+///
+/// # Errors
+///
+/// Names the phases that failed.
 pub fn run(args: &Args) -> Result<()> {
     phase("boundaries", || {
         check::core_is_pure()?;
         check::licences()
     })?;
     phase("build", || process::run(nextest()?.args(["--no-run", "--cargo-quiet"])))?;
+    let mut failed = Vec::new();
+    let mut proof = |name, work: &dyn Fn() -> Result<()>| {
+        if let Err(error) = phase(name, work) {
+            println!("== {name}: {error:#}");
+            failed.push(name);
+        }
+    };
     if args.nextest.is_empty() {
-        phase("simulation", || proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])))?;
-        let kills = PassedOn::of(&["--kills", CHAOS_KILLS]);
-        phase("chaos machine", || proof::chaos(&Chaos::Machine(kills)))?;
-        let counts = PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
-        phase("chaos services", || proof::chaos(&Chaos::Services(counts)))?;
+        proof("simulation", &|| proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])));
+        let kills = || PassedOn::of(&["--kills", CHAOS_KILLS]);
+        proof("chaos machine", &|| proof::chaos(&Chaos::Machine(kills())));
+        let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
+        proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
     }
-    println!("== tests");
-    process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
+    proof("tests", &|| process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest)));
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
 }
 
 fn nextest() -> Result<std::process::Command> {
