@@ -21,12 +21,14 @@ struct State {
     unknown: BTreeMap<DocumentId, Unknown>,
 }
 
-/// A claim that the ledger may have recorded for this worker.
-enum Unknown {
-    /// The claim's own answer was lost.
-    Claim(Message),
+/// What the ledger may have recorded for this worker. Both may be there: an entry that came back is claimed
+/// while an older claim is still unknown.
+#[derive(Default)]
+struct Unknown {
+    /// A claim's own answer was lost: of the newest generation, which the ledger grants if it grants any.
+    claim: Option<Message>,
     /// The answer of a later call was lost.
-    Outcome(Box<Grant>),
+    outcome: Option<Box<Grant>>,
 }
 
 /// A document that this process works on, until it is dropped.
@@ -49,41 +51,134 @@ impl Here {
     }
 
     pub(super) fn lost_claim(&self, message: Message) {
-        self.lock().unknown.insert(message.document, Unknown::Claim(message));
+        let mut state = self.lock();
+        let claim = &mut state.unknown.entry(message.document).or_default().claim;
+        if claim.as_ref().is_none_or(|known| known.generation <= message.generation) {
+            *claim = Some(message);
+        }
     }
 
     pub(super) fn lost_outcome(&self, grant: &Grant) {
-        self.lock().unknown.insert(grant.document, Unknown::Outcome(Box::new(grant.clone())));
+        self.lock().unknown.entry(grant.document).or_default().outcome = Some(Box::new(grant.clone()));
     }
 
-    /// Gives back what nothing here works on. A call without an answer is made again at the next beat.
+    /// A claim was granted: what was unknown of older ones no longer matters.
+    pub(super) fn granted(&self, document: DocumentId) {
+        self.lock().unknown.remove(&document);
+    }
+
+    /// Gives back what nothing here works on. What is in work now is left for the next beat: the entry
+    /// that came back may be one that the ledger refuses, and then the old claim still stands. A call
+    /// without an answer is made again at the next beat.
     pub(super) async fn give_back(&self, ledger: &dyn Ledger, worker: &WorkerId) -> Result<(), Error> {
-        loop {
-            let Some((document, unknown)) = self.lock().unknown.pop_first() else { return Ok(()) };
-            // Its entry came back to this process, and the new claim took the place of the old one.
+        let documents: Vec<DocumentId> = self.lock().unknown.keys().copied().collect();
+        for document in documents {
             let Some(_here) = self.enter(document) else { continue };
-            let (grant, message) = match unknown {
-                Unknown::Outcome(grant) => (grant, None),
-                Unknown::Claim(message) => match ledger.claim(&message, worker).await {
-                    Ok(Claim::Granted(grant)) => (grant, Some(message)),
-                    Ok(Claim::Refused(_)) => continue,
-                    Err(error) => {
-                        self.lost_claim(message);
-                        return Err(error);
-                    }
-                },
-            };
-            if let Err(error) = ledger.hand_back(&grant).await {
-                match message {
-                    Some(message) => self.lost_claim(message),
-                    None => self.lost_outcome(&grant),
-                }
-                return Err(error);
+            let Some(unknown) = self.lock().unknown.remove(&document) else { continue };
+            if let Some(grant) = unknown.outcome {
+                let handed = ledger.hand_back(&grant).await;
+                handed.inspect_err(|_| {
+                    self.lost_outcome(&grant);
+                    unknown.claim.into_iter().for_each(|message| self.lost_claim(message));
+                })?;
+            }
+            let Some(message) = unknown.claim else { continue };
+            let claimed = ledger.claim(&message, worker).await.inspect_err(|_| self.lost_claim(message))?;
+            if let Claim::Granted(grant) = claimed {
+                ledger.hand_back(&grant).await.inspect_err(|_| self.lost_outcome(&grant))?;
             }
         }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while holding it")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use docmill_core::id::{ContentHash, TenantId};
+    use docmill_core::index::IndexSpec;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::ledger::memory::MemoryLedger;
+    use crate::ledger::{Registered, Registration};
+
+    const LEASE_MS: u64 = 60_000;
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId(name.to_owned())
+    }
+
+    async fn queued(ledger: &MemoryLedger) -> Message {
+        let spec = IndexSpec { chunker: "c".into(), embedder: "e".into(), dimensions: 2, concepts: "k".into() };
+        ledger.begin_index(&TenantId::default(), &spec).await.unwrap();
+        for name in ["ours", "other"] {
+            ledger.heartbeat(&worker(name), LEASE_MS).await.unwrap();
+        }
+        let registration = Registration {
+            tenant: TenantId::default(),
+            uri: "u".to_owned(),
+            content: ContentHash::of(b"A"),
+            bytes: 1,
+            stat: None,
+            scanned_at_ns: 0,
+            root: None,
+        };
+        match ledger.register(vec![registration]).await.unwrap()[0] {
+            Registered::New(message) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn claim(ledger: &MemoryLedger, message: &Message, name: &str) -> Option<Box<Grant>> {
+        match ledger.claim(message, &worker(name)).await.unwrap() {
+            Claim::Granted(grant) => Some(grant),
+            Claim::Refused(_) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_work_is_looked_at_again_at_the_next_beat() {
+        let ledger = MemoryLedger::new(Arc::new(SystemClock), 0);
+        let message = queued(&ledger).await;
+        let grant = claim(&ledger, &message, "ours").await.unwrap();
+        let here = Here::default();
+        here.lost_outcome(&grant);
+        // An entry of the document is here again; the ledger has not refused it yet.
+        let in_work = here.enter(message.document).unwrap();
+        here.give_back(&ledger, &worker("ours")).await.unwrap();
+        assert!(claim(&ledger, &message, "other").await.is_none(), "still ours");
+        drop(in_work);
+        here.give_back(&ledger, &worker("ours")).await.unwrap();
+        assert!(claim(&ledger, &message, "other").await.is_some(), "given back");
+    }
+
+    #[tokio::test]
+    async fn a_lost_claim_of_an_older_generation_hides_nothing() {
+        let ledger = MemoryLedger::new(Arc::new(SystemClock), 0);
+        let message = queued(&ledger).await;
+        let grant = claim(&ledger, &message, "ours").await.unwrap();
+        let here = Here::default();
+        here.lost_outcome(&grant);
+        here.lost_claim(Message { generation: docmill_core::id::Generation(0), ..message });
+        here.give_back(&ledger, &worker("ours")).await.unwrap();
+        assert!(claim(&ledger, &message, "other").await.is_some(), "given back");
+    }
+
+    #[tokio::test]
+    async fn a_new_grant_makes_older_ones_known() {
+        let ledger = MemoryLedger::new(Arc::new(SystemClock), 0);
+        let message = queued(&ledger).await;
+        let here = Here::default();
+        here.lost_claim(message);
+        let grant = claim(&ledger, &message, "ours").await.unwrap();
+        here.granted(message.document);
+        here.give_back(&ledger, &worker("ours")).await.unwrap();
+        assert!(ledger.hand_back(&grant).await.unwrap(), "not fenced by a claim of our own");
     }
 }

@@ -191,7 +191,10 @@ impl Deliverer {
         };
         let claimed = self.ledger.claim(&delivery.message, &self.worker).await;
         let grant = match claimed.inspect_err(|_| self.here.lost_claim(delivery.message))? {
-            Claim::Granted(grant) => grant,
+            Claim::Granted(grant) => {
+                self.here.granted(grant.document);
+                grant
+            }
             Claim::Refused(ClaimDecision::HeldByLiveWorker) => {
                 // A worker's lease may outlive its entry's by a beat, but by no more where it is dead.
                 self.queue.release(&delivery, self.lease.beat_ms()).await?;
