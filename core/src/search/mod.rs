@@ -4,7 +4,9 @@
 mod fuse;
 mod query;
 mod snippet;
+mod weight;
 
 pub use fuse::{Scored, WORDS_SHARE, fuse};
-pub use query::{PlanLimits, Question, plan_query, scoring_question};
+pub use query::{Asked, PlanLimits, Question, plan_query, scoring_question};
 pub use snippet::{Snippet, snippet};
+pub use weight::{fit, rarity};

@@ -165,32 +165,40 @@ impl Question {
     }
 
     /// The question in FTS5's language; `None` when no term has a letter or digit.
-    pub fn in_fts5(&self) -> Option<String> {
-        match self {
-            Self::All(terms) => joined(terms, " AND "),
-            Self::Any(terms) => joined(terms, " OR "),
-        }
+    pub fn in_fts5(&self) -> Option<Asked> {
+        let by = match self {
+            Self::All(_) => " AND ",
+            Self::Any(_) => " OR ",
+        };
+        let mut forms = Vec::new();
+        let terms: Vec<String> = self.terms().iter().filter_map(|term| in_fts5(term, &mut forms)).collect();
+        (!terms.is_empty()).then(|| Asked { text: terms.join(by), forms })
     }
 }
 
-fn joined(terms: &[QueryTerm], by: &str) -> Option<String> {
-    let asked: Vec<String> = terms.iter().filter_map(in_fts5).collect();
-    (!asked.is_empty()).then(|| asked.join(by))
+/// A question as FTS5 reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// For `MATCH`.
+    pub text: String,
+    /// The form that each of its phrases asks for, in FTS5's order.
+    pub forms: Vec<String>,
 }
 
 /// One term: its forms, any of which will do, each quoted so that nothing in it is an operator.
-fn in_fts5(term: &QueryTerm) -> Option<String> {
+fn in_fts5(term: &QueryTerm, asked: &mut Vec<String>) -> Option<String> {
     let star = if term.prefix { " *" } else { "" };
-    let forms: Vec<String> = term
-        .alternatives
+    let telling = |form: &&String| form.chars().any(char::is_alphanumeric);
+    let forms: Vec<&String> = term.alternatives.iter().filter(telling).collect();
+    asked.extend(forms.iter().map(|form| form.to_string()));
+    let quoted: Vec<String> = forms
         .iter()
-        .filter(|form| form.chars().any(char::is_alphanumeric))
         .map(|form| format!("\"{}\"{star}", form.replace('"', "\"\"").replace('\0', "")))
         .collect();
-    match forms.len() {
+    match quoted.len() {
         0 => None,
-        1 => forms.into_iter().next(),
-        _ => Some(format!("({})", forms.join(" OR "))),
+        1 => quoted.into_iter().next(),
+        _ => Some(format!("({})", quoted.join(" OR "))),
     }
 }
 
@@ -275,7 +283,8 @@ mod tests {
             let mut any = |_: &QueryTerm| 1;
             for question in plan_query(&segment_query(&query), &mut any, 10, &PlanLimits::default()) {
                 if let Some(question) = question.in_fts5() {
-                    prop_assert_eq!(question.matches('"').count() % 2, 0);
+                    prop_assert_eq!(question.text.matches('"').count() % 2, 0);
+                    prop_assert!(!question.forms.is_empty());
                 }
             }
         }

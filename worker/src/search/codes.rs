@@ -6,8 +6,9 @@
 use std::sync::RwLock;
 
 use docmill_core::id::{IndexId, TenantId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
+use super::meaning::Meaning;
 use crate::vector::CodeSet;
 
 /// Scans of one search: each that meets removed rows drops them and looks again.
@@ -25,18 +26,20 @@ struct Loaded {
 }
 
 impl Codes {
-    /// The nearest chunks by their codes, nearest first, as rows of the text store.
+    /// The nearest chunks by their codes, nearest first: their rows in the text store and how near their
+    /// passages are.
     pub(super) fn nearest(
         &self,
         connection: &Connection,
         tenant: &TenantId,
         index: IndexId,
-        query: &[f32],
+        meaning: &Meaning<'_>,
         k: usize,
-    ) -> rusqlite::Result<Vec<i64>> {
+    ) -> rusqlite::Result<Vec<(i64, f32)>> {
         let up_to = connection
             .prepare_cached("SELECT coalesce(max(row), 0) FROM vectors")?
             .query_row([], |row| row.get(0))?;
+        let query = meaning.query();
         self.keep_up(connection, tenant, index, query.len(), up_to)?;
         for last in (0..SCANS_MAX).rev() {
             let candidates = match self.read().as_ref() {
@@ -47,8 +50,8 @@ impl Codes {
             let mut known = Vec::with_capacity(candidates.len());
             let mut removed = Vec::new();
             for (row, _) in candidates {
-                match text_row(connection, row)? {
-                    Some(text_row) => known.push(text_row),
+                match meaning.of_vector(connection, row)? {
+                    Some(chunk) => known.push(chunk),
                     // A row above the snapshot's last is new, not removed.
                     None if row <= up_to => removed.push(row),
                     None => {}
@@ -106,14 +109,4 @@ impl Codes {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Option<Loaded>> {
         self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// The chunk's row in the text store, where this snapshot has the vector's.
-fn text_row(connection: &Connection, row: i64) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached(
-            "SELECT c.row FROM vectors v CROSS JOIN chunks c ON c.chunk = v.chunk WHERE v.row = ?",
-        )?
-        .query_row([row], |found| found.get(0))
-        .optional()
 }

@@ -1,12 +1,14 @@
 //! The full-text half: questions planned by the core, asked of FTS5.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use docmill_core::id::{IndexId, TenantId};
-use docmill_core::search::{PlanLimits, Question, plan_query, scoring_question};
+use docmill_core::search::{PlanLimits, Question, plan_query, rarity, scoring_question};
 use docmill_core::segment::{QueryTerm, segment_query};
 use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::sqlite::term_score;
 
 /// Frequencies kept.
 const FREQUENCIES_MAX: usize = 65_536;
@@ -69,11 +71,32 @@ impl Frequencies {
 
 /// What is asked, in order, until there are hits enough.
 pub(super) struct Questions {
-    of_fts5: Vec<String>,
+    of_fts5: Vec<Weighed>,
     /// What chunks that are known are scored by.
-    scoring: Option<String>,
+    scoring: Option<Weighed>,
     /// Whether the file holds chunks of other tenants or indexes, which must not take the place of ours.
     shared: bool,
+}
+
+/// A question and what each phrase of it counts.
+struct Weighed {
+    text: String,
+    weights: Vec<u8>,
+}
+
+impl Weighed {
+    /// `None` when there is nothing to ask for.
+    fn new(
+        connection: &Connection,
+        question: &Question,
+        frequencies: &Frequencies,
+        total: u64,
+    ) -> rusqlite::Result<Option<Self>> {
+        let Some(asked) = question.in_fts5() else { return Ok(None) };
+        let weight = |form: &String| Ok(rarity(frequencies.of_form(connection, form)?, total));
+        let weights = asked.forms.iter().map(weight).collect::<rusqlite::Result<Vec<f64>>>()?;
+        Ok(Some(Self { text: asked.text, weights: term_score::weights(weights.into_iter()) }))
+    }
 }
 
 /// Plans the query.
@@ -98,14 +121,16 @@ pub(super) fn plan(
     }
     let indexes: u64 =
         connection.prepare_cached("SELECT count(*) FROM indexes")?.query_row([], |row| row.get(0))?;
+    let weighed = |question: &Question| Weighed::new(connection, question, frequencies, total).transpose();
     Ok(Questions {
-        of_fts5: plan.iter().filter_map(Question::in_fts5).collect(),
-        scoring: scoring.as_ref().and_then(Question::in_fts5),
+        of_fts5: plan.iter().filter_map(weighed).collect::<rusqlite::Result<_>>()?,
+        scoring: scoring.as_ref().and_then(weighed).transpose()?,
         shared: indexes > 1,
     })
 }
 
-/// Chunks by rank, narrow questions first; of each question at most a bounded number is scored.
+/// Chunks by rank, narrow questions first; of each question at most a bounded number is scored. Lengths do
+/// not count here: who is a candidate is asked, and [`scores`] says how good one is.
 pub(super) fn hits(
     connection: &Connection,
     questions: &Questions,
@@ -116,28 +141,29 @@ pub(super) fn hits(
     // The inner limit is on rows before they are scored, the outer one on what is best of them.
     let sql = if questions.shared {
         "SELECT row FROM (
-           SELECT t.rowid AS row, t.rank AS score FROM chunk_terms t
+           SELECT t.rowid AS row, term_score_flat(t.chunk_terms, ?2) AS score FROM chunk_terms t
            CROSS JOIN chunks c ON c.row = t.rowid CROSS JOIN documents d ON d.document = c.document
-           WHERE t.chunk_terms MATCH ?1 AND c.index_id = ?4 AND d.tenant = ?5 LIMIT ?2
-         ) ORDER BY score LIMIT ?3"
+           WHERE t.chunk_terms MATCH ?1 AND c.index_id = ?5 AND d.tenant = ?6 LIMIT ?3
+         ) ORDER BY score DESC LIMIT ?4"
     } else {
         "SELECT row FROM (
-           SELECT rowid AS row, rank AS score FROM chunk_terms WHERE chunk_terms MATCH ?1 LIMIT ?2
-         ) ORDER BY score LIMIT ?3"
+           SELECT rowid AS row, term_score_flat(chunk_terms, ?2) AS score
+           FROM chunk_terms WHERE chunk_terms MATCH ?1 LIMIT ?3
+         ) ORDER BY score DESC LIMIT ?4"
     };
     let mut statement = connection.prepare_cached(sql)?;
     let scored_max = PlanLimits::default().scored_max.max(limit as u64);
     let mut hits: Vec<i64> = Vec::new();
     let mut known: HashSet<i64> = HashSet::new();
-    for question in &questions.of_fts5 {
+    for Weighed { text, weights } in &questions.of_fts5 {
         if hits.len() >= limit {
             break;
         }
         let row = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
         let rows = if questions.shared {
-            statement.query_map(params![question, scored_max, limit, index.0, tenant.as_str()], row)?
+            statement.query_map(params![text, weights, scored_max, limit, index.0, tenant.as_str()], row)?
         } else {
-            statement.query_map(params![question, scored_max, limit], row)?
+            statement.query_map(params![text, weights, scored_max, limit], row)?
         };
         for row in rows {
             let row = row?;
@@ -155,17 +181,18 @@ pub(super) fn hits(
 pub(super) fn scores(
     connection: &Connection,
     questions: &Questions,
-    rows: &BTreeSet<i64>,
+    rows: impl Iterator<Item = i64>,
 ) -> rusqlite::Result<HashMap<i64, f64>> {
-    let Some(question) = &questions.scoring else { return Ok(HashMap::new()) };
-    let list: Vec<String> = rows.iter().map(i64::to_string).collect();
+    let Some(Weighed { text, weights }) = &questions.scoring else { return Ok(HashMap::new()) };
+    let list: Vec<String> = rows.map(|row| row.to_string()).collect();
     // The plus keeps the rows from being looked up one by one: the terms' lists are walked once, and only
     // rows of the list are scored.
     let sql = format!(
-        "SELECT rowid, rank FROM chunk_terms WHERE chunk_terms MATCH ? AND +rowid IN ({})",
+        "SELECT rowid, term_score(chunk_terms, ?2) FROM chunk_terms
+         WHERE chunk_terms MATCH ?1 AND +rowid IN ({})",
         list.join(",")
     );
     let mut statement = connection.prepare(&sql)?;
-    let scored = statement.query_map([question], |row| Ok((row.get(0)?, -row.get::<_, f64>(1)?)))?;
+    let scored = statement.query_map(params![text, weights], |row| Ok((row.get(0)?, row.get(1)?)))?;
     scored.collect()
 }

@@ -18,9 +18,11 @@ use crate::sqlite::{self, Readers};
 
 mod codes;
 mod full_text;
+mod meaning;
 mod rescore;
 mod rows;
 
+use meaning::Meaning;
 pub use rows::{Found, FoundDocument};
 
 /// Candidates asked of each half for each result wanted, and the most: those that no current manifest
@@ -31,6 +33,9 @@ const OVERFETCH_MAX: usize = 64;
 const NEAREST_MIN: usize = 96;
 /// Candidates asked of full text at least.
 const WITH_WORDS_MIN: usize = 48;
+/// What each searching connection keeps of the file in memory, of which there are as many as cores: the lists
+/// of terms and the inner pages of some 100,000 chunks, beside the rows that each search passes by.
+const CACHE_KIB: u32 = 64 * 1024;
 /// Certainty from which a query's language counts; below it a Latin query counts as English.
 const LANGUAGE_SURE: f32 = 0.5;
 
@@ -114,6 +119,7 @@ impl Searcher {
     /// Searches with the model that the active index names; without it by words alone. Codes are
     /// loaded with the first search.
     pub fn open(readers: Readers, tenant: TenantId, embedder: Option<Arc<dyn EmbeddingModel>>) -> Self {
+        let readers = readers.with_cache_kib(CACHE_KIB);
         let store = Store { readers, tenant, codes: Default::default(), frequencies: Default::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { embedder, store: Arc::new(store), cores: Arc::new(Semaphore::new(cores)) }
@@ -179,6 +185,7 @@ impl Store {
             true => Ok(vector),
             false => Err("the index was made with another embedding model".to_owned()),
         });
+        let meaning = vector.as_deref().map(Meaning::of);
         let began = Instant::now();
         let questions = full_text::plan(connection, query, &self.frequencies)?;
         timings.full_text += began.elapsed();
@@ -190,15 +197,15 @@ impl Store {
             let words = full_text::hits(connection, &questions, &self.tenant, index, with_words)?;
             timings.full_text += began.elapsed();
             let began = Instant::now();
-            let meanings = match &vector {
-                Ok(vector) => self.codes.nearest(connection, &self.tenant, index, vector, nearest)?,
+            let meanings = match &meaning {
+                Ok(meaning) => self.codes.nearest(connection, &self.tenant, index, meaning, nearest)?,
                 Err(_) => Vec::new(),
             };
             timings.vectors += began.elapsed();
             let began = Instant::now();
             let exhausted = words.len() < with_words && meanings.len() < nearest;
-            let fused = match &vector {
-                Ok(vector) => rescore::rescore(connection, &questions, vector, &words, &meanings)?,
+            let fused = match &meaning {
+                Ok(meaning) => rescore::rescore(connection, &questions, meaning, &words, &meanings)?,
                 Err(_) => by_rank(&words),
             };
             let shown = rows::show(connection, &self.tenant, index, query, &fused, k)?;

@@ -1,44 +1,36 @@
 //! The order of what both halves brought: every candidate is scored by the same words and by the passage
 //! of it that is nearest to the query.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use docmill_core::search::{Scored, WORDS_SHARE, fuse};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::full_text::{self, Questions};
-use crate::embed::vector_from_bytes;
-use crate::vector::{PassageScorer, dot};
+use super::meaning::Meaning;
 
 /// The candidates, rows of the text store, best first.
 pub(super) fn rescore(
     connection: &Connection,
     questions: &Questions,
-    query: &[f32],
+    meaning: &Meaning<'_>,
     words: &[i64],
-    meanings: &[i64],
+    nearest: &[(i64, f32)],
 ) -> rusqlite::Result<Vec<(i64, f64)>> {
-    let candidates: BTreeSet<i64> = words.iter().chain(meanings).copied().collect();
-    let by_words = full_text::scores(connection, questions, &candidates)?;
-    let passages = PassageScorer::new(query);
-    let mut stored = connection.prepare_cached(
-        "SELECT x.value, x.passages FROM chunks c CROSS JOIN vectors v ON v.chunk = c.chunk
-         CROSS JOIN vector_values x ON x.row = v.row WHERE c.row = ?",
-    )?;
-    let mut hits = Vec::with_capacity(candidates.len());
-    for key in candidates {
-        let meaning = stored
-            .query_row([key], |row| {
-                let best = passages.best(row.get_ref(1)?.as_blob()?);
-                // A model that sees a text as one gives no passages.
-                Ok(match best {
-                    Some(score) => score,
-                    None => dot(query, &vector_from_bytes(row.get_ref(0)?.as_blob()?)),
-                })
-            })
-            .optional()?;
-        let words = by_words.get(&key).copied().unwrap_or(0.0);
-        hits.push(Scored { key, words, meaning: meaning.map(f64::from) });
+    let mut meanings: BTreeMap<i64, Option<f32>> =
+        nearest.iter().map(|(row, near)| (*row, Some(*near))).collect();
+    // In the order of rows: neighbours share pages.
+    for row in words.iter().copied().collect::<BTreeSet<i64>>() {
+        if !meanings.contains_key(&row) {
+            meanings.insert(row, meaning.of_text(connection, row)?);
+        }
     }
+    let by_words = full_text::scores(connection, questions, meanings.keys().copied())?;
+    let scored = |(key, near): (i64, Option<f32>)| Scored {
+        key,
+        words: by_words.get(&key).copied().unwrap_or(0.0),
+        meaning: near.map(f64::from),
+    };
+    let hits: Vec<Scored<i64>> = meanings.into_iter().map(scored).collect();
     Ok(fuse(&hits, WORDS_SHARE))
 }

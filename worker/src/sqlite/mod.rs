@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ mod ledger_impl;
 mod manifests;
 pub mod read;
 mod sources;
+pub(crate) mod term_score;
 mod text;
 mod vectors;
 mod writer;
@@ -52,6 +54,8 @@ const DATABASE: &str = "docmill.db";
 const LOCK: &str = "writer.lock";
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 256;
+/// What a reading connection keeps of the file in memory.
+const READER_CACHE_KIB: u32 = 16 * 1024;
 /// Idle reading connections kept.
 const READERS_KEPT: usize = 8;
 
@@ -184,6 +188,7 @@ fn sink_error(store: docmill_core::manifest::Store) -> impl Fn(Error) -> sink::E
 #[derive(Clone)]
 pub struct Readers {
     path: Arc<PathBuf>,
+    cache_kib: u32,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -197,11 +202,16 @@ impl Readers {
         if !path.exists() {
             return Err(Error::Absent { dir: dir.to_owned() });
         }
-        let readers = Self { path: Arc::new(path), idle: Arc::default() };
+        let readers = Self { path: Arc::new(path), cache_kib: READER_CACHE_KIB, idle: Arc::default() };
         match readers.read(|connection| format_of(connection, dir))?? {
             FORMAT => Ok(readers),
             found => Err(Error::Older { dir: dir.to_owned(), found }),
         }
+    }
+
+    /// The same file by connections that keep so much of it in memory each.
+    pub fn with_cache_kib(&self, cache_kib: u32) -> Self {
+        Self { path: self.path.clone(), cache_kib, idle: Arc::default() }
     }
 
     /// Runs the look in one read transaction: it sees one state of everything.
@@ -228,12 +238,22 @@ impl Readers {
         // Not SQLITE_OPEN_READ_ONLY: the first reader after a crash has to recover the log.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.path.as_path(), flags)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_statements(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
-        connection
-            .execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")?;
+        let cache_kib = self.cache_kib;
+        connection.execute_batch(&format!(
+            "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{cache_kib};"
+        ))?;
+        term_score::register(&connection)?;
         Ok(connection)
     }
+}
+
+/// Prepared statements are used again as they are. Once the file has statistics, SQLite would otherwise
+/// plan each look-up anew for every value bound to it, at several times the cost of the look-up.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 /// A data directory opened for writing: the one writer there is.
@@ -258,7 +278,7 @@ impl Database {
         std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
         let lock = lock(dir, clock.as_ref())?;
         let connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_statements(&connection)?;
         connection.busy_timeout(Duration::from_secs(30))?;
         // FULL: an answered commit survives a power cut. The log is checkpointed at 64 MiB.
         connection.execute_batch(
@@ -348,4 +368,36 @@ fn lock(dir: &Path, clock: &dyn Clock) -> Result<File, Error> {
     let since = crate::time_text::rfc3339_of_ms(clock.now_ms());
     write!(file, "{} {}", std::process::id(), since).map_err(unusable)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// How often a look-up was planned again while it looked for different values.
+    fn planned_again(connection: &Connection) -> i32 {
+        let mut look =
+            connection.prepare_cached("SELECT count(*) FROM chunks WHERE text_hash = ?").unwrap();
+        for hash in [b"7", b"8", b"9"] {
+            let found: i64 = look.query_row([hash], |row| row.get(0)).unwrap();
+            assert_eq!(found, 1);
+        }
+        look.get_status(StatementStatus::RePrepare)
+    }
+
+    #[test]
+    fn look_ups_are_planned_once_even_with_statistics() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = || Database::open(dir.path(), Arc::new(SystemClock)).unwrap();
+        let plain = || Connection::open(dir.path().join(DATABASE)).unwrap();
+        drop(database());
+        let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+             INSERT INTO chunks SELECT i, CAST(i AS BLOB), x'00', 1, CAST(i AS BLOB), 1, 'text' FROM n; ANALYZE;";
+        plain().execute_batch(rows).unwrap();
+        assert!(planned_again(&plain()) > 0, "SQLite no longer does what we prevent");
+        assert_eq!(database().readers().read(planned_again).unwrap(), 0);
+    }
 }

@@ -68,10 +68,25 @@ impl Signs {
 
     fn differences(&self, query: &[u64]) -> Vec<u16> {
         #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512vpopcntdq")
+        {
+            // SAFETY: the instructions were detected.
+            return unsafe { self.differences_vpopcnt(query) };
+        }
+        #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("popcnt") {
             // SAFETY: the instruction was detected.
             return unsafe { self.differences_popcnt(query) };
         }
+        self.count_differences(query)
+    }
+
+    /// # Safety
+    /// Needs AVX-512F and VPOPCNTDQ, which count eight words at once.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vpopcntdq,popcnt")]
+    unsafe fn differences_vpopcnt(&self, query: &[u64]) -> Vec<u16> {
         self.count_differences(query)
     }
 
