@@ -12,6 +12,7 @@ macro_rules! queue_cases {
             depth_counts_each_entry_once,
             a_release_waits_for_its_delay,
             an_expired_lease_is_promoted,
+            what_comes_back_goes_first,
             large_files_have_their_share
         }
     };

@@ -112,6 +112,30 @@ pub async fn an_expired_lease_is_promoted(backend: Backend) {
     assert!(!backend.queue.ack(&delivery).await.unwrap());
 }
 
+/// What was handed out before goes out before what waits for the first time: released, due, or left by who
+/// is gone.
+pub async fn what_comes_back_goes_first(backend: Backend) {
+    let messages: Vec<Message> = (0..6).map(|n| message(n, Lane::Small)).collect();
+    backend.queue.enqueue(&messages).await.unwrap();
+    let taken = backend.queue.receive("a", 0, 3).await.unwrap();
+    assert!(backend.queue.release(&taken[1], LEASE_MS).await.unwrap());
+    assert!(backend.queue.release(&taken[2], 0).await.unwrap());
+    let first = one(&backend, "b").await;
+    assert_eq!(first.message, taken[2].message);
+    assert!(backend.queue.ack(&first).await.unwrap());
+    backend.time.pass(LEASE_MS).await;
+    assert_eq!(backend.queue.promote().await.unwrap(), 2);
+    let received = backend.queue.receive("b", 0, 3).await.unwrap();
+    let received: Vec<Message> = received.iter().map(|delivery| delivery.message).collect();
+    // Both that came back, in whatever order, and then the next new one.
+    let mut back = received[..2].to_vec();
+    back.sort();
+    let mut wanted = vec![taken[0].message, taken[1].message];
+    wanted.sort();
+    assert_eq!((back, received[2]), (wanted, messages[3]));
+    assert_eq!(backend.queue.depth(Lane::Small).await.unwrap().waiting, 2);
+}
+
 /// Of every share of looks one goes to the large lane first.
 pub async fn large_files_have_their_share(backend: Backend) {
     let share = LARGE_SHARE as u32;

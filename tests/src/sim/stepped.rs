@@ -23,7 +23,7 @@ use docmill_worker::queue::memory::MemoryQueue;
 use docmill_worker::queue::{self, Delivery, Depth, EntryId, Message, Queue};
 use docmill_worker::sink::{self, ChunkRow, Sink, StoredChunk};
 
-use super::core::{Armed, Core};
+use super::core::{Armed, Core, STEADY};
 
 /// What every decorated call goes through.
 #[derive(Clone)]
@@ -202,6 +202,20 @@ impl SteppedSink {
     }
 }
 
+impl SteppedSink {
+    /// The write arrives, whatever becomes meanwhile of who sent it: a network does not call back what it has.
+    fn send_late(&self, rows: &[Arc<ChunkRow>], epoch: Epoch, ms: u64) {
+        let (core, who, inner, rows) =
+            (self.line.core.clone(), self.line.who, self.inner.clone(), rows.to_vec());
+        self.line.core.spawn(STEADY, async move {
+            core.sleep(ms).await;
+            // A memory twin always answers.
+            let _ = inner.write(&rows, epoch).await;
+            core.effect(who, "late write");
+        });
+    }
+}
+
 #[async_trait]
 impl Sink for SteppedSink {
     fn store(&self) -> Store {
@@ -213,6 +227,7 @@ impl Sink for SteppedSink {
             // Long enough for later generations to be committed, short enough for their removals to wait.
             let ms = self.line.core.draw(|rng| rng.within(1_500, 7_000));
             self.line.core.note(self.line.who, || format!("a write arrives {ms} ms late"));
+            self.send_late(rows, epoch, ms);
             self.line.core.sleep(ms).await;
         }
         if rows.len() > 1 && self.line.core.hits(|armed| &mut armed.partial) {

@@ -25,6 +25,8 @@ pub struct MemoryQueue {
 struct State {
     next_entry: u64,
     waiting: HashMap<Lane, VecDeque<(u64, Message)>>,
+    /// Handed out before; they come before those that wait for the first time.
+    again: HashMap<Lane, VecDeque<(u64, Message)>>,
     leased: HashMap<u64, Leased>,
     /// (due time, entry) → message.
     delayed: BTreeMap<(u64, u64), Message>,
@@ -41,6 +43,11 @@ impl State {
     fn add_waiting(&mut self, message: Message) {
         let entry = self.fresh_entry();
         self.waiting.entry(message.lane).or_default().push_back((entry, message));
+    }
+
+    fn add_again(&mut self, message: Message) {
+        let entry = self.fresh_entry();
+        self.again.entry(message.lane).or_default().push_back((entry, message));
     }
 
     fn fresh_entry(&mut self) -> u64 {
@@ -64,7 +71,10 @@ impl State {
     }
 
     fn pop_waiting(&mut self, order: [Lane; 2]) -> Option<(u64, Message)> {
-        order.into_iter().find_map(|lane| self.waiting.get_mut(&lane)?.pop_front())
+        let pop = |place: &mut HashMap<Lane, VecDeque<_>>, lane| place.get_mut(&lane)?.pop_front();
+        order
+            .into_iter()
+            .find_map(|lane| pop(&mut self.again, lane).or_else(|| pop(&mut self.waiting, lane)))
     }
 }
 
@@ -159,7 +169,7 @@ impl Queue for MemoryQueue {
         let Some(entry) = state.owned(delivery) else { return Ok(false) };
         state.leased.remove(&entry);
         if after_ms == 0 {
-            state.add_waiting(delivery.message);
+            state.add_again(delivery.message);
         } else {
             let entry = state.fresh_entry();
             state.delayed.insert((now + after_ms, entry), delivery.message);
@@ -173,7 +183,7 @@ impl Queue for MemoryQueue {
         let mut promoted = 0;
         while let Some(first) = state.delayed.first_entry().filter(|first| first.key().0 <= now) {
             let message = first.remove();
-            state.add_waiting(message);
+            state.add_again(message);
             promoted += 1;
         }
         let mut expired: Vec<u64> = state
@@ -185,7 +195,7 @@ impl Queue for MemoryQueue {
         expired.sort_unstable();
         for entry in expired {
             if let Some(leased) = state.leased.remove(&entry) {
-                state.add_waiting(leased.message);
+                state.add_again(leased.message);
                 promoted += 1;
             }
         }
@@ -194,7 +204,8 @@ impl Queue for MemoryQueue {
 
     async fn depth(&self, lane: Lane) -> Result<Depth, Error> {
         let state = self.lock();
-        let waiting = state.waiting.get(&lane).map_or(0, VecDeque::len) as u64;
+        let in_lane = |place: &HashMap<Lane, VecDeque<_>>| place.get(&lane).map_or(0, VecDeque::len) as u64;
+        let waiting = in_lane(&state.waiting) + in_lane(&state.again);
         let in_flight = state.leased.values().filter(|leased| leased.message.lane == lane).count() as u64;
         let delayed = state.delayed.values().filter(|message| message.lane == lane).count() as u64;
         Ok(Depth { waiting, in_flight, delayed })

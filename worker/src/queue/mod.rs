@@ -90,7 +90,8 @@ pub trait Queue: Send + Sync {
     async fn enqueue(&self, messages: &[Message]) -> Result<(), Error>;
 
     /// Hands out at most `max` waiting entries under a lease; empty when none waits. `look` counts the
-    /// consumer's looks, see [`Lane::order_of_look`].
+    /// consumer's looks, see [`Lane::order_of_look`]. Within a lane, entries that were handed out before
+    /// come first: what a dead worker had does not wait behind all that is new.
     async fn receive(&self, consumer: &str, look: u64, max: usize) -> Result<Vec<Delivery>, Error>;
 
     /// Renews the lease. False: it is no longer this consumer's, and the work must stop.

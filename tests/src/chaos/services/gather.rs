@@ -22,6 +22,7 @@ pub fn queue_entries(admin: &mut Connection) -> Result<u64> {
     let mut entries = 0;
     for lane in ["small", "large"] {
         entries += redis::cmd("XLEN").arg(key(lane)).query::<u64>(admin)?;
+        entries += redis::cmd("XLEN").arg(key(&format!("{lane}:again"))).query::<u64>(admin)?;
         entries += redis::cmd("ZCARD").arg(key(&format!("{lane}:delayed"))).query::<u64>(admin)?;
     }
     Ok(entries)
@@ -48,7 +49,11 @@ pub async fn gather(
         };
         seen.documents.push(SeenDocument {
             id: row.try_get(0)?,
-            key: uri.strip_prefix(root).with_context(|| format!("{uri} is none of ours"))?.to_owned(),
+            key: uri
+                .strip_prefix(root)
+                .or_else(|| uri.strip_prefix("upload:"))
+                .with_context(|| format!("{uri} is none of ours"))?
+                .to_owned(),
             state: row.try_get(2)?,
             content: row.try_get(3)?,
             failure: failure.map(code).transpose()?,

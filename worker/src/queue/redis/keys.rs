@@ -11,15 +11,22 @@ use crate::queue::Message;
 #[derive(Debug, Clone)]
 pub struct Keys {
     prefix: KeyPrefix,
-    scripts: [String; 5],
+    scripts: [String; 7],
 }
 
 impl Keys {
     /// The keys under a prefix.
     pub fn new(prefix: &KeyPrefix) -> Self {
         let key = |name: &str| format!("{{{}}}:{name}", prefix.as_str());
-        let scripts =
-            [key("queued"), key("small"), key("large"), key("small:delayed"), key("large:delayed")];
+        let scripts = [
+            key("queued"),
+            key("small"),
+            key("large"),
+            key("small:delayed"),
+            key("large:delayed"),
+            key("small:again"),
+            key("large:again"),
+        ];
         Self { prefix: prefix.clone(), scripts }
     }
 
@@ -28,7 +35,7 @@ impl Keys {
         &self.scripts
     }
 
-    /// The stream of a lane.
+    /// The stream of a lane, for entries that nobody received yet.
     pub fn stream(&self, lane: Lane) -> &str {
         match lane {
             Lane::Small => &self.scripts[1],

@@ -1,7 +1,11 @@
--- What every script begins with. All scripts get the same five keys, which share one hash tag.
+-- What every script begins with. All scripts get the same seven keys, which share one hash tag.
 local queued = KEYS[1]
 local stream = { small = KEYS[2], large = KEYS[3] }
 local delayed = { small = KEYS[4], large = KEYS[5] }
+-- Entries that were handed out before: they come before those of their lane's stream, or the documents of
+-- a dead worker would wait behind all that is new. The ids of such entries begin with a mark.
+local again = { small = KEYS[6], large = KEYS[7] }
+local AGAIN = '+'
 local lanes = { 'small', 'large' }
 local group = ARGV[1]
 
@@ -28,9 +32,25 @@ local function in_group(...)
   return reply
 end
 
+-- The stream of an entry, and its id there.
+local function place_of(lane, id)
+  if string.sub(id, 1, 1) == AGAIN then
+    return again[lane], string.sub(id, 2)
+  end
+  return stream[lane], id
+end
+
+-- Both streams of every lane, as (lane, key, mark of ids)...
+local places = {}
+for _, lane in ipairs(lanes) do
+  places[#places + 1] = { lane = lane, key = again[lane], mark = AGAIN }
+  places[#places + 1] = { lane = lane, key = stream[lane], mark = '' }
+end
+
 -- Whether this consumer has the entry.
 local function owns(lane, id, consumer)
-  local pending = in_group('XPENDING', stream[lane], group, id, id, 1, consumer)
+  local key, at = place_of(lane, id)
+  local pending = in_group('XPENDING', key, group, at, at, 1, consumer)
   return pending ~= nil and #pending == 1
 end
 
@@ -40,9 +60,16 @@ local function add(lane, message)
   redis.call('HSET', queued, message, lane .. '/' .. id)
 end
 
+-- The same for one that was handed out before.
+local function add_again(lane, message)
+  local id = redis.call('XADD', again[lane], '*', 'm', message)
+  redis.call('HSET', queued, message, lane .. '/' .. AGAIN .. id)
+end
+
 local function remove(lane, id)
-  redis.call('XACK', stream[lane], group, id)
-  redis.call('XDEL', stream[lane], id)
+  local key, at = place_of(lane, id)
+  redis.call('XACK', key, group, at)
+  redis.call('XDEL', key, at)
 end
 
 -- The message of an entry's fields; nil where it has none.

@@ -11,7 +11,8 @@ local function has_entry(message)
   if id == 'delayed' then
     return redis.call('ZSCORE', delayed[lane], message)
   end
-  return #redis.call('XRANGE', stream[lane], id, id) == 1
+  local key, at = place_of(lane, id)
+  return #redis.call('XRANGE', key, at, at) == 1
 end
 
 local added = 0

@@ -12,7 +12,9 @@ for _, lane in ipairs(lanes) do
   if first[2] then
     at(tonumber(first[2]))
   end
-  for _, lease in ipairs(in_group('XPENDING', stream[lane], group, '-', '+', ARGV[3]) or {}) do
+end
+for _, place in ipairs(places) do
+  for _, lease in ipairs(in_group('XPENDING', place.key, group, '-', '+', ARGV[3]) or {}) do
     at(now + lease_ms - lease[3])
   end
 end

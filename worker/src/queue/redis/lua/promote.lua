@@ -5,7 +5,7 @@ local promoted = 0
 for _, lane in ipairs(lanes) do
   local due = redis.call('ZRANGEBYSCORE', delayed[lane], '-inf', now, 'LIMIT', 0, left)
   for _, message in ipairs(due) do
-    add(lane, message)
+    add_again(lane, message)
     redis.call('ZREM', delayed[lane], message)
   end
   promoted = promoted + #due

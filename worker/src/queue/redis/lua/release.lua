@@ -4,7 +4,7 @@ if not owns(lane, id, consumer) then
   return 0
 end
 if delay_ms == 0 then
-  add(lane, message)
+  add_again(lane, message)
 else
   redis.call('ZADD', delayed[lane], integer(now_ms() + delay_ms), message)
   redis.call('HSET', queued, message, lane .. '/delayed')
