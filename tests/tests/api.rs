@@ -3,8 +3,6 @@
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used, clippy::large_futures)]
 
-#[path = "api/client.rs"]
-mod client;
 #[path = "api/house.rs"]
 mod house;
 
@@ -13,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use client::{Answer, Client, form};
+use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::postgres::Server;
 use docmill_tests::services::process::wait_until;
 use house::{CANARY, House};

@@ -9,31 +9,40 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_secs(60);
 const BOUNDARY: &str = "a-boundary-that-no-test-sends";
 
-/// A server and who asks it.
+/// A server on this machine, and who asks it.
 #[derive(Clone)]
 pub struct Client {
+    /// The server's port.
     pub port: u16,
+    /// What the caller shows.
     pub key: Option<String>,
 }
 
 /// What it answered.
 #[derive(Debug)]
 pub struct Answer {
+    /// The status.
     pub status: u16,
     head: String,
     body: Vec<u8>,
 }
 
 impl Answer {
+    /// The body.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body, which is JSON.
+    ///
+    /// # Panics
+    /// It is not.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.text()))
     }
 
+    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let line = |line: &'_ str| {
             line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)).is_some()
@@ -63,16 +72,27 @@ pub fn form(files: &[(&str, &[u8])]) -> (String, Vec<u8>) {
 }
 
 impl Client {
+    /// Asks for a page.
+    ///
+    /// # Panics
+    /// There is no whole answer.
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"").unwrap()
     }
 
+    /// Sends JSON.
+    ///
+    /// # Panics
+    /// There is no whole answer.
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
             .unwrap()
     }
 
-    /// Sends a request and reads the whole answer. A connection that ends early is an error.
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// Nobody answers, or the connection ends early.
     pub fn send(
         &self,
         method: &str,
@@ -99,6 +119,9 @@ impl Client {
     }
 
     /// The first line of a stream of lines.
+    ///
+    /// # Errors
+    /// Nobody answers, or no line comes.
     pub fn first_line(&self, path: &str) -> io::Result<String> {
         let stream = BufReader::new(self.begin("GET", path, &[], b"")?);
         for line in stream.lines() {

@@ -100,9 +100,15 @@ impl WorkerSetup {
         let file = home.join("worker.yaml");
         std::fs::write(&file, self.config(port, &home.join("scratch"))).unwrap();
         let log = home.join("log");
+        let mut command = self.command(&["run", "--config"], name);
+        command.arg(&file);
+        Worker { process: Process::start(&mut command, &log), name: name.to_owned(), port, log }
+    }
+
+    /// The program with its secrets, on a host of this name.
+    pub(super) fn command(&self, args: &[&str], host: &str) -> Command {
         let mut command = Command::new(program());
-        command.args(["run", "--config"]).arg(&file).env("HOSTNAME", name);
-        command.env("REDIS_PASSWORD", PASSWORD);
+        command.args(args).env("HOSTNAME", host).env("REDIS_PASSWORD", PASSWORD);
         if let Some(password) = &self.postgres.password {
             command.env("PG_PASSWORD", password.expose());
         }
@@ -112,7 +118,7 @@ impl WorkerSetup {
         for (name, value) in &self.variables {
             command.env(name, value);
         }
-        Worker { process: Process::start(&mut command, &log), name: name.to_owned(), port, log }
+        command
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use docmill_core::id::TenantId;
+use docmill_tests::services::http::Client;
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
@@ -13,8 +14,6 @@ use docmill_worker::ledger::Ledger;
 use docmill_worker::postgres::{Database, Options, PostgresLedger};
 use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
 use rustix::process::Signal;
-
-use crate::client::Client;
 
 /// The operator's token, which nothing may repeat.
 pub const CANARY: &str = "canary-in-the-coal-mine";

@@ -42,12 +42,12 @@ mod sources;
 mod sweep;
 mod upload;
 
+pub use metrics::ApiMetrics;
 pub use problem::Problem;
 
 use admission::Door;
 use auth::{Authenticator, ByKey, OnThisMachine};
 use load::Load;
-use metrics::ApiMetrics;
 
 /// Uploads that are read at once; each holds at most a part of an object in memory.
 const UPLOADS_MAX: usize = 64;

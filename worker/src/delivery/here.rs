@@ -115,7 +115,8 @@ mod tests {
     }
 
     async fn queued(ledger: &MemoryLedger) -> Message {
-        let spec = IndexSpec { chunker: "c".into(), embedder: "e".into(), dimensions: 2, concepts: "k".into() };
+        let spec =
+            IndexSpec { chunker: "c".into(), embedder: "e".into(), dimensions: 2, concepts: "k".into() };
         ledger.begin_index(&TenantId::default(), &spec).await.unwrap();
         for name in ["ours", "other"] {
             ledger.heartbeat(&worker(name), LEASE_MS).await.unwrap();

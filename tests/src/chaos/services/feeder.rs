@@ -1,7 +1,7 @@
 //! Submits documents while others are killed: new ones, edits, and the way back to an earlier content.
 //!
-//! It submits as an API does: the object first, then the ledger until it has it, then the queue once. An entry
-//! that the queue did not take is the reconciliation's to add.
+//! Some it uploads to the API. The others it submits as the API does: the object first, then the ledger until
+//! it has it, then the queue once. An entry that the queue did not take is the reconciliation's to add.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +17,9 @@ use docmill_worker::queue::redis::RedisQueue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::inventory::{Content, Inventory};
+use super::inventory::{self, Content, Inventory};
 use super::look::Look;
+use super::uploads::Uploads;
 use crate::contract::objects::{content, key};
 
 /// Unsettled documents below which another is submitted: enough that every worker has work, few enough that
@@ -53,6 +54,8 @@ pub struct Feeder {
     pub ledger: PostgresLedger,
     /// Where entries go.
     pub queue: RedisQueue,
+    /// Where uploads go.
+    pub uploads: Arc<Uploads>,
     /// The backlog.
     pub look: Arc<Look>,
     /// Nothing more is to be submitted, but for poison that is left.
@@ -139,6 +142,9 @@ impl Feeder {
 
     /// Returns once the ledger has it.
     async fn bring(&self, objects: &Objects, name: &str, next: &Content) -> Result<()> {
+        if inventory::is_uploaded(name) {
+            return self.uploads.bring(name, next).await;
+        }
         let stored = objects.put(&key(name), content(&next.bytes), BYTES_MAX).await?;
         ensure!(stored.content == ContentHash(next.sha256), "{name} was stored as something else");
         let began = Instant::now();

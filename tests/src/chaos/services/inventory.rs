@@ -17,8 +17,17 @@ const HTML_EVERY: usize = 3;
 /// Names that many documents share, so that writers meet at their concepts.
 const SHARED: [&str; 4] =
     ["Rose Hill Orchard", "High Tower Bank", "Deep Water Terminal", "Sandy Point Lighthouse"];
+/// Every how many documents one is uploaded to the API.
+const UPLOADED_EVERY: usize = 2;
+/// First part of the names of those.
+const UPLOADED: &str = "uploaded/";
 /// Part of the names of documents that kill their extractor.
 pub const POISON: &str = "poison";
+
+/// Whether a document of this name is uploaded to the API.
+pub fn is_uploaded(name: &str) -> bool {
+    name.starts_with(UPLOADED)
+}
 
 /// A paragraph and the mark in it that no other has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +101,8 @@ impl Inventory {
         let count = self.random.random_range(PARAGRAPHS);
         let paragraphs = (0..count).map(|_| self.paragraph()).collect();
         let kind = if number.is_multiple_of(HTML_EVERY) { "html" } else { "txt" };
-        let key = format!("documents/{:02}/{number:06}.{kind}", number % 20);
+        let folder = if number.is_multiple_of(UPLOADED_EVERY) { UPLOADED } else { "documents/" };
+        let key = format!("{folder}{:02}/{number:06}.{kind}", number % 20);
         let content = written(&key, paragraphs);
         (key, content)
     }

@@ -10,6 +10,7 @@ pub(crate) mod look;
 mod plan;
 mod recovery;
 pub(crate) mod servers;
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -201,7 +202,11 @@ pub async fn run(options: &Options) -> Result<Outcome> {
     let volume = dir.path().join("volume");
     std::fs::create_dir(&volume)?;
     let look = Arc::new(Look::new(postgres.clone()));
-    let fleet = Fleet::start(setup(&servers, &postgres, &volume, options), dir.path().into(), WORKERS);
+    let setup = setup(&servers, &postgres, &volume, options);
+    let (api, home) = (setup.clone(), dir.path().join("api"));
+    let starting = servers.clone();
+    let uploads = tokio::task::spawn_blocking(move || starting.start_api(api, &home)).await?;
+    let fleet = Fleet::start(setup, dir.path().into(), WORKERS);
     let objects = ObjectsOptions::Volume(volume);
     let run = Run {
         fleet: Arc::new(fleet),
@@ -224,7 +229,7 @@ pub async fn run(options: &Options) -> Result<Outcome> {
     beside.spawn(async move { recovery.watch().await });
     let stop = Arc::new(AtomicBool::new(false));
     let queue = RedisQueue::new(redis_options(&format!("redis://127.0.0.1:{}", servers.redis.port)));
-    let feeder = Feeder { objects, ledger, queue, look, stop: stop.clone() };
+    let feeder = Feeder { objects, ledger, queue, uploads, look, stop: stop.clone() };
     let feeding = tokio::spawn(feeder.run(options.seed));
 
     let committed = "SELECT count(*) FROM documents WHERE state = 'committed'";
@@ -307,11 +312,10 @@ impl Run {
                     });
                     outcome.zombies += 1;
                 }
-                // The place of API kills, once an API process runs beside the workers.
-                Act::Api => {}
                 Act::Redis => self.take_away(Service::Redis, &mut away, &mut random, outcome).await?,
                 Act::Postgres => self.take_away(Service::Postgres, &mut away, &mut random, outcome).await?,
                 Act::Neo4j => self.take_away(Service::Neo4j, &mut away, &mut random, outcome).await?,
+                Act::Api => self.take_away(Service::Api, &mut away, &mut random, outcome).await?,
             }
             if (number + 1) % 10 == 0 {
                 let measured = self.recovery.measured();

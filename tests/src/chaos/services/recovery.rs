@@ -93,7 +93,11 @@ impl Recovery {
     pub fn service_back(&self, service: Service) {
         let mut state = self.lock();
         let now = Instant::now();
-        (state.away, state.back) = (None, Some(now));
+        state.away = None;
+        // Nobody who has a document waits for the API.
+        if service != Service::Api {
+            state.back = Some(now);
+        }
         state.services.insert(service, (now, None));
     }
 
@@ -182,8 +186,11 @@ impl Recovery {
                 }
                 continue;
             };
-            let sql = "SELECT 1 FROM documents WHERE state = 'committed' AND epoch > $1 LIMIT 1";
-            if !self.look.rows(sql, &[&claimed]).await?.is_empty() {
+            // What needed it: every commit needs the stores, an uploaded document needs the API.
+            let places = if service == Service::Api { "upload:%" } else { "%" };
+            let sql =
+                "SELECT 1 FROM documents WHERE state = 'committed' AND epoch > $1 AND uri LIKE $2 LIMIT 1";
+            if !self.look.rows(sql, &[&claimed, &places]).await?.is_empty() {
                 let mut state = self.lock();
                 let since = state.back.map_or(since, |back| back.max(since));
                 if state.services.remove(&service).is_some() {

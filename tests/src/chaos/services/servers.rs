@@ -1,12 +1,17 @@
 //! The servers of a run, each killed and started again on its own files.
 
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::uploads::Uploads;
+use crate::services::api::ApiServer;
 use crate::services::neo4j::Neo4jServer;
 use crate::services::postgres::Server;
 use crate::services::redis::{RedisServer, Setup};
+use crate::services::worker::WorkerSetup;
 
 /// A server that is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,11 +22,13 @@ pub enum Service {
     Postgres,
     /// The graph.
     Neo4j,
+    /// What takes uploads.
+    Api,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Redis, Self::Postgres, Self::Neo4j];
+    pub const ALL: [Self; 4] = [Self::Redis, Self::Postgres, Self::Neo4j, Self::Api];
 
     /// As it is printed.
     pub fn name(self) -> &'static str {
@@ -29,6 +36,7 @@ impl Service {
             Self::Redis => "redis",
             Self::Postgres => "postgres",
             Self::Neo4j => "neo4j",
+            Self::Api => "api",
         }
     }
 }
@@ -41,16 +49,31 @@ pub struct Servers {
     pub postgres: Server,
     /// Community.
     pub neo4j: Neo4jServer,
+    /// Once the others are there.
+    api: OnceLock<(ApiServer, Arc<Uploads>)>,
 }
 
 impl Servers {
-    /// Starts all three.
+    /// Starts all that the API needs.
     ///
     /// # Errors
     /// PostgreSQL does not start.
     pub fn start() -> Result<Self> {
         let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
-        Ok(Self { redis, postgres: Server::start()?, neo4j: Neo4jServer::start(false) })
+        let (postgres, neo4j) = (Server::start()?, Neo4jServer::start(false));
+        Ok(Self { redis, postgres, neo4j, api: OnceLock::new() })
+    }
+
+    /// Starts the API, with its files in `home`; gives what uploads to it.
+    pub fn start_api(&self, setup: WorkerSetup, home: &Path) -> Arc<Uploads> {
+        let (_, uploads) = self.api.get_or_init(|| {
+            let api = ApiServer::new(setup, home);
+            let key = api.key("default");
+            api.start();
+            let uploads = Uploads::new(api.client(Some(key)));
+            (api, Arc::new(uploads))
+        });
+        uploads.clone()
     }
 
     /// kill -9.
@@ -62,6 +85,11 @@ impl Servers {
             Service::Redis => self.redis.kill(),
             Service::Postgres => self.postgres.kill()?,
             Service::Neo4j => self.neo4j.kill(),
+            Service::Api => {
+                let (api, uploads) = self.api.get().context("the API was started")?;
+                uploads.wait_in_flight();
+                api.kill();
+            }
         }
         Ok(())
     }
@@ -76,6 +104,7 @@ impl Servers {
             Service::Redis => self.redis.start_again(),
             Service::Postgres => self.postgres.restart()?,
             Service::Neo4j => self.neo4j.start_again(),
+            Service::Api => self.api.get().context("the API was started")?.0.start(),
         }
         Ok(began.elapsed())
     }

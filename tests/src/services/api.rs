@@ -1,0 +1,81 @@
+//! `docmill-worker api` as a pod runs it, for harnesses that kill it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use super::http::Client;
+use super::process::{Process, free_port, wait_until};
+use super::worker::WorkerSetup;
+
+/// What the operator shows, which no test of this kind does.
+const OPERATOR_TOKEN: &str = "token-of-nobody";
+
+/// The API of a pipeline on one port, whatever process answers there.
+pub struct ApiServer {
+    setup: WorkerSetup,
+    config: PathBuf,
+    log: PathBuf,
+    port: u16,
+    process: Mutex<Option<Process>>,
+}
+
+impl ApiServer {
+    /// With its files in `home`; nothing runs yet.
+    ///
+    /// # Panics
+    /// The files cannot be written.
+    pub fn new(setup: WorkerSetup, home: &Path) -> Self {
+        let (port, internal) = (free_port(), free_port());
+        std::fs::create_dir_all(home).unwrap();
+        let config = home.join("worker.yaml");
+        let text = format!(
+            "{}api:\n  listen: 127.0.0.1:{port}\n  internalListen: 127.0.0.1:{internal}\n  \
+             internalTokenEnv: OPERATOR_TOKEN\n  tokenFile: {}\n",
+            setup.config(port, &home.join("scratch")),
+            home.join("token").display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        Self { setup, config, log: home.join("log"), port, process: Mutex::default() }
+    }
+
+    /// Starts a process, and waits until it answers.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn start(&self) {
+        let process = Process::start(self.command(&["api"]).arg("--config").arg(&self.config), &self.log);
+        *self.process.lock().unwrap() = Some(process);
+        let client = self.client(None);
+        wait_until(&format!("the API, {}", self.log.display()), || {
+            client.send("GET", "/readyz", &[], b"").is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// kill -9.
+    pub fn kill(&self) {
+        drop(self.process.lock().unwrap().take());
+    }
+
+    /// A caller with this key.
+    pub fn client(&self, key: Option<String>) -> Client {
+        Client { port: self.port, key }
+    }
+
+    /// Makes a key that may read and write.
+    ///
+    /// # Panics
+    /// The ledger does not answer.
+    pub fn key(&self, tenant: &str) -> String {
+        let mut command = self.command(&["keys", "create", "--tenant", tenant, "--scope", "read,write"]);
+        let output = command.args(["--label", "of a test", "--config"]).arg(&self.config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.setup.command(args, "api");
+        command.env("OPERATOR_TOKEN", OPERATOR_TOKEN);
+        command
+    }
+}
