@@ -48,7 +48,9 @@ pub fn run(args: &Args) -> Result<()> {
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
     }
-    proof("tests", &|| process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest)));
+    proof("tests", &|| {
+        process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
+    });
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
