@@ -161,6 +161,8 @@ pub enum Command {
         #[arg(long, value_name = "S", requires = "wait")]
         timeout: Option<u64>,
     },
+    /// Build another index at a server, beside the active one; it takes its place when all is in it
+    Rebuild(Rebuild),
     /// Build another index beside the active one and switch to it
     Reindex {
         /// [default: as the active index]
@@ -187,6 +189,7 @@ impl Command {
             | Self::Wait { .. }
             | Self::Cancel { .. }
             | Self::Results { .. }
+            | Self::Rebuild(_)
             | Self::Status { batch: Some(_) }
             | Self::Verify { wait: true, .. } => Needs::Server,
             Self::Documents(_)
@@ -300,6 +303,22 @@ pub enum Ocr {
 pub enum Sync {
     On,
     Force,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Rebuild {
+    /// [default: as the active index]
+    #[arg(long, value_parser = ["builtin", "none"])]
+    pub embeddings: Option<String>,
+    /// [default: as the active index]
+    #[arg(long, value_parser = ["builtin", "none"])]
+    pub concepts: Option<String>,
+    /// Wait until searches read it
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait [default: as long as it takes]
+    #[arg(long, value_name = "S", requires = "wait")]
+    pub timeout: Option<u64>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -39,6 +39,7 @@ shows! {
     help_wait: "wait" "--help";
     help_cancel: "cancel" "--help";
     help_results: "results" "--help";
+    help_rebuild: "rebuild" "--help";
     help_search: "search" "--help";
     help_documents: "documents" "--help";
     help_dead_letters: "dead-letters" "--help";

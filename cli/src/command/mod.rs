@@ -53,9 +53,11 @@ pub async fn execute(args: Args) -> Result<ExitCode, Failure> {
         Command::DeadLetters { action } => dead_letters::execute(&context, action).await,
         Command::Verify { repair, .. } => verify::execute(&context, repair).await,
         Command::Reindex { embeddings, concepts } => reindex::execute(&context, embeddings, concepts).await,
-        Command::Submit(_) | Command::Wait { .. } | Command::Cancel { .. } | Command::Results { .. } => {
-            Err(Failure::internal("this command asks a server"))
-        }
+        Command::Rebuild(_)
+        | Command::Submit(_)
+        | Command::Wait { .. }
+        | Command::Cancel { .. }
+        | Command::Results { .. } => Err(Failure::internal("this command asks a server")),
     }
 }
 

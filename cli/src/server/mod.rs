@@ -16,6 +16,7 @@ mod documents;
 mod error;
 mod export;
 mod progress;
+mod rebuild;
 mod results;
 mod retry;
 mod status;
@@ -102,6 +103,14 @@ impl Remote {
     }
 }
 
+/// Whether what was written is still read: who closes the pipe, as `head` does, has seen enough.
+fn still_read(written: std::io::Result<()>) -> Result<bool, Failure> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => Ok(written.map(|()| true)?),
+    }
+}
+
 /// Carries a command out. Those that work on this machine alone never come here.
 pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let remote = Remote::new(global)?;
@@ -114,6 +123,7 @@ pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Fail
         Command::Export { format: _, output } => export::execute(&remote, output.as_deref()).await,
         Command::Documents(documents) => documents::execute(&remote, documents).await,
         Command::DeadLetters { action } => dead_letters::execute(&remote, action).await,
+        Command::Rebuild(asked) => rebuild::execute(&remote, asked).await,
         Command::Verify { repair: _, wait, timeout } => verify::execute(&remote, wait, timeout).await,
         Command::Run(_)
         | Command::Search { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::wire::{Batch, Counts};
+use super::wire::{Batch, Counts, Index};
 use crate::output::mib;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -102,6 +102,14 @@ pub fn of_files(done: u64, total: u64, bytes: u64, walked: bool) -> Look {
     Look { done, total, text }
 }
 
+/// How far an index is that is being built, of what is in the active one.
+pub fn of_index(indexes: &[Index]) -> Look {
+    let of =
+        |state: &str| indexes.iter().find(|index| index.state == state).map_or(0, |index| index.documents);
+    let (done, total) = (of("building"), of("active"));
+    Look { done, total, text: format!("{done} of {total} documents in the new index") }
+}
+
 /// Seconds as people say them: two units at most.
 pub fn duration(seconds: u64) -> String {
     match seconds {
@@ -138,6 +146,19 @@ mod tests {
         for (seconds, expected) in cases {
             assert_eq!(duration(seconds), expected);
         }
+    }
+
+    #[test]
+    fn an_index_is_built_beside_another() {
+        let index = |state: &str, documents| Index {
+            state: state.to_owned(),
+            embeddings: "none".to_owned(),
+            concepts: "none".to_owned(),
+            documents,
+        };
+        let look = of_index(&[index("active", 10), index("building", 4)]);
+        assert_eq!((look.done, look.total), (4, 10));
+        assert_eq!(look.text, "4 of 10 documents in the new index");
     }
 
     #[test]

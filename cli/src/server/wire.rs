@@ -119,6 +119,15 @@ pub struct Worker {
     pub draining: bool,
 }
 
+/// An index.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Index {
+    pub state: String,
+    pub embeddings: String,
+    pub concepts: String,
+    pub documents: u64,
+}
+
 /// What an audit found.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -33,6 +33,7 @@ mod documents;
 mod export;
 mod fleet;
 mod idempotency;
+mod indexes;
 pub mod keys;
 mod load;
 mod metrics;

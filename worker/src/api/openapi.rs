@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::ComponentsBuilder;
 
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
-use super::{audits, batches, dead_letters, documents, export, fleet, prefixes, problem, upload};
+use super::{audits, batches, dead_letters, documents, export, fleet, indexes, prefixes, problem, upload};
 
 /// The description as JSON, ending with a line end.
 pub fn text() -> String {
@@ -37,6 +37,9 @@ fn document() -> Value {
         .schema_from::<export::ExportedChunk>()
         .schema_from::<export::ExportedDocument>()
         .schema_from::<export::Export>()
+        .schema_from::<indexes::NewIndex>()
+        .schema_from::<indexes::Index>()
+        .schema_from::<indexes::Indexes>()
         .schema_from::<audits::AuditFindings>()
         .schema_from::<audits::AuditLine>()
         .schema_from::<fleet::LaneView>()

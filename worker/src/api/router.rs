@@ -13,7 +13,9 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use super::auth::{self, Scope};
 use super::problem::Problem;
-use super::{Shared, audits, batches, dead_letters, documents, export, fleet, openapi, prefixes, upload};
+use super::{
+    Shared, audits, batches, dead_letters, documents, export, fleet, indexes, openapi, prefixes, upload,
+};
 use crate::http;
 
 /// Who may call an operation.
@@ -98,6 +100,8 @@ operations! {
     ("get" "/v1/dead-letters/{id}" READ, "Show what was given up", &[], None, (200, Some("DeadLetter")), get(dead_letters::get))
     ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once", &[], Some("ReplayRequest"), (200, Some("Replayed")), post(dead_letters::replay))
     ("get" "/v1/export" READ, "Documents with their chunks, oldest first", PAGE, None, (200, Some("Export")), get(export::page))
+    ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it", &[], None, (200, Some("Indexes")), get(indexes::list))
+    ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it", &[], Some("NewIndex"), (202, Some("Indexes")), post(indexes::create))
     ("post" "/v1/audits" ADMIN, "Audit the ledger against every store, of all tenants: lines of JSON, the findings in the last", &[], None, (200, Some("AuditLine")), post(audits::create))
     ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
     ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
