@@ -16,8 +16,12 @@ use std::time::Duration;
 
 use client::Client;
 use command::{IMPATIENT, User, refusing};
+use docmill_tests::contract::objects::{content, key as object};
 use docmill_tests::services::process::{free_port, wait_until};
+use docmill_tests::services::s3::S3Server;
+use docmill_worker::objects::{Objects, ObjectsOptions};
 use house::{House, Running};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const DOCUMENTS: usize = 40;
@@ -25,6 +29,7 @@ const DOCUMENTS: usize = 40;
 const ERROR: i32 = 1;
 const USAGE: i32 = 2;
 const DOCUMENTS_FAILED: i32 = 3;
+const INTERRUPTED: i32 = 130;
 
 /// Long enough to be a chunk.
 fn prose(n: usize) -> String {
@@ -143,15 +148,23 @@ fn a_submission_that_is_killed_goes_on_with_its_batch() {
     let docs = user.docs();
     let args = ["submit", docs.to_str().unwrap(), "--concurrency", "2"];
     let log = user.home.path().join("log");
-    for some in [30, 90] {
-        let process = user.begin(&args, &log);
+    for (some, killed) in [(30, true), (90, false)] {
+        let mut process = user.begin(&args, &log);
         wait_until("some are there", || {
             assert!(documents(&client).len() < MANY, "all were there before it was killed");
             documents(&client).len() >= some
         });
-        // Dropped is killed.
-        drop(process);
+        if killed {
+            // Dropped is killed.
+            drop(process);
+        } else {
+            process.signal(Signal::INT);
+            assert_eq!(process.wait(Duration::from_secs(20)).code(), Some(INTERRUPTED));
+        }
     }
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.starts_with("batch "), "its id is told at once: {said}");
+    assert!(said.contains("interrupted: ") && said.contains("docmill wait "), "{said}");
     let (told, code) = user.json(&args);
     assert_eq!(code, 0, "{told}");
     assert_eq!(told["documents"], json!(MANY));
@@ -160,7 +173,6 @@ fn a_submission_that_is_killed_goes_on_with_its_batch() {
     let batches = client.get("/v1/batches").json();
     assert_eq!(batches["batches"].as_array().unwrap().len(), 1, "it went on with its batch");
     assert_eq!(batches["batches"][0]["documents"]["total"], json!(MANY));
-    assert!(std::fs::read_to_string(&log).unwrap().starts_with("batch "), "its id is told at once");
     // It is done: the same command is another submission.
     let (again, _) = user.json(&args);
     assert_ne!(again["batch"], told["batch"]);
@@ -173,7 +185,11 @@ fn a_submission_that_is_killed_goes_on_with_its_batch() {
 #[test]
 fn a_cancelled_batch_ends_and_leaves_the_queue_empty() {
     let (house, _api, user, client) = place();
-    write_documents(&user, DOCUMENTS);
+    for n in 0..DOCUMENTS {
+        // Long enough that a worker is still at them when they are cancelled.
+        let text: Vec<String> = (0..300).map(|line| prose(n * 1_000 + line)).collect();
+        user.write(&format!("{n}.txt"), text.join("\n").as_bytes());
+    }
     let docs = user.docs();
     let (told, _) = user.json(&["submit", docs.to_str().unwrap()]);
     let batch = told["batch"].as_str().unwrap();
@@ -181,6 +197,9 @@ fn a_cancelled_batch_ends_and_leaves_the_queue_empty() {
     let (late, code) = user.json(&["wait", batch, "--timeout", "1"]);
     assert_eq!((code, &late["error"]["code"]), (ERROR, &json!("not_in_time")), "{late}");
     let worker = house.worker();
+    wait_until("something is in work", || {
+        client.get(&format!("/v1/batches/{batch}")).json()["documents"]["processing"].as_u64() > Some(0)
+    });
     let (cancelled, code) = user.json(&["cancel", batch]);
     assert_eq!(code, 0, "{cancelled}");
     let counts = cancelled["batches"][0]["batch"]["documents"].clone();
@@ -238,6 +257,93 @@ fn folders_of_the_store_are_listed_by_the_server() {
     let (told, code) = foreign.json(&["submit", &prefix]);
     assert_eq!((code, &told["error"]["code"]), (ERROR, &json!("source_refused")), "{told}");
     api.ends_well();
+}
+
+#[test]
+fn a_folder_of_a_bucket_is_submitted_a_thousand_at_a_time() {
+    const MANY: usize = 1_003;
+    let server = S3Server::start();
+    let bucket = server.fresh();
+    let house = House::new("").with_bucket(&bucket);
+    let key = house.key("default", "read,write");
+    let api = house.api();
+    let (client, user) = (api.client(Some(&key)), User::new(api.client(None).port, &key));
+    let objects = Objects::open(&ObjectsOptions::S3(bucket.clone())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for n in 0..3 {
+            let text = prose(n).into_bytes();
+            objects.put(&object(&format!("few/{n}.txt")), content(&text), 1_000).await.unwrap();
+        }
+    });
+    let folder = server.folder(&bucket.bucket).join("many");
+    std::fs::create_dir(&folder).unwrap();
+    for n in 0..MANY {
+        std::fs::write(folder.join(format!("{n:04}.txt")), prose(n)).unwrap();
+    }
+    let uri = |name: &str| format!("s3://{}/{name}", bucket.bucket);
+    let (told, code) = user.json(&["submit", &uri("many")]);
+    assert_eq!((code, &told["new"]), (0, &json!(MANY)), "{told}");
+    let (again, _) = user.json(&["submit", &uri("many")]);
+    assert_eq!(again["unchanged"], json!(MANY), "{again}");
+    // The whole bucket, without what was uploaded; a single reference means the same document.
+    let (all, _) = user.json(&["submit", &uri("")]);
+    assert_eq!((&all["unchanged"], &all["new"]), (&json!(MANY), &json!(3)), "{all}");
+    let named = client.post("/v1/batches", &json!({"uris": [uri("few/1.txt")]})).json();
+    assert_eq!(named["documents"][0]["change"], "unchanged", "{named}");
+    let (cancelled, _) = user.json(&["cancel", told["batch"].as_str().unwrap()]);
+    assert_eq!(cancelled["batches"][0]["cancelled"], json!(0), "other batches want them too");
+    for batch in [&again, &all] {
+        user.json(&["cancel", batch["batch"].as_str().unwrap()]);
+    }
+    let _worker = house.worker();
+    let (few, code) = user.json(&["submit", &uri("few"), "--wait", "--timeout", "80"]);
+    assert_eq!((code, &few["settled"]["documents"]["committed"]), (0, &json!(3)), "{few}");
+}
+
+#[test]
+fn another_index_is_built_beside_the_active_one() {
+    let (house, _api, user, client) = place();
+    let worker = house.worker();
+    write_documents(&user, DOCUMENTS);
+    let docs = user.docs();
+    let docs = docs.to_str().unwrap();
+    let other = User::new(client.port, &house.key("one", "read,write"));
+    other.write("a.txt", prose(1).as_bytes());
+    other.json(&["submit", other.docs().to_str().unwrap(), "--wait", "--timeout", "80"]);
+    let (told, code) = user.json(&["submit", docs, "--wait", "--timeout", "80"]);
+    assert_eq!(code, 0, "{told}");
+    let (same, code) = user.json(&["rebuild"]);
+    assert_eq!((code, same["indexes"].as_array().unwrap().len()), (0, 1), "{same}");
+    // It waits for workers, and what comes meanwhile is in both.
+    drop(worker);
+    let (begun, code) = user.json(&["rebuild", "--embeddings", "none"]);
+    assert_eq!((code, &begun["indexes"][1]["state"]), (0, &json!("building")), "{begun}");
+    let (late, code) = user.json(&["rebuild", "--embeddings", "none", "--wait", "--timeout", "1"]);
+    assert_eq!((code, &late["error"]["code"]), (ERROR, &json!("not_in_time")), "{late}");
+    user.write("new.txt", prose(2_000).as_bytes());
+    user.json(&["submit", docs]);
+    let _worker = house.worker();
+    let (done, code) = user.json(&["rebuild", "--embeddings", "none", "--wait", "--timeout", "85"]);
+    assert_eq!(code, 0, "{done}");
+    let index = &done["indexes"][0];
+    assert_eq!((&index["state"], &index["embeddings"]), (&json!("active"), &json!("none")), "{done}");
+    assert_eq!(
+        (done["indexes"].as_array().unwrap().len(), &index["documents"]),
+        (1, &json!(DOCUMENTS + 1))
+    );
+    wait_until("all is settled", || {
+        let settled = |document: &Value| document["state"] == "committed";
+        documents(&client).iter().all(settled) && documents(&client).len() == DOCUMENTS + 1
+    });
+    let (audit, code) = user.json(&["verify", "--wait", "--timeout", "80"]);
+    assert_eq!((code, &audit["clean"]), (0, &json!(true)), "{audit}");
+    let exported = String::from_utf8(user.output(&["export"]).stdout).unwrap();
+    assert_eq!(exported.lines().count(), DOCUMENTS + 1);
+    // Another tenant's index is its own.
+    let (theirs, _) = other.json(&["documents"]);
+    assert_eq!(theirs["documents"][0]["state"], "committed", "{theirs}");
+    assert_eq!(other.json(&["rebuild"]).0["error"]["code"], "scope_needed");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! `docmill export`: everything as JSON lines, in the form that a data directory has too.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use docmill_worker::whole_file;
 use serde_json::Value;
 
-use super::Remote;
 use super::error::Error;
+use super::{Remote, still_read};
 use crate::failure::Failure;
 
 /// Documents of a request; the server gives fewer where they are large.
@@ -17,7 +17,7 @@ const PAGE: &str = "200";
 pub async fn execute(remote: &Remote, output: Option<&Path>) -> Result<ExitCode, Failure> {
     match output {
         None => {
-            let mut out = std::io::stdout();
+            let mut out = BufWriter::new(std::io::stdout());
             write(remote, &mut out).await?;
         }
         Some(path) => {
@@ -33,11 +33,11 @@ pub async fn execute(remote: &Remote, output: Option<&Path>) -> Result<ExitCode,
 
 async fn write(remote: &Remote, out: &mut dyn Write) -> Result<(), Failure> {
     let mut each = |document: Value| {
-        writeln!(out, "{}", line(document)?)?;
-        Ok(true)
+        let line = line(document)?;
+        still_read(writeln!(out, "{line}"))
     };
     remote.each(&["v1", "export"], &[("limit", PAGE)], "documents", &mut each).await?;
-    Ok(out.flush()?)
+    still_read(out.flush()).map(drop)
 }
 
 /// The document as `docmill export` of a data directory writes it.

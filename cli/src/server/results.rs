@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::wire::{self, Document};
-use super::{PAGE, Remote};
+use super::{PAGE, Remote, still_read};
 use crate::failure::Failure;
 use crate::output::{escaped, one_line};
 
@@ -17,20 +17,19 @@ pub async fn execute(remote: &Remote, batch: &str, state: Option<&str>) -> Resul
     query.extend(state.map(|state| ("state", state)));
     let mut out = BufWriter::new(std::io::stdout());
     if !remote.json {
-        writeln!(out, "{:<36}  {:<10} {:>6} {:>6}  where, why", "document", "state", "pages", "chunks")?;
+        let header =
+            format!("{:<36}  {:<10} {:>6} {:>6}  where, why", "document", "state", "pages", "chunks");
+        still_read(writeln!(out, "{header}"))?;
     }
     let mut count = 0u64;
     let mut each = |entry: Value| {
         let document: Document = wire::read(&entry)?;
         count += 1;
-        match remote.json {
-            true => writeln!(out, "{}", line(&document))?,
-            false => writeln!(out, "{}", row(&document))?,
-        }
-        Ok(true)
+        let shown = if remote.json { line(&document).to_string() } else { row(&document) };
+        still_read(writeln!(out, "{shown}"))
     };
     remote.each(&["v1", "documents"], &query, "documents", &mut each).await?;
-    out.flush()?;
+    still_read(out.flush())?;
     if !remote.json && count == 0 {
         println!("no documents, of {} in all", shown["documents"]["total"]);
     }

@@ -65,23 +65,18 @@ fn code(batches: &[Batch]) -> u8 {
     if bad > 0 { DOCUMENTS_FAILED } else { 0 }
 }
 
-/// Batches with their documents by state.
+/// Batches, a line each, within 80 columns: an id is never broken, so that it can be copied.
 pub fn table(batches: &[Batch]) -> String {
-    let row = |batch: &Batch| {
-        let counts = &batch.documents;
-        let numbers = [
-            counts.total,
-            counts.queued + counts.processing,
-            counts.committed + counts.superseded,
-            counts.failed,
-            counts.cancelled,
-        ];
-        let mut row = vec![batch.id.clone(), batch.state.clone()];
-        row.extend(numbers.iter().map(u64::to_string));
-        row
+    let line = |id: &str, state: &str, done: &str, failed: &str, cancelled: &str| {
+        format!("{id:<36} {state:<9} {done:>15} {failed:>7} {cancelled:>9}")
     };
-    let header = ["batch", "state", "all", "open", "done", "failed", "cancelled"];
-    output::table(&header, batches.iter().map(row).collect())
+    let mut lines = vec![line("batch", "state", "done", "failed", "cancelled")];
+    lines.extend(batches.iter().map(|batch| {
+        let counts = &batch.documents;
+        let done = format!("{}/{}", counts.committed + counts.superseded, counts.total);
+        line(&batch.id, &batch.state, &done, &counts.failed.to_string(), &counts.cancelled.to_string())
+    }));
+    lines.join("\n")
 }
 
 pub async fn execute(
@@ -152,6 +147,16 @@ pub async fn until_settled(
 mod tests {
     use super::super::wire::Counts;
     use super::*;
+
+    #[test]
+    fn a_batch_fits_a_terminal() {
+        let documents =
+            Counts { total: 1_000_000, committed: 999_999, failed: 999_999, ..Counts::default() };
+        let id = "8bb37780-9018-5c54-9f71-c05618e5fbbb".to_owned();
+        let shown = table(&[Batch { id, state: "cancelled".to_owned(), documents, ..Batch::default() }]);
+        assert!(shown.lines().all(|line| line.len() <= 80), "{shown}");
+        assert!(shown.contains("999999/1000000"), "{shown}");
+    }
 
     #[test]
     fn only_success_is_success() {

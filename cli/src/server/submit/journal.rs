@@ -96,6 +96,11 @@ impl Journal {
         self.resumed
     }
 
+    /// How many files were handed in, each content counted.
+    pub fn files(&self) -> u64 {
+        self.done.len() as u64
+    }
+
     /// What was handed in; asked once, by who looks for the rest.
     pub fn take_done(&mut self) -> HashSet<Stamp> {
         std::mem::take(&mut self.done)
