@@ -53,7 +53,8 @@ impl Drop for Shown {
 async fn draw(look: Arc<dyn Fn() -> Look + Send + Sync>, bar: ProgressBar) {
     loop {
         let Look { done, total, text } = look();
-        bar.set_length(total);
+        // A bar of nothing would look done.
+        bar.set_length(total.max(1));
         bar.set_position(done);
         bar.set_message(text);
         tokio::time::sleep(LOOK_EVERY).await;
