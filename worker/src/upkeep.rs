@@ -114,7 +114,8 @@ impl Upkeep {
         let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
         for (tenant, index) in self.database.building().await.map_err(away)? {
             let lacking = self.database.lacking(&tenant, index, BUILD_DOCUMENTS, BUILD_UNSETTLED_MAX);
-            let lacking = lacking.await.map_err(away)?;
+            // The switch counts all under a lock that commits wait for: not while it could only say no.
+            let Some(lacking) = lacking.await.map_err(away)? else { continue };
             let mut messages = Vec::with_capacity(lacking.len());
             for document in &lacking {
                 messages.extend(self.ledger.requeue(*document).await?);

@@ -29,8 +29,8 @@ impl Database {
         transaction!(self, |transaction| building(transaction))
     }
 
-    /// Settled documents of the tenant that search shows and that the index lacks, at most `limit`; and none while
-    /// `unsettled_max` of the tenant's documents are on their way.
+    /// Settled documents of the tenant that search shows and that the index lacks, at most `limit`. `None`: as many
+    /// as `unsettled_max` of the tenant's documents are on their way, and nobody looked.
     ///
     /// # Errors
     /// The server did not answer.
@@ -40,7 +40,7 @@ impl Database {
         index: IndexId,
         limit: u32,
         unsettled_max: u64,
-    ) -> Result<Vec<DocumentId>, Error> {
+    ) -> Result<Option<Vec<DocumentId>>, Error> {
         transaction!(self, |transaction| lacking(transaction, tenant, index, limit, unsettled_max))
     }
 
@@ -65,11 +65,11 @@ async fn lacking(
     index: IndexId,
     limit: u32,
     unsettled_max: u64,
-) -> Result<Vec<DocumentId>, Error> {
+) -> Result<Option<Vec<DocumentId>>, Error> {
     let sql = "SELECT count(*) FROM documents WHERE tenant = $1 AND state IN ('queued', 'processing')";
     let unsettled = number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?);
     if unsettled >= unsettled_max {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     // As the switch counts them, but for those that are on their way.
     let found = rows(
@@ -87,7 +87,8 @@ async fn lacking(
         &[&tenant.as_str(), &index.0, &i64::from(limit)],
     )
     .await?;
-    found.iter().map(|row| Ok(document_of(row.try_get(0)?))).collect()
+    let found: Result<_, Error> = found.iter().map(|row| Ok(document_of(row.try_get(0)?))).collect();
+    found.map(Some)
 }
 
 async fn indexes(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<IndexRow>, Error> {
