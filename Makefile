@@ -1,5 +1,5 @@
 # Ways in. The work is done by `cargo xtask`; these lines only put its commands in order.
-.PHONY: help run test setup corpus demo check clean-data bootstrap
+.PHONY: help run test setup corpus demo services check clean-data bootstrap
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ corpus: bootstrap ## fetch the demo documents
 
 demo: bootstrap ## ingest the demo documents again and search them
 	@cargo xtask demo
+
+services: bootstrap ## start Redis, PostgreSQL, an API and two workers until Ctrl-C
+	@cargo xtask setup --for test && cargo xtask services
 
 check: bootstrap ## formatting, lints, licences, crate boundaries
 	@cargo xtask setup --for test && cargo xtask check

@@ -7,7 +7,9 @@ use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 use docmill_worker::health::Bars;
 
-/// Turns documents into a searchable knowledge base on this machine.
+use crate::place::Needs;
+
+/// Turns documents into a searchable knowledge base, on this machine or at a server.
 #[derive(Debug, Parser)]
 #[command(name = "docmill", version, max_term_width = 100)]
 pub struct Args {
@@ -42,7 +44,35 @@ pub struct Global {
         hide_env_values = true
     )]
     pub log_format: LogFormat,
+    /// A server to ask, in place of a data directory; its key is in DOCMILL_API_KEY or a file
+    #[arg(
+        long,
+        global = true,
+        env = "DOCMILL_SERVER",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
+    pub server: Option<String>,
+    /// A file with the key, which is never given on the command line itself
+    #[arg(
+        long,
+        global = true,
+        env = "DOCMILL_API_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
+    pub api_key_file: Option<PathBuf>,
+    /// How long a request is sent again while the server is full or away
+    #[arg(long, global = true, value_name = "S", default_value_t = RETRY_S, help_heading = "Server")]
+    pub retry_seconds: u64,
 }
+
+/// How long a request is sent again where nothing is said, in seconds.
+const RETRY_S: u64 = 300;
+/// Uploads at once where nothing is said.
+const UPLOADS: u16 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -75,8 +105,36 @@ pub enum Command {
     },
     /// List, show or delete documents
     Documents(Documents),
-    /// The state of the data directory
-    Status,
+    /// The state of the data directory, or a server's batches, queues and workers
+    Status {
+        /// One batch: its documents by state, rate, ETA
+        batch: Option<String>,
+    },
+    /// Hand files, directories and folders of its object store in to a server
+    Submit(Box<Submit>),
+    /// Wait until a server is done with batches; exit code 3 when documents failed or were cancelled
+    Wait {
+        /// Ids, as `submit` and `status` show them
+        #[arg(required = true, value_name = "BATCH")]
+        batches: Vec<String>,
+        /// Longest wait [default: as long as it takes]
+        #[arg(long, value_name = "S")]
+        timeout: Option<u64>,
+    },
+    /// Stop batches of a server: what waits is not begun, what is in work stops
+    Cancel {
+        /// Ids, as `submit` and `status` show them
+        #[arg(required = true, value_name = "BATCH")]
+        batches: Vec<String>,
+    },
+    /// What became of the documents of a server's batch
+    Results {
+        /// Id, as `submit` and `status` show it
+        batch: String,
+        /// Only in this state
+        #[arg(long, value_parser = ["queued", "processing", "committed", "failed", "cancelled"])]
+        state: Option<String>,
+    },
     /// Write everything out, one JSON line a document
     Export {
         /// How documents are written
@@ -93,10 +151,18 @@ pub enum Command {
     },
     /// Audit the ledger against every store; exit code 4 when something is wrong
     Verify {
-        /// Do again exactly what is wrong
-        #[arg(long)]
+        /// Do again exactly what is wrong; on this machine alone
+        #[arg(long, conflicts_with = "wait")]
         repair: bool,
+        /// Of a server: until nothing is wrong and no removal is due
+        #[arg(long)]
+        wait: bool,
+        /// Longest wait [default: 300]
+        #[arg(long, value_name = "S", requires = "wait")]
+        timeout: Option<u64>,
     },
+    /// Build another index at a server, beside the active one; it takes its place when all is in it
+    Rebuild(Rebuild),
     /// Build another index beside the active one and switch to it
     Reindex {
         /// [default: as the active index]
@@ -106,6 +172,33 @@ pub enum Command {
         #[arg(long, value_enum)]
         concepts: Option<Concepts>,
     },
+}
+
+impl Command {
+    /// Where it can work.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Run(_)
+            | Self::Search { .. }
+            | Self::Concepts { .. }
+            | Self::Concept { .. }
+            | Self::Reindex { .. }
+            | Self::Verify { repair: true, .. } => Needs::Here,
+            Self::Documents(documents) if documents.pages_by_place() => Needs::Here,
+            Self::Submit(_)
+            | Self::Wait { .. }
+            | Self::Cancel { .. }
+            | Self::Results { .. }
+            | Self::Rebuild(_)
+            | Self::Status { batch: Some(_) }
+            | Self::Verify { wait: true, .. } => Needs::Server,
+            Self::Documents(_)
+            | Self::Status { batch: None }
+            | Self::Export { .. }
+            | Self::DeadLetters { .. }
+            | Self::Verify { .. } => Needs::Either,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -121,18 +214,30 @@ pub struct Documents {
     pub list: DocumentList,
 }
 
+impl Documents {
+    /// Whether it asks in ways that a server's list does not know.
+    fn pages_by_place(&self) -> bool {
+        let list = match &self.action {
+            Some(DocumentAction::List(list)) => list,
+            Some(_) => return false,
+            None => &self.list,
+        };
+        list.prefix.is_some() || list.offset > 0
+    }
+}
+
 #[derive(Debug, Clone, ClapArgs)]
 pub struct DocumentList {
     /// Only in this state: queued, processing, committed or failed
     #[arg(long, value_parser = state)]
     pub state: Option<docmill_core::delivery::State>,
-    /// Only where the URI begins so
+    /// Only where the URI begins so; on this machine alone
     #[arg(long, value_name = "URI")]
     pub prefix: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
-    /// Without the first so many
+    /// Without the first so many; on this machine alone
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub offset: usize,
 }
@@ -198,6 +303,48 @@ pub enum Ocr {
 pub enum Sync {
     On,
     Force,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Rebuild {
+    /// [default: as the active index]
+    #[arg(long, value_parser = ["builtin", "none"])]
+    pub embeddings: Option<String>,
+    /// [default: as the active index]
+    #[arg(long, value_parser = ["builtin", "none"])]
+    pub concepts: Option<String>,
+    /// Wait until searches read it
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait [default: as long as it takes]
+    #[arg(long, value_name = "S", requires = "wait")]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Submit {
+    /// Files and directories; or folders of the server's object store: s3://BUCKET/FOLDER
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// What people call the batch
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Wait until the server is done with it, as `docmill wait` does
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait [default: as long as it takes]
+    #[arg(long, value_name = "S", requires = "wait")]
+    pub timeout: Option<u64>,
+    /// Uploads at once
+    #[arg(long, value_name = "N", default_value_t = UPLOADS,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub concurrency: u16,
+    /// What the places of files begin with at the server [default: the name of this machine]
+    #[arg(long, env = "DOCMILL_ORIGIN", value_name = "NAME", hide_env_values = true)]
+    pub origin: Option<String>,
+    /// Largest file
+    #[arg(long, env = "MAX_FILE_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().file_mib)]
+    pub max_file_mib: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -37,6 +37,12 @@ impl Failure {
         self
     }
 
+    /// With something more to do.
+    pub fn then(mut self, advice: &str) -> Self {
+        self.advice += advice;
+        self
+    }
+
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new("internal", message, "run again with --log debug; if it repeats, report it with the log")
     }

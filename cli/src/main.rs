@@ -1,16 +1,19 @@
-//! The user's command: point it at documents, search what they say.
+//! The user's command: point it at documents, search what they say; or hand them in to a server.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 mod args;
 mod backend;
 mod command;
 mod failure;
 mod output;
+mod place;
 mod progress;
+mod server;
 mod signals;
 
 #[global_allocator]
@@ -22,7 +25,10 @@ fn main() -> ExitCode {
     if first.as_deref() == Some(docmill_worker::extract::CHILD_COMMAND.as_ref()) {
         docmill_worker::extract::child_main();
     }
-    let args = args::Args::parse();
+    let (args, place) = match said() {
+        Ok(said) => said,
+        Err(mistake) => mistake.exit(),
+    };
     if let Err(failure) = start_log(args.global.log.as_deref(), args.global.log_format) {
         return failure.report(args.global.json);
     }
@@ -35,10 +41,23 @@ fn main() -> ExitCode {
         Err(error) => return failure::Failure::internal(error.to_string()).report(args.global.json),
     };
     let json = args.global.json;
-    match runtime.block_on(Box::pin(command::execute(args))) {
+    let done = match place {
+        place::Place::Here => runtime.block_on(Box::pin(command::execute(args))),
+        place::Place::Server => runtime.block_on(Box::pin(server::execute(&args.global, args.command))),
+    };
+    match done {
         Ok(code) => code,
         Err(failure) => failure.report(json),
     }
+}
+
+/// The command line, and where it wants the work done.
+fn said() -> Result<(args::Args, place::Place), clap::Error> {
+    let matches = args::Args::command().try_get_matches()?;
+    let args = args::Args::from_arg_matches(&matches)?;
+    let place = place::decide(args.command.needs(), place::Options::of(&matches))
+        .map_err(|mistake| args::Args::command().error(ErrorKind::ArgumentConflict, mistake))?;
+    Ok((args, place))
 }
 
 fn start_log(filter: Option<&str>, format: args::LogFormat) -> Result<(), failure::Failure> {

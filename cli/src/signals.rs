@@ -4,6 +4,11 @@ use tokio::sync::watch;
 
 /// A channel that turns true when the user or the system asks to stop.
 pub fn stop() -> watch::Receiver<bool> {
+    stop_saying("finishing what is in hand; run again to resume")
+}
+
+/// The same, with what the user is told at the first interruption.
+pub fn stop_saying(said: &'static str) -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         let mut asked = 0;
@@ -19,7 +24,7 @@ pub fn stop() -> watch::Receiver<bool> {
             if asked > 1 {
                 std::process::exit(i32::from(crate::failure::INTERRUPTED));
             }
-            eprintln!("finishing what is in hand; run again to resume");
+            eprintln!("{said}");
             let _ = stop.send(true);
         }
     });

@@ -34,6 +34,12 @@ macro_rules! shows {
 shows! {
     help: "--help";
     help_run: "run" "--help";
+    help_submit: "submit" "--help";
+    help_status: "status" "--help";
+    help_wait: "wait" "--help";
+    help_cancel: "cancel" "--help";
+    help_results: "results" "--help";
+    help_rebuild: "rebuild" "--help";
     help_search: "search" "--help";
     help_documents: "documents" "--help";
     help_dead_letters: "dead-letters" "--help";
@@ -43,6 +49,11 @@ shows! {
     help_reindex: "reindex" "--help";
     mistake_unknown_command: "ingest";
     mistake_no_path: "run";
+    mistake_server_and_data: "status" "--server" "http://localhost:1" "--data-dir" "/x";
+    mistake_server_not_named: "submit" ".";
+    mistake_server_for_run: "run" "." "--server" "http://localhost:1";
+    mistake_server_address: "status" "--server" "localhost:8080";
+    mistake_tenant_of_a_server: "status" "--server" "http://localhost:1" "--tenant" "t";
     mistake_workers: "run" "-w" "0" ".";
     mistake_sync: "run" "--sync=maybe" ".";
     mistake_replay_of_nothing: "dead-letters" "replay";

@@ -41,4 +41,5 @@ pub mod time_text;
 pub mod upkeep;
 pub mod vector;
 pub mod verify;
+pub mod walk;
 pub mod whole_file;

@@ -1,5 +1,5 @@
 //! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
-//! and what commits replaced or dead workers left is removed.
+//! what commits replaced or dead workers left is removed, and indexes that are being built are filled.
 //!
 //! Every step may be repeated and may run twice at once. Promotion is a step of the queue alone and cheap, so every
 //! process does it: documents of a dead worker wait neither for a long clean-up nor for a process that stands
@@ -26,6 +26,12 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_ROWS: usize = 2_000;
 /// Time between two removals of derived values that nothing needs.
 const DERIVED_EVERY: Duration = Duration::from_secs(600);
+/// Time between two looks at indexes that are being built.
+const BUILD_EVERY: Duration = Duration::from_secs(2);
+/// Documents that one such look has done again.
+const BUILD_DOCUMENTS: u32 = 500;
+/// Documents of a tenant on their way from which on no more are added: new ones must not wait behind old ones.
+const BUILD_UNSETTLED_MAX: u64 = 1_000;
 /// The name of the lock.
 const LOCK: &str = "upkeep";
 
@@ -48,6 +54,7 @@ struct Last {
     sweep: Sweep,
     swept: Instant,
     derived: Instant,
+    built: Instant,
 }
 
 impl Upkeep {
@@ -67,7 +74,7 @@ impl Upkeep {
 
     async fn rounds(&self) {
         let now = Instant::now();
-        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now };
+        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now };
         loop {
             if let Err(error) = self.round(&mut last).await {
                 tracing::warn!(%error, "upkeep is behind");
@@ -91,9 +98,33 @@ impl Upkeep {
                 last.swept = Instant::now();
             }
         }
+        if last.built.elapsed() >= BUILD_EVERY {
+            self.build().await?;
+            last.built = Instant::now();
+        }
         if last.derived.elapsed() >= DERIVED_EVERY {
             self.ledger.sweep_derived().await?;
             last.derived = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Has documents done again that an index lacks which is being built, and switches to it when it has all.
+    async fn build(&self) -> Result<(), delivery::Error> {
+        let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
+        for (tenant, index) in self.database.building().await.map_err(away)? {
+            let lacking = self.database.lacking(&tenant, index, BUILD_DOCUMENTS, BUILD_UNSETTLED_MAX);
+            // The switch counts all under a lock that commits wait for: not while it could only say no.
+            let Some(lacking) = lacking.await.map_err(away)? else { continue };
+            let mut messages = Vec::with_capacity(lacking.len());
+            for document in &lacking {
+                messages.extend(self.ledger.requeue(*document).await?);
+            }
+            self.queue.enqueue(&messages).await?;
+            // What is on its way is counted by the switch, too.
+            if lacking.is_empty() && self.ledger.switch_index(&tenant, index).await? == 0 {
+                tracing::info!(%tenant, "searches read another index now");
+            }
         }
         Ok(())
     }

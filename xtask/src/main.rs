@@ -30,6 +30,8 @@ enum Command {
     Demo(demo::Args),
     /// Run all tests and print the time of each phase
     Test(test::Args),
+    /// Start Redis, PostgreSQL, an API and two workers on this machine, until Ctrl-C
+    Services(proof::PassedOn),
     /// Formatting, lints, licences and crate boundaries
     Check,
     /// Simulate delivery and commit by seed
@@ -61,6 +63,7 @@ fn run() -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
+        Command::Services(passed) => proof::services(&passed),
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
         Command::Bench(bench) => proof::bench(&bench),

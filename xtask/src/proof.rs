@@ -62,6 +62,12 @@ pub fn chaos(chaos: &Chaos) -> Result<()> {
     }
 }
 
+/// The shape of many processes, on this machine, until it is interrupted.
+pub fn services(passed: &PassedOn) -> Result<()> {
+    build_as_tests_do()?;
+    run("debug/services", passed)
+}
+
 /// Measures.
 pub fn bench(bench: &Bench) -> Result<()> {
     match bench {

@@ -48,11 +48,16 @@ pub async fn execute(args: Args) -> Result<ExitCode, Failure> {
         Command::Concepts { top } => concepts::execute(&context, top),
         Command::Concept { name } => concept::execute(&context, &name),
         Command::Documents(documents) => documents::execute(&context, documents).await,
-        Command::Status => status::execute(&context),
+        Command::Status { batch: _ } => status::execute(&context),
         Command::Export { format: _, output } => export::execute(&context, output.as_deref()),
         Command::DeadLetters { action } => dead_letters::execute(&context, action).await,
-        Command::Verify { repair } => verify::execute(&context, repair).await,
+        Command::Verify { repair, .. } => verify::execute(&context, repair).await,
         Command::Reindex { embeddings, concepts } => reindex::execute(&context, embeddings, concepts).await,
+        Command::Rebuild(_)
+        | Command::Submit(_)
+        | Command::Wait { .. }
+        | Command::Cancel { .. }
+        | Command::Results { .. } => Err(Failure::internal("this command asks a server")),
     }
 }
 

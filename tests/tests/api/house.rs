@@ -9,8 +9,10 @@ use docmill_tests::services::http::Client;
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
+use docmill_tests::services::s3;
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::Ledger;
+use docmill_worker::objects::S3Options;
 use docmill_worker::postgres::{Database, Options, PostgresLedger};
 use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
 use rustix::process::Signal;
@@ -25,6 +27,8 @@ pub struct House {
     postgres: Options,
     /// Further keys of the section `api`.
     more: String,
+    /// The section `objects`.
+    objects: String,
 }
 
 /// A process of the house, killed when it is dropped.
@@ -56,7 +60,14 @@ impl House {
                 ledger.begin_index(&TenantId::new(tenant).unwrap(), &index).await.unwrap();
             }
         });
-        Self { redis, dir, postgres: postgres.clone(), more: more.to_owned() }
+        let objects = format!("objects:\n  volume: {{path: {}}}\n", dir.path().join("volume").display());
+        Self { redis, dir, postgres: postgres.clone(), more: more.to_owned(), objects }
+    }
+
+    /// With objects in a bucket in place of the volume.
+    #[allow(dead_code, reason = "tests of the API alone keep objects on the volume")]
+    pub fn with_bucket(self, bucket: &S3Options) -> Self {
+        Self { objects: s3::section(bucket, "S3_SECRET"), ..self }
     }
 
     pub fn volume(&self) -> PathBuf {
@@ -98,7 +109,7 @@ impl House {
         api += &self.more.replace("PORT", &port.to_string());
         let text = format!(
             "pipeline: test\nconcurrency: 2\ncleanupDelayMs: 0\ngraceMs: 10000\nhealth: {{port: {port}}}\napi:\n{api}\
-             fileRoot: {}\nscratch: {{path: {}, limitMib: 64}}\nobjects:\n  volume: {{path: {}}}\n\
+             fileRoot: {}\nscratch: {{path: {}, limitMib: 64}}\n{}\
              queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
              passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: 30000\n    \
              responseTimeoutMs: 1000\n\
@@ -106,7 +117,7 @@ impl House {
              connectTimeoutMs: 2000\n",
             self.dir.path().join("files").display(),
             home.join("scratch").display(),
-            self.volume().display(),
+            self.objects,
             self.redis.port,
             self.postgres.url,
             self.postgres.user,
@@ -119,6 +130,7 @@ impl House {
     fn command(&self) -> Command {
         let mut command = Command::new(program());
         command.env("REDIS_PASSWORD", PASSWORD).env("OPERATOR_TOKEN", CANARY);
+        command.env("S3_KEY_ID", s3::KEY_ID).env("S3_SECRET", s3::SECRET);
         command.env("PG_PASSWORD", self.postgres.password.as_ref().unwrap().expose());
         command.env("HOSTNAME", "pod-0").env("RUST_LOG", "debug,h2=off,hyper=off");
         command

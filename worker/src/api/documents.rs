@@ -102,6 +102,7 @@ pub struct Documents {
 pub struct Wanted {
     state: Option<String>,
     batch: Option<Uuid>,
+    uri: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -156,7 +157,8 @@ pub async fn list(
     }
     let limit = limit(wanted.limit)?;
     let before = cursor(wanted.cursor.as_deref(), |text| text.parse().ok())?;
-    let filter = DocumentFilter { state: wanted.state, batch: wanted.batch, before, limit };
+    let filter =
+        DocumentFilter { state: wanted.state, batch: wanted.batch, uri: wanted.uri, before, limit };
     let rows = api.database.documents(&caller.tenant, &filter).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.arrived.to_string());

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{ApiSettings, Settings};
+use crate::config::{ApiSettings, GraphStore, Settings};
 use crate::http::{self, Limits};
 use crate::objects::{self, Objects, ObjectsOptions};
 use crate::postgres::{self, Database, PostgresLedger};
@@ -25,16 +25,20 @@ use crate::service;
 use crate::upkeep::Upkeep;
 
 mod admission;
+mod audits;
 pub mod auth;
 mod batches;
 mod dead_letters;
 mod documents;
+mod export;
 mod fleet;
 mod idempotency;
+mod indexes;
 pub mod keys;
 mod load;
 mod metrics;
 pub mod openapi;
+mod prefixes;
 mod problem;
 mod request;
 mod router;
@@ -99,12 +103,15 @@ pub struct Api {
     database: Database,
     queue: Arc<dyn Queue>,
     objects: Option<(Objects, ObjectsOptions)>,
+    graph: GraphStore,
     file_root: Option<PathBuf>,
     settings: ApiSettings,
     authenticator: Arc<dyn Authenticator>,
     door: Door,
     load: Load,
     uploads: Semaphore,
+    exports: Semaphore,
+    audits: Arc<Semaphore>,
     metrics: ApiMetrics,
     ready: AtomicBool,
     stop: watch::Receiver<bool>,
@@ -133,10 +140,13 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
         database: database.clone(),
         queue: queue.clone(),
         objects: objects.clone(),
+        graph: settings.graph.clone(),
         file_root: settings.file_root.clone(),
         settings: settings.api.clone(),
         authenticator,
         uploads: Semaphore::new(UPLOADS_MAX),
+        exports: Semaphore::new(export::AT_ONCE),
+        audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
         metrics: ApiMetrics::new()?,
         ready: AtomicBool::new(true),
         stop: stop.clone(),

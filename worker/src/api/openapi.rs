@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::ComponentsBuilder;
 
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
-use super::{batches, dead_letters, documents, fleet, problem, upload};
+use super::{audits, batches, dead_letters, documents, export, fleet, indexes, prefixes, problem, upload};
 
 /// The description as JSON, ending with a line end.
 pub fn text() -> String {
@@ -25,6 +25,8 @@ fn document() -> Value {
         .schema_from::<batches::Batches>()
         .schema_from::<batches::AcceptedBatch>()
         .schema_from::<batches::CancelledBatch>()
+        .schema_from::<prefixes::NewPrefix>()
+        .schema_from::<prefixes::AcceptedPrefix>()
         .schema_from::<documents::Reason>()
         .schema_from::<documents::Document>()
         .schema_from::<documents::Documents>()
@@ -32,6 +34,14 @@ fn document() -> Value {
         .schema_from::<dead_letters::DeadLetters>()
         .schema_from::<dead_letters::ReplayRequest>()
         .schema_from::<dead_letters::Replayed>()
+        .schema_from::<export::ExportedChunk>()
+        .schema_from::<export::ExportedDocument>()
+        .schema_from::<export::Export>()
+        .schema_from::<indexes::NewIndex>()
+        .schema_from::<indexes::Index>()
+        .schema_from::<indexes::Indexes>()
+        .schema_from::<audits::AuditFindings>()
+        .schema_from::<audits::AuditLine>()
         .schema_from::<fleet::LaneView>()
         .schema_from::<fleet::Queues>()
         .schema_from::<fleet::WorkerView>()
@@ -77,7 +87,8 @@ fn described(operation: &Operation) -> Value {
     let (status, schema) = operation.answer;
     let mut answer = json!({"description": operation.summary});
     if let Some(schema) = schema {
-        let kind = if schema == "Observation" { "application/x-ndjson" } else { "application/json" };
+        let lines = ["AuditLine", "Observation"].contains(&schema);
+        let kind = if lines { "application/x-ndjson" } else { "application/json" };
         answer["content"] = json!({ kind: {"schema": reference(schema)} });
     }
     let mut described = json!({

@@ -13,7 +13,9 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use super::auth::{self, Scope};
 use super::problem::Problem;
-use super::{Shared, batches, dead_letters, documents, fleet, openapi, upload};
+use super::{
+    Shared, audits, batches, dead_letters, documents, export, fleet, indexes, openapi, prefixes, upload,
+};
 use crate::http;
 
 /// Who may call an operation.
@@ -82,7 +84,8 @@ operations! {
     ("post" "/v1/documents" WRITE, "Upload files", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::documents))
     ("post" "/ingest/{kind}" WRITE, "Upload files of a kind", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::ingest))
     ("get" "/v1/documents" READ, "List documents, newest first",
-        &[("state", "query", "queued, processing, committed, failed or cancelled"), ("batch", "query", "Only those of a batch"), PAGE[0], PAGE[1]],
+        &[("state", "query", "queued, processing, committed, failed or cancelled"), ("batch", "query", "Only those of a batch"),
+            ("uri", "query", "Only the one that is there"), PAGE[0], PAGE[1]],
         None, (200, Some("Documents")), get(documents::list))
     ("get" "/v1/documents/{id}" READ, "Show a document", &[], None, (200, Some("Document")), get(documents::get))
     ("delete" "/v1/documents/{id}" WRITE, "Delete a document", &[], None, (202, None), delete(documents::delete))
@@ -90,11 +93,16 @@ operations! {
     ("get" "/v1/batches" READ, "List batches, newest first", PAGE, None, (200, Some("Batches")), get(batches::list))
     ("get" "/v1/batches/{id}" READ, "Show how far a batch is", &[], None, (200, Some("Batch")), get(batches::get))
     ("post" "/v1/batches/{id}/documents" WRITE, "Add documents to a batch", &[], Some("MoreDocuments"), (202, Some("AcceptedBatch")), post(batches::add))
+    ("post" "/v1/batches/{id}/prefixes" WRITE, "Add the objects of a folder to a batch, 1,000 a request", &[], Some("NewPrefix"), (202, Some("AcceptedPrefix")), post(prefixes::add))
     ("post" "/v1/batches/{id}/cancel" WRITE, "Cancel a batch: what waits is not begun, what is in work stops", &[], None, (200, Some("CancelledBatch")), post(batches::cancel))
     ("get" "/v1/dead-letters" READ, "List what was given up, the last first",
         &[("code", "query", "Only those that failed with this code"), PAGE[0], PAGE[1]], None, (200, Some("DeadLetters")), get(dead_letters::list))
     ("get" "/v1/dead-letters/{id}" READ, "Show what was given up", &[], None, (200, Some("DeadLetter")), get(dead_letters::get))
     ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once", &[], Some("ReplayRequest"), (200, Some("Replayed")), post(dead_letters::replay))
+    ("get" "/v1/export" READ, "Documents with their chunks, oldest first", PAGE, None, (200, Some("Export")), get(export::page))
+    ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it", &[], None, (200, Some("Indexes")), get(indexes::list))
+    ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it", &[], Some("NewIndex"), (202, Some("Indexes")), post(indexes::create))
+    ("post" "/v1/audits" ADMIN, "Audit the ledger against every store, of all tenants: lines of JSON, the findings in the last", &[], None, (200, Some("AuditLine")), post(audits::create))
     ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
     ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
     ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::problem::Problem;
 use super::upload::FOLDER;
-use crate::objects::{self, Meta, ObjectKey};
+use crate::objects::{self, Meta, ObjectKey, ObjectsOptions, PAGE_MAX};
 use crate::postgres::{Admission, Content};
 use crate::service::below;
 use crate::stages::file_uri;
@@ -54,6 +54,57 @@ pub async fn look(
         }
     };
     stream::iter(judged).map(look).buffered(LOOKS_AT_ONCE).try_collect().await
+}
+
+/// The next objects below a folder of our store, and where to go on.
+///
+/// # Errors
+/// There is nothing, or the tenant may not look there; what is away.
+pub async fn list(
+    api: &Shared,
+    tenant: &TenantId,
+    batch: Uuid,
+    prefix: &str,
+    after: Option<&str>,
+) -> Result<(Vec<Admission>, Option<String>), Problem> {
+    let allowed = "a folder or an object of the configured store";
+    let wrong = |problem: Problem| match problem.status() {
+        500.. => problem,
+        _ => problem.at("prefix", allowed).given(prefix),
+    };
+    let Some((objects, options)) = &api.objects else {
+        return Err(wrong(refused("there is no object store")));
+    };
+    let folder = options.folder_of(prefix).filter(|_| prefix.len() <= URI_BYTES_MAX);
+    let folder = folder.ok_or_else(|| wrong(refused("the prefix does not lead to objects of ours")))?;
+    let first = folder.as_ref().and_then(|folder| folder.as_str().split('/').next());
+    if first == Some(FOLDER) {
+        return Err(wrong(refused("uploaded objects are not named by URIs")));
+    }
+    own_folder(api, tenant, first).map_err(wrong)?;
+    let unknown =
+        || Problem::invalid("cursor", "is none that an answer gave", "`next` of the answer before");
+    let after = after.map(ObjectKey::new).transpose().map_err(|_| unknown())?;
+    let listed = objects.list(folder.as_ref(), after.as_ref(), PAGE_MAX).await?;
+    let next = listed.last().filter(|_| listed.len() == PAGE_MAX).map(|meta| meta.key.to_string());
+    if listed.is_empty() && after.is_none() {
+        // Not a folder; then it is an object, or nothing.
+        let Some(key) = folder else { return Ok((Vec::new(), None)) };
+        let meta = objects.head(&key).await.map_err(|error| wrong(error.into()))?;
+        return Ok((vec![admission(tenant, batch, options, &meta)], None));
+    }
+    let ours = listed.iter().filter(|meta| meta.key.as_str().split('/').next() != Some(FOLDER));
+    Ok((ours.map(|meta| admission(tenant, batch, options, meta)).collect(), next))
+}
+
+fn admission(tenant: &TenantId, batch: Uuid, options: &ObjectsOptions, meta: &Meta) -> Admission {
+    Admission {
+        tenant: tenant.clone(),
+        uri: options.uri_of(&meta.key),
+        content: Content::Seen { version: version_of(meta) },
+        bytes: meta.bytes,
+        batch: Some(batch),
+    }
 }
 
 impl Problem {

@@ -1,7 +1,7 @@
 //! The scan: which files are there, which of them changed, moved or went. An unchanged file costs a stat.
 //!
-//! Walks and hashes on blocking threads and hands registrations on in batches; decides nothing about
-//! removal, see [`super::removal`].
+//! Hashes on blocking threads what [`crate::walk`] finds and hands registrations on in batches; decides nothing
+//! about removal, see [`super::removal`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use super::{Counters, FailedDocument};
 use crate::ledger::Move;
 use crate::sqlite::KnownSource;
 use crate::stages::{file_uri, read_failure};
+use crate::walk::{self, Visitor};
 
 /// A file to be registered.
 #[derive(Debug, Clone)]
@@ -72,26 +73,19 @@ pub struct Scan {
 impl Scan {
     /// Walks the paths; `hand_on` takes batches and blocks when enough is waiting. False from it ends the scan.
     pub fn run(&self, paths: &[PathBuf], hand_on: &mut dyn FnMut(Seen) -> bool) -> Scanned {
-        let mut walk = Walk::new(self, hand_on);
-        let mut roots = Vec::new();
-        for path in paths {
-            match std::fs::canonicalize(path) {
-                Ok(root) => {
-                    walk.root = file_uri::of_path(&root);
-                    roots.push(walk.root.clone());
-                    walk.entry(&root, true);
-                }
-                Err(error) => walk.cannot_look(path, &error),
-            }
-        }
-        walk.finish(&roots)
+        let mut looking = Looking::new(self, hand_on);
+        walk::walk(paths, &mut looking);
+        looking.finish()
     }
 }
 
-struct Walk<'a> {
+/// What is known so far, and made of what the walk tells.
+struct Looking<'a> {
     scan: &'a Scan,
     hand_on: &'a mut dyn FnMut(Seen) -> bool,
+    /// The PATH that is walked.
     root: String,
+    roots: Vec<String>,
     seen: HashSet<String>,
     known_contents: HashSet<ContentHash>,
     found: Vec<Found>,
@@ -102,12 +96,13 @@ struct Walk<'a> {
     stopped: bool,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Looking<'a> {
     fn new(scan: &'a Scan, hand_on: &'a mut dyn FnMut(Seen) -> bool) -> Self {
         Self {
             scan,
             hand_on,
             root: String::new(),
+            roots: Vec::new(),
             seen: HashSet::new(),
             known_contents: scan.known.values().filter_map(|known| known.content).collect(),
             found: Vec::new(),
@@ -118,57 +113,64 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn cannot_look(&mut self, path: &Path, error: &std::io::Error) {
-        let uri = file_uri::of_path(path);
-        self.scanned.incomplete.get_or_insert_with(|| format!("{uri}: {error}"));
-        self.failed(uri, read_failure(error));
-    }
-
     fn failed(&mut self, uri: String, failure: Failure) {
         let advice = failure.code.advice();
         self.seen.insert(uri.clone());
         self.scanned.failures.push(FailedDocument { uri, failure, advice });
     }
 
-    fn entry(&mut self, path: &Path, given: bool) {
-        if self.stopped {
-            return;
+    fn hand_on_full(&mut self, at_least: usize) {
+        if self.found.len() >= at_least {
+            self.stopped |= !(self.hand_on)(Seen::Found(std::mem::take(&mut self.found)));
         }
-        let metadata = match std::fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) => return self.cannot_look(path, &error),
-        };
-        if metadata.is_dir() {
-            self.directory(path);
-        } else if metadata.is_file() {
-            self.file(path, file_uri::stat_of(&metadata));
-        } else if metadata.is_symlink() {
-            // A link to a file is that file under another name; a link to a directory may lead in circles.
-            if let Ok(target) = std::fs::metadata(path)
-                && target.is_file()
-            {
-                self.file(path, file_uri::stat_of(&target));
-            }
-        } else if given {
-            let failure = Failure::new(FailureCode::Unreadable, "neither a file nor a directory");
-            self.failed(file_uri::of_path(path), failure);
+        if self.again.len() >= at_least {
+            self.stopped |= !(self.hand_on)(Seen::Again(std::mem::take(&mut self.again)));
         }
     }
 
-    fn directory(&mut self, path: &Path) {
-        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let mut entries = match entries {
-            Ok(entries) => entries,
-            Err(error) => return self.cannot_look(path, &error),
-        };
-        // In order of names, so that two runs do the same in the same order.
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if !hidden {
-                self.entry(&entry.path(), false);
+    fn finish(mut self) -> Scanned {
+        let roots = std::mem::take(&mut self.roots);
+        let under = |uri: &str| roots.iter().any(|root| uri == root || is_under(uri, root));
+        let known: Vec<&KnownSource> =
+            self.scan.known.values().filter(|known| known.root.is_some() && under(&known.uri)).collect();
+        self.scanned.known_under_paths = known.len();
+        let mut gone: Vec<Gone<&KnownSource>> = known
+            .into_iter()
+            .filter(|known| !self.seen.contains(&known.uri))
+            .filter_map(|known| Some(Gone { document: known, uri: known.uri.clone(), stat: known.stat? }))
+            .collect();
+        if self.stopped {
+            self.scanned.incomplete.get_or_insert_with(|| "the scan was stopped".to_owned());
+            gone.clear();
+        }
+        for new in std::mem::take(&mut self.maybe_moved) {
+            let candidates: Vec<Gone<&KnownSource>> =
+                gone.iter().filter(|gone| gone.document.content == Some(new.content)).cloned().collect();
+            match moved_from(&candidates, &new.stat) {
+                Some(from) => {
+                    gone.retain(|other| other.uri != from.uri);
+                    self.scanned.moves.push(Move {
+                        from: from.uri.clone(),
+                        to: new.uri,
+                        stat: new.stat,
+                        scanned_at_ns: self.scan.began_ns,
+                        root: Some(new.root),
+                    });
+                }
+                None => self.found.push(new),
             }
         }
+        self.scanned.vanished = gone.into_iter().map(|gone| gone.document.clone()).collect();
+        self.scanned.vanished.sort_by(|a, b| a.uri.cmp(&b.uri));
+        self.hand_on_full(1);
+        self.scanned
+    }
+}
+
+impl Visitor for Looking<'_> {
+    fn root(&mut self, root: &Path) {
+        self.root = file_uri::of_path(root);
+        self.roots.push(self.root.clone());
     }
 
     fn file(&mut self, path: &Path, stat: FileStat) {
@@ -214,50 +216,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn hand_on_full(&mut self, at_least: usize) {
-        if self.found.len() >= at_least {
-            self.stopped |= !(self.hand_on)(Seen::Found(std::mem::take(&mut self.found)));
-        }
-        if self.again.len() >= at_least {
-            self.stopped |= !(self.hand_on)(Seen::Again(std::mem::take(&mut self.again)));
-        }
+    fn cannot_look(&mut self, path: &Path, error: &std::io::Error) {
+        let uri = file_uri::of_path(path);
+        self.scanned.incomplete.get_or_insert_with(|| format!("{uri}: {error}"));
+        self.failed(uri, read_failure(error));
     }
 
-    fn finish(mut self, roots: &[String]) -> Scanned {
-        let under = |uri: &str| roots.iter().any(|root| uri == root || is_under(uri, root));
-        let known: Vec<&KnownSource> =
-            self.scan.known.values().filter(|known| known.root.is_some() && under(&known.uri)).collect();
-        self.scanned.known_under_paths = known.len();
-        let mut gone: Vec<Gone<&KnownSource>> = known
-            .into_iter()
-            .filter(|known| !self.seen.contains(&known.uri))
-            .filter_map(|known| Some(Gone { document: known, uri: known.uri.clone(), stat: known.stat? }))
-            .collect();
-        if self.stopped {
-            self.scanned.incomplete.get_or_insert_with(|| "the scan was stopped".to_owned());
-            gone.clear();
-        }
-        for new in std::mem::take(&mut self.maybe_moved) {
-            let candidates: Vec<Gone<&KnownSource>> =
-                gone.iter().filter(|gone| gone.document.content == Some(new.content)).cloned().collect();
-            match moved_from(&candidates, &new.stat) {
-                Some(from) => {
-                    gone.retain(|other| other.uri != from.uri);
-                    self.scanned.moves.push(Move {
-                        from: from.uri.clone(),
-                        to: new.uri,
-                        stat: new.stat,
-                        scanned_at_ns: self.scan.began_ns,
-                        root: Some(new.root),
-                    });
-                }
-                None => self.found.push(new),
-            }
-        }
-        self.scanned.vanished = gone.into_iter().map(|gone| gone.document.clone()).collect();
-        self.scanned.vanished.sort_by(|a, b| a.uri.cmp(&b.uri));
-        self.hand_on_full(1);
-        self.scanned
+    fn neither(&mut self, path: &Path) {
+        let failure = Failure::new(FailureCode::Unreadable, "neither a file nor a directory");
+        self.failed(file_uri::of_path(path), failure);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopped
     }
 }
 

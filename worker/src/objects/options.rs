@@ -105,6 +105,37 @@ impl ObjectsOptions {
 }
 
 impl ObjectsOptions {
+    /// The URI of an object: what [`ObjectsOptions::key_of`] reads.
+    pub fn uri_of(&self, key: &ObjectKey) -> String {
+        match self {
+            Self::Volume(path) => file_uri::of_path(&path.join(key.as_str())),
+            _ => format!("{}/{key}", self.root()),
+        }
+    }
+
+    /// The folder that a URI names, `Some(None)` where that is the whole place; `None` where it leads elsewhere.
+    pub fn folder_of(&self, uri: &str) -> Option<Option<ObjectKey>> {
+        let uri = uri.trim_end_matches('/');
+        match uri == self.root() {
+            true => Some(None),
+            false => self.key_of(uri).map(Some),
+        }
+    }
+
+    /// The URI of the whole place, without a slash at its end.
+    fn root(&self) -> String {
+        let (start, prefix) = match self {
+            Self::S3(s3) => (format!("s3://{}", s3.bucket), &s3.prefix),
+            Self::Gcs(gcs) => (format!("gs://{}", gcs.bucket), &gcs.prefix),
+            Self::Azure(azure) => (format!("az://{}/{}", azure.account, azure.container), &azure.prefix),
+            Self::Volume(path) => return file_uri::of_path(path).trim_end_matches('/').to_owned(),
+        };
+        match prefix.as_deref().map(|prefix| prefix.trim_matches('/')) {
+            Some(prefix) if !prefix.is_empty() => format!("{start}/{prefix}"),
+            _ => start,
+        }
+    }
+
     /// The object that a document's URI names; `None` where the URI leads elsewhere.
     pub fn key_of(&self, uri: &str) -> Option<ObjectKey> {
         let (start, prefix) = match self {
@@ -222,7 +253,33 @@ mod tests {
             (volume, "file:///etc/passwd", None),
         ];
         for (options, uri, name) in cases {
-            assert_eq!(options.key_of(uri).as_ref().map(ObjectKey::as_str), name, "{uri}");
+            let key = options.key_of(uri);
+            assert_eq!(key.as_ref().map(ObjectKey::as_str), name, "{uri}");
+            assert!(key.is_none_or(|key| options.uri_of(&key) == uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_below_this_place() {
+        let s3 = |prefix: Option<&str>| {
+            let prefix = prefix.map(str::to_owned);
+            ObjectsOptions::S3(S3Options { bucket: "docs".to_owned(), prefix, ..S3Options::default() })
+        };
+        let cases = [
+            (s3(None), "s3://docs", Some("")),
+            (s3(None), "s3://docs/", Some("")),
+            (s3(None), "s3://docs/in/", Some("in")),
+            (s3(Some("pipe/")), "s3://docs/pipe", Some("")),
+            (s3(Some("pipe/")), "s3://docs/pipe/in", Some("in")),
+            (s3(Some("pipe")), "s3://docs/", None),
+            (s3(None), "s3://docs-of-others", None),
+            (ObjectsOptions::Volume("/objects".into()), "file:///objects/in", Some("in")),
+            (ObjectsOptions::Volume("/objects".into()), "file:///", None),
+        ];
+        for (options, uri, name) in cases {
+            let folder = options.folder_of(uri);
+            let shown = folder.as_ref().map(|folder| folder.as_ref().map_or("", ObjectKey::as_str));
+            assert_eq!(shown, name, "{uri}");
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::batches::SHOWN_STATE;
 use super::sql::{execute, one, optional, rows};
 use super::transaction::transaction;
-use super::values::{big, document_key, document_of, from_json, message_of, number, small};
+use super::values::{big, document_key, document_of, from_json, message_of, number, small, uri_key};
 use super::{Database, Error, sources};
 use crate::ledger::Summary;
 use crate::queue::Message;
@@ -60,6 +60,8 @@ pub struct DocumentFilter {
     pub state: Option<String>,
     /// Only those of this batch.
     pub batch: Option<Uuid>,
+    /// Only the one that is there.
+    pub uri: Option<String>,
     /// Only those that arrived before.
     pub before: Option<u64>,
     /// At most this many.
@@ -293,11 +295,14 @@ async fn documents(
         "SELECT {} FROM documents d {of_batch}
          WHERE d.tenant = $1 AND d.content IS NOT NULL AND ($2::bigint IS NULL OR d.arrived < $2)
            AND ($3::text IS NULL OR {SHOWN_STATE} = $3) AND $5::uuid IS NOT DISTINCT FROM $5
+           AND ($6::bytea IS NULL OR d.document = (SELECT document FROM sources WHERE tenant = $1 AND uri_key = $6))
          ORDER BY d.arrived DESC LIMIT $4",
         columns()
     );
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&tenant.as_str(), &filter.before.map(big), &filter.state, &i64::from(filter.limit), &filter.batch];
+    let place = filter.uri.as_deref().map(uri_key);
+    let (before, limit) = (filter.before.map(big), i64::from(filter.limit));
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&tenant.as_str(), &before, &filter.state, &limit, &filter.batch, &place];
     rows(transaction, &sql, &values).await?.iter().map(read).collect()
 }
 

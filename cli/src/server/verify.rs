@@ -1,0 +1,97 @@
+//! `docmill verify`: the audit of a server's ledger against its stores.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+use super::Remote;
+use super::client::Again;
+use super::error::Error;
+use super::wire::{self, Findings};
+use crate::failure::{FOUND_SOMETHING, Failure};
+use crate::output::{self, escaped};
+
+/// How long it is waited for a clean audit where nothing is said, in seconds.
+pub const WAIT_S: u64 = 300;
+/// Time between two audits.
+const AGAIN_EVERY: Duration = Duration::from_secs(2);
+/// Longest silence of an audit that goes on: it says so every other second.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Longest line, in bytes.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+pub async fn execute(remote: &Remote, wait: bool, timeout: Option<u64>) -> Result<ExitCode, Failure> {
+    let until = Instant::now() + Duration::from_secs(timeout.unwrap_or(WAIT_S));
+    let (answer, findings) = loop {
+        let answer = audit(remote).await?;
+        let findings: Findings = wire::read(&answer)?;
+        let settled = findings.clean && findings.cleanup_pending == 0;
+        if !wait || settled || Instant::now() >= until {
+            break (answer, findings);
+        }
+        tokio::time::sleep(AGAIN_EVERY).await;
+    };
+    if remote.json {
+        output::json(&answer)?;
+    } else {
+        print(&findings);
+    }
+    let good = findings.clean && (!wait || findings.cleanup_pending == 0);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(FOUND_SOMETHING) })
+}
+
+fn print(findings: &Findings) {
+    let counts = [
+        ("missing", findings.missing),
+        ("orphan", findings.orphan),
+        ("stale", findings.stale),
+        ("duplicate", findings.duplicate),
+        ("queue", findings.queue),
+    ];
+    let rows = counts.iter().map(|(name, count)| vec![(*name).to_owned(), count.to_string()]);
+    println!("{}", output::table(&["finding", "count"], rows.collect()));
+    println!("{} manifests and {} rows looked at", findings.checked_manifests, findings.checked_rows);
+    if findings.cleanup_pending > 0 {
+        println!("{} removals are not due yet; --wait waits for them", findings.cleanup_pending);
+    }
+    for example in &findings.examples {
+        println!("  {}", escaped(example));
+    }
+}
+
+/// One audit, to its end.
+async fn audit(remote: &Remote) -> Result<Value, Failure> {
+    let request = async || remote.client.request(Method::POST, &["v1", "audits"], &[]);
+    let mut response = remote.client.send(Again::Always, request).await?;
+    let last = last_line(&mut response).await?;
+    let line: Value = serde_json::from_slice(&last).map_err(|error| Error::foreign(&error.to_string()))?;
+    if line["findings"].is_object() {
+        return Ok(line["findings"].clone());
+    }
+    let said = |field: &str| line["problem"][field].as_str().map(str::to_owned);
+    match (said("code"), said("detail")) {
+        (Some(code), Some(detail)) => Err(Failure::new(&code, detail, "run it again")),
+        _ => Err(Error::Broken("the audit ended without its findings".to_owned()).into()),
+    }
+}
+
+/// The last whole line of an answer that comes line by line.
+async fn last_line(response: &mut Response) -> Result<Vec<u8>, Error> {
+    let (mut line, mut last) = (Vec::new(), Vec::new());
+    loop {
+        let read = tokio::time::timeout(SILENCE_MAX, response.chunk()).await;
+        let read = read.map_err(|_| Error::Broken("the audit says nothing any more".to_owned()))?;
+        let Some(bytes) = read.map_err(|error| Error::of_client(&error))? else { return Ok(last) };
+        for byte in bytes {
+            match byte {
+                b'\n' => last = std::mem::take(&mut line),
+                byte => line.push(byte),
+            }
+        }
+        if line.len() > LINE_BYTES_MAX {
+            return Err(Error::foreign("a line is too long"));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Audits: what the ledger says was committed against what the stores hold, of all tenants. `/v1/audits`.
+//!
+//! Nothing is kept of one: it goes on while somebody reads its lines, and who is cut off asks again. It repairs
+//! nothing.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
+use futures::stream;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::delivery;
+use crate::ledger::Ledger;
+use crate::postgres::PostgresLedger;
+use crate::service;
+use crate::verify::{self, Findings, Options};
+
+/// Audits of a process at once: each reads everything.
+pub const AT_ONCE: usize = 1;
+/// Time between two lines while it works, so that nobody on the way takes the silence for an end.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Seconds after which it is worth asking again while another audit goes on.
+const BUSY_RETRY_S: u64 = 10;
+/// Seconds after which it is worth asking again what was away.
+const AWAY_RETRY_S: u64 = 5;
+
+/// A line of an audit: it goes on, or its end.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditLine {
+    /// How long it has been going on, in seconds.
+    elapsed_s: u64,
+    /// What it found: the last line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<AuditFindings>,
+    /// Why it found nothing out: the last line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// What an audit found.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditFindings {
+    /// Whether nothing is wrong.
+    clean: bool,
+    /// Entries of committed documents that a store lacks, or holds with another text.
+    missing: u64,
+    /// Rows that nothing names or accounts for.
+    orphan: u64,
+    /// Removals overdue.
+    stale: u64,
+    /// Things that are there twice.
+    duplicate: u64,
+    /// Documents that wait without an entry in the queue.
+    queue: u64,
+    /// Removals not yet due; no finding.
+    cleanup_pending: u64,
+    /// Manifests looked at.
+    checked_manifests: u64,
+    /// Rows looked at, of all stores.
+    checked_rows: u64,
+    /// Some of the findings, one line each.
+    examples: Vec<String>,
+}
+
+impl From<Findings> for AuditFindings {
+    fn from(found: Findings) -> Self {
+        Self {
+            clean: found.is_clean(),
+            missing: found.missing,
+            orphan: found.orphan,
+            stale: found.stale,
+            duplicate: found.duplicate,
+            queue: found.queue,
+            cleanup_pending: found.cleanup_pending,
+            checked_manifests: found.checked_manifests,
+            checked_rows: found.checked_rows,
+            examples: found.examples,
+        }
+    }
+}
+
+/// An audit that somebody reads.
+struct Going {
+    /// None once it has ended.
+    audit: Option<BoxFuture<'static, Result<Findings, delivery::Error>>>,
+    began: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// `POST /v1/audits`: a line of JSON now and then, the findings in the last.
+pub async fn create(State(api): State<Shared>) -> Result<Response, Problem> {
+    let place = api.audits.clone().try_acquire_owned().map_err(|_| {
+        let what_to_do = "wait as Retry-After says, then send the same again";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "audit_busy", "an audit is going on", what_to_do)
+            .retry_after(BUSY_RETRY_S)
+    })?;
+    let sinks = service::sinks(&api.database, &api.graph).await.map_err(|error| {
+        tracing::warn!(%error, "the graph's server failed");
+        let detail = "the concept graph's server does not answer";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "graph_unavailable", detail, "ask again later")
+            .retry_after(AWAY_RETRY_S)
+    })?;
+    let ledger = PostgresLedger::new(api.database.clone(), 0);
+    let queue = api.queue.clone();
+    let audit = async move {
+        let ledger: &dyn Ledger = &ledger;
+        verify::verify(ledger, &sinks, Some(queue.as_ref()), &Options::default()).await
+    };
+    let going = Going { audit: Some(Box::pin(audit)), began: Instant::now(), _place: place };
+    let lines = stream::unfold(going, |mut going| async move {
+        let audit = going.audit.as_mut()?;
+        let done = tokio::time::timeout(LINE_EVERY, audit).await;
+        let mut said =
+            AuditLine { elapsed_s: going.began.elapsed().as_secs(), findings: None, problem: None };
+        if let Ok(done) = done {
+            going.audit = None;
+            match done {
+                Ok(findings) => said.findings = Some(findings.into()),
+                Err(error) => said.problem = Some(unknown(&error)),
+            }
+        }
+        let mut line = serde_json::to_vec(&said).unwrap_or_default();
+        line.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(line)), going))
+    });
+    let head = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
+    Ok((head, Body::from_stream(lines)).into_response())
+}
+
+fn unknown(error: &delivery::Error) -> Problem {
+    tracing::warn!(%error, "the audit failed");
+    let detail = "a back end did not answer: the audit says nothing";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit_failed", detail, "ask again later")
+        .retry_after(AWAY_RETRY_S)
+}

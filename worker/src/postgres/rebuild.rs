@@ -1,0 +1,110 @@
+//! Another index beside the active one, of which tenants and how far: what a rebuild looks at.
+
+use deadpool_postgres::Transaction;
+use docmill_core::id::{DocumentId, IndexId, TenantId};
+use docmill_core::index::{IndexSpec, IndexState};
+
+use super::sql::{one, rows};
+use super::transaction::transaction;
+use super::values::{document_of, from_json, number, tenant_of};
+use super::{Database, Error};
+
+/// An index that is written, and how much is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexRow {
+    /// What it is made with.
+    pub spec: IndexSpec,
+    /// Whether it is read, or being built.
+    pub state: IndexState,
+    /// Documents that are in it.
+    pub documents: u64,
+}
+
+impl Database {
+    /// Indexes that are being built, of all tenants.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn building(&self) -> Result<Vec<(TenantId, IndexId)>, Error> {
+        transaction!(self, |transaction| building(transaction))
+    }
+
+    /// Settled documents of the tenant that search shows and that the index lacks, at most `limit`. `None`: as many
+    /// as `unsettled_max` of the tenant's documents are on their way, and nobody looked.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn lacking(
+        &self,
+        tenant: &TenantId,
+        index: IndexId,
+        limit: u32,
+        unsettled_max: u64,
+    ) -> Result<Option<Vec<DocumentId>>, Error> {
+        transaction!(self, |transaction| lacking(transaction, tenant, index, limit, unsettled_max))
+    }
+
+    /// The tenant's active index and the one that is being built, the active one first.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn indexes(&self, tenant: &TenantId) -> Result<Vec<IndexRow>, Error> {
+        transaction!(self, |transaction| indexes(transaction, tenant))
+    }
+}
+
+async fn building(transaction: &Transaction<'_>) -> Result<Vec<(TenantId, IndexId)>, Error> {
+    let sql = "SELECT tenant, index_id FROM indexes WHERE state = 'building' ORDER BY tenant";
+    let found = rows(transaction, sql, &[]).await?;
+    found.iter().map(|row| Ok((tenant_of(row.try_get(0)?)?, IndexId(row.try_get(1)?)))).collect()
+}
+
+async fn lacking(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    index: IndexId,
+    limit: u32,
+    unsettled_max: u64,
+) -> Result<Option<Vec<DocumentId>>, Error> {
+    let sql = "SELECT count(*) FROM documents WHERE tenant = $1 AND state IN ('queued', 'processing')";
+    let unsettled = number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?);
+    if unsettled >= unsettled_max {
+        return Ok(None);
+    }
+    // As the switch counts them, but for those that are on their way.
+    let found = rows(
+        transaction,
+        "SELECT d.document FROM indexes a
+         JOIN manifests m ON m.index_id = a.index_id AND m.replaced_by IS NULL
+         JOIN documents d ON d.document = m.document AND d.tenant = a.tenant
+         JOIN indexes i ON i.tenant = a.tenant AND i.index_id = $2 AND i.state = 'building'
+         WHERE a.tenant = $1 AND a.state = 'active' AND d.content IS NOT NULL
+           AND d.state IN ('committed', 'failed') AND NOT (d.state = 'failed' AND d.epoch > i.begun)
+           AND NOT EXISTS (
+             SELECT 1 FROM manifests n WHERE n.document = m.document AND n.index_id = $2
+               AND n.replaced_by IS NULL AND n.generation >= m.generation)
+         ORDER BY d.document LIMIT $3",
+        &[&tenant.as_str(), &index.0, &i64::from(limit)],
+    )
+    .await?;
+    let found: Result<_, Error> = found.iter().map(|row| Ok(document_of(row.try_get(0)?))).collect();
+    found.map(Some)
+}
+
+async fn indexes(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<IndexRow>, Error> {
+    let found = rows(
+        transaction,
+        "SELECT i.spec, i.state,
+                (SELECT count(*) FROM manifests m JOIN documents d ON d.document = m.document
+                 WHERE m.index_id = i.index_id AND m.replaced_by IS NULL AND d.tenant = i.tenant
+                   AND d.content IS NOT NULL)
+         FROM indexes i WHERE i.tenant = $1 AND i.state <> 'retired' ORDER BY i.state",
+        &[&tenant.as_str()],
+    )
+    .await?;
+    let read = |row: &tokio_postgres::Row| {
+        let state = IndexState::parse(row.try_get(1)?).ok_or(Error::Damaged("unknown index state"))?;
+        Ok(IndexRow { spec: from_json(row.try_get(0)?)?, state, documents: number(row.try_get(2)?) })
+    };
+    found.iter().map(read).collect()
+}
