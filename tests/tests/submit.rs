@@ -4,8 +4,6 @@
 // Helpers of tests panic as tests do; those of the API's tests are more than these need.
 #![allow(clippy::unwrap_used, clippy::large_futures, dead_code)]
 
-#[path = "api/client.rs"]
-mod client;
 #[path = "submit/command.rs"]
 mod command;
 #[path = "api/house.rs"]
@@ -14,9 +12,9 @@ mod house;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::Client;
 use command::{IMPATIENT, User, refusing};
 use docmill_tests::contract::objects::{content, key as object};
+use docmill_tests::services::http::Client;
 use docmill_tests::services::process::{free_port, wait_until};
 use docmill_tests::services::s3::S3Server;
 use docmill_worker::objects::{Objects, ObjectsOptions};
