@@ -1,6 +1,7 @@
 //! The order of what both halves brought: every candidate is scored by the same words and by the passage
 //! of it that is nearest to the query.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use docmill_core::search::{Scored, WORDS_SHARE, fuse};
@@ -21,8 +22,8 @@ pub(super) fn rescore(
         nearest.iter().map(|(row, near)| (*row, Some(*near))).collect();
     // In the order of rows: neighbours share pages.
     for row in words.iter().copied().collect::<BTreeSet<i64>>() {
-        if !meanings.contains_key(&row) {
-            meanings.insert(row, meaning.of_text(connection, row)?);
+        if let Entry::Vacant(vacant) = meanings.entry(row) {
+            vacant.insert(meaning.of_text(connection, row)?);
         }
     }
     let by_words = full_text::scores(connection, questions, meanings.keys().copied())?;

@@ -63,15 +63,14 @@ unsafe fn interface(handle: *mut ffi::sqlite3) -> rusqlite::Result<*mut ffi::fts
             &raw mut statement,
             ptr::null_mut(),
         );
-        let code = if prepared == ffi::SQLITE_OK {
+        if prepared == ffi::SQLITE_OK {
             let target = (&raw mut api).cast::<c_void>();
             ffi::sqlite3_bind_pointer(statement, 1, target, API_POINTER.as_ptr().cast::<c_char>(), None);
             ffi::sqlite3_step(statement);
             ffi::sqlite3_finalize(statement)
         } else {
             prepared
-        };
-        code
+        }
     };
     checked(code).map_err(failure)?;
     match api.is_null() {
