@@ -1,0 +1,1 @@
+"""A document pipeline of Celery, Redis and PostgreSQL: what is measured."""
