@@ -75,10 +75,16 @@ class Generated:
 
     def __init__(self, root: Path, seed: int):
         self.root, self.writer, self.written = root, Writer(seed), 0
+        self.stock: list[str] = []
+
+    def prepare(self, count: int) -> None:
+        """Writes documents ahead, where handing out has to be quick."""
+        self.stock += [self.one() for _ in range(count)]
 
     def take(self, count: int) -> list[str]:
         """Paths of so many documents that were not handed out before."""
-        return [self.one() for _ in range(count)]
+        taken, self.stock = self.stock[:count], self.stock[count:]
+        return taken + [self.one() for _ in range(count - len(taken))]
 
     def one(self) -> str:
         folder = self.root / f"{self.written // FOLDER_MAX:03}"

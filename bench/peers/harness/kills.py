@@ -18,6 +18,8 @@ from harness.workers import Worker, unacknowledged
 
 #: Documents of one task: small ones, so that a kill finds many tasks.
 BATCH = 10
+#: Documents prepared for each kill: what is taken in the longest time before it.
+DOCUMENTS_A_KILL = 600
 #: Tasks kept waiting while a kill is near, so that every worker is at work.
 DEPTH = 8
 #: From the last kill's recovery to the next kill.
@@ -100,6 +102,8 @@ class Trial:
         self.outcome = Outcome()
 
     def run(self, corpus: Generated, seed: int, kills: int, redis_kills: int) -> Outcome:
+        # Written before: who writes documents meanwhile cannot keep the workers at work.
+        corpus.prepare((kills + redis_kills) * DOCUMENTS_A_KILL)
         self.feeder, self.random = Feeder(self.submitter, corpus), random.Random(seed)
         victims = ["worker"] * kills + ["redis"] * redis_kills
         self.random.shuffle(victims)

@@ -49,8 +49,9 @@ app.conf.update(
     visibility_timeout=transport_options()["visibility_timeout"],
     # Tasks that a worker has beyond those it works on; long ones should wait at the broker.
     worker_prefetch_multiplier=int(os.environ.get("PEER_PREFETCH", "1")),
-    # What runs while the broker is away can't be acknowledged, and is delivered again.
-    worker_cancel_long_running_tasks_on_connection_loss=True,
+    # As shipped, and stated as it matters: what runs while the broker is away is finished, delivered again,
+    # and found done. With True a task was revoked and lost when Redis, the result backend, was away too.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     # Workers outlive a broker that is away for longer than the shipped 100 tries.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
