@@ -50,15 +50,10 @@ pub fn sim(passed: &PassedOn) -> Result<()> {
 
 /// Kills at random moments.
 pub fn chaos(chaos: &Chaos) -> Result<()> {
+    build_as_tests_do()?;
     match chaos {
-        Chaos::Machine(passed) => {
-            build_as_tests_do()?;
-            run("debug/chaos_machine", passed)
-        }
-        Chaos::Services(passed) => {
-            build_as_tests_do()?;
-            run("debug/chaos_services", passed)
-        }
+        Chaos::Machine(passed) => run("debug/chaos_machine", passed),
+        Chaos::Services(passed) => run("debug/chaos_services", passed),
     }
 }
 

@@ -86,25 +86,14 @@ pub struct AzureOptions {
 impl ObjectsOptions {
     /// Where it is, for people: no secret.
     pub fn address(&self) -> String {
-        let with = |start: String, prefix: &Option<String>| match prefix {
-            Some(prefix) => format!("{start}/{prefix}"),
-            None => start,
-        };
         match self {
-            Self::S3(s3) => {
-                let place = with(format!("s3://{}", s3.bucket), &s3.prefix);
-                s3.endpoint.iter().fold(place, |place, endpoint| format!("{place} at {endpoint}"))
+            Self::S3(S3Options { endpoint: Some(endpoint), .. }) => {
+                format!("{} at {endpoint}", self.root())
             }
-            Self::Gcs(gcs) => with(format!("gs://{}", gcs.bucket), &gcs.prefix),
-            Self::Azure(azure) => {
-                with(format!("az://{}/{}", azure.account, azure.container), &azure.prefix)
-            }
-            Self::Volume(path) => format!("file://{}", path.display()),
+            _ => self.root(),
         }
     }
-}
 
-impl ObjectsOptions {
     /// The URI of an object: what [`ObjectsOptions::key_of`] reads.
     pub fn uri_of(&self, key: &ObjectKey) -> String {
         match self {
@@ -138,21 +127,12 @@ impl ObjectsOptions {
 
     /// The object that a document's URI names; `None` where the URI leads elsewhere.
     pub fn key_of(&self, uri: &str) -> Option<ObjectKey> {
-        let (start, prefix) = match self {
-            Self::S3(s3) => (format!("s3://{}/", s3.bucket), &s3.prefix),
-            Self::Gcs(gcs) => (format!("gs://{}/", gcs.bucket), &gcs.prefix),
-            Self::Azure(azure) => (format!("az://{}/{}/", azure.account, azure.container), &azure.prefix),
-            Self::Volume(path) => {
-                // By its path, as file URIs encode what no text can hold.
-                let path = file_uri::to_path(uri)?.strip_prefix(path).ok()?.to_str()?.to_owned();
-                return ObjectKey::new(path).ok();
-            }
-        };
-        let mut name = uri.strip_prefix(&start)?;
-        if let Some(prefix) = prefix {
-            name = name.strip_prefix(prefix.trim_end_matches('/'))?.strip_prefix('/')?;
+        if let Self::Volume(path) = self {
+            // By its path, as file URIs encode what no text can hold.
+            let path = file_uri::to_path(uri)?.strip_prefix(path).ok()?.to_str()?.to_owned();
+            return ObjectKey::new(path).ok();
         }
-        ObjectKey::new(name).ok()
+        ObjectKey::new(uri.strip_prefix(&self.root())?.strip_prefix('/')?).ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The full-text half: questions planned by the core, asked of FTS5.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
@@ -26,32 +27,6 @@ struct Counted {
 }
 
 impl Frequencies {
-    fn of(&self, connection: &Connection, term: &QueryTerm) -> rusqlite::Result<u64> {
-        let mut most = 0;
-        for form in &term.alternatives {
-            most = most.max(self.of_form(connection, form)?);
-        }
-        // Of a prefix the dictionary knows no count: it is asked for as if it were rare.
-        Ok(if term.prefix { most.max(1) } else { most })
-    }
-
-    fn of_form(&self, connection: &Connection, form: &str) -> rusqlite::Result<u64> {
-        // A term that was nowhere is looked up again: it may have come.
-        if let Some(known) = self.lock().of_form.get(form).filter(|known| **known > 0) {
-            return Ok(*known);
-        }
-        let count = connection
-            .prepare_cached("SELECT doc FROM chunk_term_counts WHERE term = ?")?
-            .query_row([form], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0);
-        let mut kept = self.lock();
-        if kept.of_form.len() < FREQUENCIES_MAX {
-            kept.of_form.insert(form.to_owned(), count);
-        }
-        Ok(count)
-    }
-
     /// Chunks that there are, about: rows are numbered in order, and few are ever removed.
     fn total(&self, connection: &Connection) -> rusqlite::Result<u64> {
         let total: u64 = connection
@@ -66,6 +41,47 @@ impl Frequencies {
 
     fn lock(&self) -> MutexGuard<'_, Counted> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Looks frequencies up for one search.
+struct Lookup<'a> {
+    connection: &'a Connection,
+    frequencies: &'a Frequencies,
+    /// Forms that are nowhere: the next search looks again, as they may have come.
+    absent: RefCell<HashSet<String>>,
+}
+
+impl Lookup<'_> {
+    fn of(&self, term: &QueryTerm) -> rusqlite::Result<u64> {
+        let mut most = 0;
+        for form in &term.alternatives {
+            most = most.max(self.of_form(form)?);
+        }
+        // Of a prefix the dictionary knows no count: it is asked for as if it were rare.
+        Ok(if term.prefix { most.max(1) } else { most })
+    }
+
+    fn of_form(&self, form: &str) -> rusqlite::Result<u64> {
+        if let Some(known) = self.frequencies.lock().of_form.get(form) {
+            return Ok(*known);
+        }
+        if self.absent.borrow().contains(form) {
+            return Ok(0);
+        }
+        let count = self
+            .connection
+            .prepare_cached("SELECT doc FROM chunk_term_counts WHERE term = ?")?
+            .query_row([form], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        let mut kept = self.frequencies.lock();
+        if count == 0 {
+            self.absent.borrow_mut().insert(form.to_owned());
+        } else if kept.of_form.len() < FREQUENCIES_MAX {
+            kept.of_form.insert(form.to_owned(), count);
+        }
+        Ok(count)
     }
 }
 
@@ -86,14 +102,9 @@ struct Weighed {
 
 impl Weighed {
     /// `None` when there is nothing to ask for.
-    fn new(
-        connection: &Connection,
-        question: &Question,
-        frequencies: &Frequencies,
-        total: u64,
-    ) -> rusqlite::Result<Option<Self>> {
+    fn new(question: &Question, lookup: &Lookup<'_>, total: u64) -> rusqlite::Result<Option<Self>> {
         let Some(asked) = question.in_fts5() else { return Ok(None) };
-        let weight = |form: &String| Ok(rarity(frequencies.of_form(connection, form)?, total));
+        let weight = |form: &String| Ok(rarity(lookup.of_form(form)?, total));
         let weights = asked.forms.iter().map(weight).collect::<rusqlite::Result<Vec<f64>>>()?;
         Ok(Some(Self { text: asked.text, weights: term_score::weights(weights.into_iter()) }))
     }
@@ -107,8 +118,9 @@ pub(super) fn plan(
 ) -> rusqlite::Result<Questions> {
     let total = frequencies.total(connection)?;
     let mut failed = None;
+    let lookup = Lookup { connection, frequencies, absent: RefCell::default() };
     let mut frequency = |term: &QueryTerm| {
-        frequencies.of(connection, term).unwrap_or_else(|error| {
+        lookup.of(term).unwrap_or_else(|error| {
             failed = Some(error);
             0
         })
@@ -121,7 +133,7 @@ pub(super) fn plan(
     }
     let indexes: u64 =
         connection.prepare_cached("SELECT count(*) FROM indexes")?.query_row([], |row| row.get(0))?;
-    let weighed = |question: &Question| Weighed::new(connection, question, frequencies, total).transpose();
+    let weighed = |question: &Question| Weighed::new(question, &lookup, total).transpose();
     Ok(Questions {
         of_fts5: plan.iter().filter_map(weighed).collect::<rusqlite::Result<_>>()?,
         scoring: scoring.as_ref().and_then(weighed).transpose()?,

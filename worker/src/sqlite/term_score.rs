@@ -12,15 +12,8 @@ use rusqlite::{Connection, Error, ffi};
 
 /// The name that FTS5 hands its interface out by.
 const API_POINTER: &[u8] = b"fts5_api_ptr\0";
-type Function = unsafe extern "C" fn(
-    *const ffi::Fts5ExtensionApi,
-    *mut ffi::Fts5Context,
-    *mut ffi::sqlite3_context,
-    c_int,
-    *mut *mut ffi::sqlite3_value,
-);
-const FUNCTIONS: [(&[u8], Function); 2] =
-    [(b"term_score\0", term_score), (b"term_score_flat\0", term_score_flat)];
+/// Each name, and whether the length of a row counts.
+static FUNCTIONS: [(&[u8], bool); 2] = [(b"term_score\0", true), (b"term_score_flat\0", false)];
 /// All columns, to FTS5.
 const EVERY_COLUMN: c_int = -1;
 
@@ -39,8 +32,10 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     unsafe {
         let api = interface(connection.handle())?;
         let create = (*api).xCreateFunction.ok_or(Error::InvalidQuery)?;
-        for (name, function) in FUNCTIONS {
-            let code = create(api, name.as_ptr().cast::<c_char>(), ptr::null_mut(), Some(function), None);
+        for (name, by_length) in &FUNCTIONS {
+            // Read only, whatever the type says.
+            let by_length = ptr::from_ref(by_length).cast_mut().cast::<c_void>();
+            let code = create(api, name.as_ptr().cast::<c_char>(), by_length, Some(term_score), None);
             checked(code).map_err(failure)?;
         }
     }
@@ -88,34 +83,12 @@ unsafe extern "C" fn term_score(
     given: c_int,
     arguments: *mut *mut ffi::sqlite3_value,
 ) {
-    unsafe { answer(api, row, context, given, arguments, true) }
-}
-
-/// # Safety
-/// As [`term_score`].
-unsafe extern "C" fn term_score_flat(
-    api: *const ffi::Fts5ExtensionApi,
-    row: *mut ffi::Fts5Context,
-    context: *mut ffi::sqlite3_context,
-    given: c_int,
-    arguments: *mut *mut ffi::sqlite3_value,
-) {
-    unsafe { answer(api, row, context, given, arguments, false) }
-}
-
-/// # Safety
-/// As [`term_score`].
-unsafe fn answer(
-    api: *const ffi::Fts5ExtensionApi,
-    row: *mut ffi::Fts5Context,
-    context: *mut ffi::sqlite3_context,
-    given: c_int,
-    arguments: *mut *mut ffi::sqlite3_value,
-    by_length: bool,
-) {
     unsafe {
-        let score = match given {
-            1 => score_of(&*api, row, bytes_of(*arguments), by_length),
+        let score = match (given, (*api).xUserData) {
+            (1, Some(user_data)) => {
+                let by_length = *user_data(row).cast::<bool>();
+                score_of(&*api, row, bytes_of(*arguments), by_length)
+            }
             _ => Err(ffi::SQLITE_MISUSE),
         };
         match score {

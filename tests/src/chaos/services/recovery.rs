@@ -33,7 +33,6 @@ struct State {
     documents: BTreeMap<String, Waiting>,
     /// Services that answer again, and the last claim before, once it is known.
     services: BTreeMap<Service, (Instant, Option<i64>)>,
-    away: Option<Service>,
     back: Option<Instant>,
     measured: Measured,
 }
@@ -84,16 +83,13 @@ impl Recovery {
 
     /// This service is killed now.
     pub fn service_away(&self, service: Service) {
-        let mut state = self.lock();
-        state.away = Some(service);
-        state.services.remove(&service);
+        self.lock().services.remove(&service);
     }
 
     /// It answers again.
     pub fn service_back(&self, service: Service) {
         let mut state = self.lock();
         let now = Instant::now();
-        state.away = None;
         // Nobody who has a document waits for the API.
         if service != Service::Api {
             state.back = Some(now);
