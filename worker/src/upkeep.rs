@@ -31,7 +31,7 @@ const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Documents that one such look has done again.
 const BUILD_DOCUMENTS: u32 = 500;
 /// Documents of a tenant on their way from which on no more are added: new ones must not wait behind old ones.
-const BUILD_UNSETTLED_MAX: u64 = 1_000;
+const BUILD_AGAIN_MAX: u64 = 1_000;
 /// The name of the lock.
 const LOCK: &str = "upkeep";
 
@@ -76,22 +76,25 @@ impl Upkeep {
         let now = Instant::now();
         let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now };
         loop {
-            if let Err(error) = self.round(&mut last).await {
+            let more = self.round(&mut last).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "upkeep is behind");
+                false
+            });
+            if !more {
+                tokio::time::sleep(ROUND_EVERY).await;
             }
-            tokio::time::sleep(ROUND_EVERY).await;
         }
     }
 
-    /// One round, unless another process has its own.
-    async fn round(&self, last: &mut Last) -> Result<(), delivery::Error> {
+    /// One round, unless another process has its own; whether the next one has something to do already.
+    async fn round(&self, last: &mut Last) -> Result<bool, delivery::Error> {
         let done = self.database.alone(LOCK, Box::pin(self.work(last))).await;
-        done.map_err(|error| delivery::Error::Ledger(ledger::Error::from(error)))?.unwrap_or(Ok(()))
+        done.map_err(|error| delivery::Error::Ledger(ledger::Error::from(error)))?.unwrap_or(Ok(false))
     }
 
-    async fn work(&self, last: &mut Last) -> Result<(), delivery::Error> {
+    async fn work(&self, last: &mut Last) -> Result<bool, delivery::Error> {
         let ledger: &dyn Ledger = self.ledger.as_ref();
-        maintain(self.queue.as_ref(), ledger, &self.sinks).await?;
+        let maintained = maintain(self.queue.as_ref(), ledger, &self.sinks).await?;
         if last.swept.elapsed() >= SWEEP_EVERY {
             // A pass over many rows takes a page a round.
             if last.sweep.round(ledger, &self.sinks, SWEEP_ROWS).await?.wrapped {
@@ -106,14 +109,14 @@ impl Upkeep {
             self.ledger.sweep_derived().await?;
             last.derived = Instant::now();
         }
-        Ok(())
+        Ok(maintained.is_full())
     }
 
     /// Has documents done again that an index lacks which is being built, and switches to it when it has all.
     async fn build(&self) -> Result<(), delivery::Error> {
         let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
         for (tenant, index) in self.database.building().await.map_err(away)? {
-            let lacking = self.database.lacking(&tenant, index, BUILD_DOCUMENTS, BUILD_UNSETTLED_MAX);
+            let lacking = self.database.lacking(&tenant, index, BUILD_DOCUMENTS, BUILD_AGAIN_MAX);
             // The switch counts all under a lock that commits wait for: not while it could only say no.
             let Some(lacking) = lacking.await.map_err(away)? else { continue };
             let mut messages = Vec::with_capacity(lacking.len());

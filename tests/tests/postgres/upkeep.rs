@@ -98,3 +98,30 @@ async fn a_moved_document_stays_itself() {
     assert!(ledger.move_sources(&tenant(), &moves).await.is_err());
     assert!(matches!(ledger.register(vec![seen("new", "A")]).await.unwrap()[0], Registered::Unchanged(..)));
 }
+
+/// Documents are done again for another index while a tenant brings new ones without end, and only so many at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_documents_do_not_keep_an_index_from_being_built() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let database = Database::open(&options).await.unwrap();
+    let mut committed = Vec::new();
+    for uri in ["a", "b", "c"] {
+        let grant = grant(&ledger, uri).await;
+        let manifest = rows(&grant, spec(1).id(), &[uri]).1;
+        ledger.commit(&grant, vec![manifest], Summary::default(), 0).await.unwrap();
+        committed.push(grant.document);
+    }
+    committed.sort();
+    ledger.begin_index(&tenant(), &spec(2)).await.unwrap();
+    for uri in ["new", "newer"] {
+        ledger.register(vec![registration(uri, uri)]).await.unwrap();
+    }
+    let lacking =
+        async |limit, again_max| database.lacking(&tenant(), spec(2).id(), limit, again_max).await.unwrap();
+    assert_eq!(lacking(9, 1).await, Some(committed.clone()));
+    assert_eq!(lacking(2, 1).await, Some(committed[..2].to_vec()));
+    ledger.requeue(committed[0]).await.unwrap();
+    assert_eq!(lacking(9, 1).await, None, "one is on its way again");
+    assert_eq!(lacking(9, 2).await, Some(committed[1..].to_vec()));
+}

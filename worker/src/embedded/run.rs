@@ -131,7 +131,7 @@ pub async fn run(
 
 /// Counts what an earlier run registered and did not finish, and finishes its removals.
 async fn left_over(session: &Session, counters: &Counters) -> Result<usize, Error> {
-    session.deliverer.clean_up().await?;
+    while session.deliverer.clean_up().await? > 0 {}
     let left_over = session.database.unsettled(usize::MAX >> 1).await?.len();
     Counters::add(&counters.documents_total, left_over as u64);
     Ok(left_over)

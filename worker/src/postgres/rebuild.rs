@@ -29,8 +29,17 @@ impl Database {
         transaction!(self, |transaction| building(transaction))
     }
 
+    /// Indexes that are read or built, of all tenants, each once: tenants with equal models share a table.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn indexes_in_use(&self) -> Result<Vec<IndexId>, Error> {
+        transaction!(self, |transaction| indexes_in_use(transaction))
+    }
+
     /// Settled documents of the tenant that search shows and that the index lacks, at most `limit`. `None`: as many
-    /// as `unsettled_max` of the tenant's documents are on their way, and nobody looked.
+    /// as `again_max` of the tenant's documents are on their way once more, and nobody looked. What is new does not
+    /// count: a tenant that never stops bringing documents gets its index all the same.
     ///
     /// # Errors
     /// The server did not answer.
@@ -39,9 +48,9 @@ impl Database {
         tenant: &TenantId,
         index: IndexId,
         limit: u32,
-        unsettled_max: u64,
+        again_max: u64,
     ) -> Result<Option<Vec<DocumentId>>, Error> {
-        transaction!(self, |transaction| lacking(transaction, tenant, index, limit, unsettled_max))
+        transaction!(self, |transaction| lacking(transaction, tenant, index, limit, again_max))
     }
 
     /// The tenant's active index and the one that is being built, the active one first.
@@ -51,6 +60,11 @@ impl Database {
     pub async fn indexes(&self, tenant: &TenantId) -> Result<Vec<IndexRow>, Error> {
         transaction!(self, |transaction| indexes(transaction, tenant))
     }
+}
+
+async fn indexes_in_use(transaction: &Transaction<'_>) -> Result<Vec<IndexId>, Error> {
+    let sql = "SELECT DISTINCT index_id FROM indexes WHERE state <> 'retired' ORDER BY index_id";
+    rows(transaction, sql, &[]).await?.iter().map(|row| Ok(IndexId(row.try_get(0)?))).collect()
 }
 
 async fn building(transaction: &Transaction<'_>) -> Result<Vec<(TenantId, IndexId)>, Error> {
@@ -64,11 +78,13 @@ async fn lacking(
     tenant: &TenantId,
     index: IndexId,
     limit: u32,
-    unsettled_max: u64,
+    again_max: u64,
 ) -> Result<Option<Vec<DocumentId>>, Error> {
-    let sql = "SELECT count(*) FROM documents WHERE tenant = $1 AND state IN ('queued', 'processing')";
-    let unsettled = number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?);
-    if unsettled >= unsettled_max {
+    let sql = "SELECT count(*) FROM documents d WHERE tenant = $1 AND state IN ('queued', 'processing')
+               AND EXISTS (SELECT 1 FROM manifests m WHERE m.document = d.document
+                             AND m.generation = d.generation AND m.replaced_by IS NULL)";
+    let again = number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?);
+    if again >= again_max {
         return Ok(None);
     }
     // As the switch counts them, but for those that are on their way.
