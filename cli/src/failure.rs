@@ -22,7 +22,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(code: &str, message: impl Into<String>, advice: &str) -> Self {
+    /// With one of [`CODES`](crate::codes::CODES).
+    pub fn new(code: &'static str, message: impl Into<String>, advice: &str) -> Self {
+        debug_assert!(crate::codes::is_known(code), "{code} is not in the table of codes");
+        Self::of_server(code, message, advice)
+    }
+
+    /// With a code that a server gave.
+    pub fn of_server(code: &str, message: impl Into<String>, advice: &str) -> Self {
         Self {
             code: code.to_owned(),
             message: message.into(),

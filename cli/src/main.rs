@@ -8,11 +8,14 @@ use clap::{CommandFactory, FromArgMatches};
 
 mod args;
 mod backend;
+mod codes;
 mod command;
 mod failure;
 mod output;
 mod place;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod server;
 mod signals;
 

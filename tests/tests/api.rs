@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use docmill_tests::services::http::{Answer, Client, form};
+use docmill_tests::services::neo4j::Neo4jServer;
 use docmill_tests::services::postgres::Server;
 use docmill_tests::services::process::wait_until;
 use house::{CANARY, House};
@@ -364,4 +365,24 @@ fn a_drained_worker_takes_nothing_until_it_is_resumed() {
     assert_eq!(nobody.status, 404);
     api.signal(Signal::TERM);
     drop(worker);
+}
+
+#[test]
+fn the_operator_sees_the_memory_that_neo4j_has_in_force() {
+    let server = Neo4jServer::start(false);
+    let house = House::new("").with_neo4j(&server);
+    let api = house.api();
+    let observe = || -> Value {
+        let line = api.internal(Some(CANARY)).first_line("/internal/v1/observations").unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    wait_until("the memory", || observe()["neo4jMemory"]["heapBytes"].is_number());
+    let memory = observe()["neo4jMemory"].clone();
+    let mib = |name: &str| memory[name].as_u64().unwrap_or_else(|| panic!("{name}: {memory}")) >> 20;
+    assert!(mib("heapSetBytes") / 4 * 3 <= mib("heapBytes") && mib("pageCacheBytes") > 0, "{memory}");
+    server.kill();
+    // Unknown, and not what it was.
+    wait_until("it is away", || observe()["neo4jMemory"].is_null());
+    server.start_again();
+    wait_until("it is back", || observe()["neo4jMemory"] == memory);
 }

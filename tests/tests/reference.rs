@@ -1,4 +1,4 @@
-//! Reference pages that are written from the program: codes of failures, and metrics.
+//! Reference pages that are written from the program: codes of failures and of the API's problems, and metrics.
 //!
 //! `UPDATE_REFERENCE=1 cargo test --workspace --test reference` writes them again.
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use docmill_core::failure::{Failure, FailureClass, FailureCode};
 use docmill_core::id::CommitSeq;
-use docmill_worker::api::ApiMetrics;
+use docmill_worker::api::{ApiMetrics, PROBLEM_CODES};
 use docmill_worker::delivery::Outcome;
 use docmill_worker::embedded::{Counters, Metrics};
 use docmill_worker::intake::Finished;
@@ -47,6 +47,20 @@ fn failure_codes() {
         writeln!(page, "| `{}` | {class} | {} | {advice} |", code.as_str(), code.meaning()).unwrap();
     }
     is_up_to_date("failure-codes.md", &page);
+}
+
+#[test]
+fn api_problems() {
+    let mut page = format!(
+        "# Problems of the API\n\n<!-- Generated: {HOW} -->\n\n\
+         Why a request was not done, as `code` of `application/problem+json`. Codes are never renamed. With 429 and\n\
+         503 comes `Retry-After`: the same request later is right. `docmill --server` shows them as `error[…]`.\n\n\
+         | code | status | what happened |\n|---|---|---|\n"
+    );
+    for (code, status, meaning) in PROBLEM_CODES {
+        writeln!(page, "| `{code}` | {} | {meaning} |", status.as_u16()).unwrap();
+    }
+    is_up_to_date("api-problems.md", &page);
 }
 
 /// One metric as the text format shows it.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use docmill_core::manifest::Store;
 use docmill_tests::contract::objects::{content, hash, key};
 use docmill_tests::services::neo4j::{Neo4jServer, count, told};
+use docmill_tests::services::redis::{RedisServer, Setup};
 use docmill_tests::services::s3::S3Server;
 use docmill_tests::services::worker::Worker;
 use docmill_worker::neo4j;
@@ -101,6 +102,57 @@ async fn a_worker_that_lost_its_queue_goes_on_when_it_is_back() {
     pipeline.wait_committed(3).await;
     worker.wait_ready();
     pipeline.verify_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vector_index_is_built_when_asked() {
+    let pipeline = Pipeline::start().await;
+    let ask = || pipeline.told(&["vector-index", "--json"]);
+    let built = |told: &serde_json::Value| told["indexes"][0]["built"].as_bool().unwrap();
+    assert!(!built(&ask()), "there are no vectors yet");
+    pipeline.register(&pipeline.write_files(4, 4_000)).await;
+    let _worker = pipeline.worker(&Settings::default());
+    pipeline.wait_committed(4).await;
+    assert!(built(&ask()));
+    assert!(!built(&ask()), "it is there");
+    assert_eq!(pipeline.vector_indexes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_model_answered_outlives_the_ledger_it_was_paid_for() {
+    let rights = "~extraction:* +get +set".to_owned();
+    let cache = RedisServer::start(&Setup { tcp: true, rights, ..Setup::default() });
+    let settings = Settings { cache: Some(cache.port), ..Settings::default() };
+    let metric = |worker: &Worker, name: &str| {
+        let text = worker.get("/metrics").1;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    let mut texts = 0;
+    for ledger in 0..2 {
+        // A ledger of its own, with the same tenant and the same texts.
+        let pipeline = Pipeline::start().await;
+        pipeline.register(&pipeline.write_files(6, 4_000)).await;
+        let worker = pipeline.worker(&settings);
+        pipeline.wait_committed(6).await;
+        pipeline.verify_clean().await;
+        let asked = metric(&worker, "docmill_texts_embedded_total");
+        let had = metric(&worker, "docmill_cache_hits_total");
+        match ledger {
+            0 => {
+                assert!(asked > 0 && had == 0, "{asked} asked, {had} had");
+                texts = asked;
+            }
+            _ => assert_eq!((asked, had), (0, texts)),
+        }
+    }
+    // Without it, documents are worked on all the same.
+    cache.kill();
+    let pipeline = Pipeline::start().await;
+    pipeline.register(&pipeline.write_files(6, 4_000)).await;
+    let worker = pipeline.worker(&settings);
+    pipeline.wait_committed(6).await;
+    assert_eq!(metric(&worker, "docmill_texts_embedded_total"), texts);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 
-use crate::config::{GraphStore, Settings};
+use crate::cache;
+use crate::config::{CacheSettings, GraphStore, Settings};
 use crate::finding::{self, Severity};
 use crate::neo4j;
 use crate::objects::{self, ObjectsOptions};
@@ -29,6 +30,7 @@ pub struct Finding {
 }
 
 const REDIS: &str = "queue.redis";
+const CACHE: &str = "cache.redis";
 const POSTGRES: &str = "ledger.postgres";
 const NEO4J: &str = "graph.neo4j";
 const OBJECTS: &str = "objects";
@@ -38,16 +40,28 @@ const SCRATCH: &str = "scratch";
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
     let scratch = settings.scratch.path.display().to_string();
     let of_objects = settings.objects.as_ref().map_or_else(String::new, ObjectsOptions::address);
-    let (redis, postgres, graph, objects, scratch) = futures::join!(
+    let (redis, cache, postgres, graph, objects, scratch) = futures::join!(
         within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
+        cache(limit, settings.cache.as_ref()),
         within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
         graph(limit, &settings.graph),
         within(limit, OBJECTS, of_objects, objects(settings).boxed()),
         within(limit, SCRATCH, scratch, async { objects::check::check_scratch(&settings.scratch) }.boxed()),
     );
-    let mut findings = [redis, postgres, graph, objects, scratch].concat();
+    let mut findings = [redis, cache, postgres, graph, objects, scratch].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+async fn cache(limit: Duration, settings: Option<&CacheSettings>) -> Vec<Finding> {
+    let Some(cache) = settings else { return Vec::new() };
+    let asked = async {
+        cache::check(&cache.redis, cache.beside_queue).boxed().await.unwrap_or_else(|failed| {
+            let what_to_do = "check cache.redis; documents are worked on without it";
+            vec![error(failed.to_string(), what_to_do)]
+        })
+    };
+    within(limit, CACHE, cache.redis.url.to_string(), asked.boxed()).await
 }
 
 async fn graph(limit: Duration, store: &GraphStore) -> Vec<Finding> {

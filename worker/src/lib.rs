@@ -7,6 +7,7 @@
 pub mod api;
 #[cfg(feature = "services")]
 pub mod backends;
+pub mod cache;
 pub mod clock;
 #[cfg(feature = "services")]
 pub mod config;

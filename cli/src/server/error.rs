@@ -142,7 +142,7 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused(refusal) => Self::new(&refusal.code, refusal.message, &refusal.advice),
+            Error::Refused(refusal) => Self::of_server(&refusal.code, refusal.message, &refusal.advice),
             Error::Unreachable(cause) => {
                 let advice = "check --server and that the server runs; own authorities of certificates are named \
                               by SSL_CERT_FILE";

@@ -72,7 +72,7 @@ async fn audit(remote: &Remote) -> Result<Value, Failure> {
     }
     let said = |field: &str| line["problem"][field].as_str().map(str::to_owned);
     match (said("code"), said("detail")) {
-        (Some(code), Some(detail)) => Err(Failure::new(&code, detail, "run it again")),
+        (Some(code), Some(detail)) => Err(Failure::of_server(&code, detail, "run it again")),
         _ => Err(Error::Broken("the audit ended without its findings".to_owned()).into()),
     }
 }

@@ -1,9 +1,9 @@
-//! `chaos_services [--kills N] [--seed S] [--counts-only] [--planted NAME]`: kills among many processes, counted independently.
+//! `chaos_services [--kills N] [--seed S] [--lease-ms MS] [--counts-only] [--planted NAME]`: kills among many processes, counted independently.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use docmill_tests::chaos::services::{Options, run};
+use docmill_tests::chaos::services::{LEASE_MS, Options, run};
 use docmill_worker::delivery::PlantedFault;
 
 /// Kills in a test run.
@@ -11,7 +11,7 @@ const KILLS: usize = 100;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<ExitCode> {
-    let mut options = Options { kills: KILLS, seed: 1, planted: None };
+    let mut options = Options { kills: KILLS, seed: 1, lease_ms: LEASE_MS, planted: None };
     let mut counts_only = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -19,6 +19,8 @@ async fn main() -> Result<ExitCode> {
         match argument.as_str() {
             "--kills" => options.kills = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            // The shipped lease is 30,000.
+            "--lease-ms" => options.lease_ms = value()?.parse()?,
             // Times are told and not judged: a machine that is busy with other things is slow to recover.
             "--counts-only" => counts_only = true,
             // For those who want to see that it is found; the exit code says that it was.

@@ -57,6 +57,11 @@ impl ApiServer {
         drop(self.process.lock().unwrap().take());
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A caller with this key.
     pub fn client(&self, key: Option<String>) -> Client {
         Client { port: self.port, key }

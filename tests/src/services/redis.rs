@@ -37,8 +37,8 @@ pub struct Setup {
     pub cluster: bool,
     /// The ACL's line of the user `default`.
     pub default_user: String,
-    /// Rights taken from [`USER`], as ACL rules.
-    pub without: String,
+    /// Rights taken from [`USER`], or given to it besides, as ACL rules.
+    pub rights: String,
     /// Further lines of the configuration.
     pub config: String,
 }
@@ -50,7 +50,7 @@ impl Default for Setup {
             tls: false,
             cluster: false,
             default_user: DEFAULT_USER.to_owned(),
-            without: String::new(),
+            rights: String::new(),
             config: String::new(),
         }
     }
@@ -93,7 +93,7 @@ impl RedisServer {
             "{}\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\nuser {USER} on >{PASSWORD} {} {}\n",
             setup.default_user,
             rights::rules(&Keys::new(&prefix())),
-            setup.without
+            setup.rights
         );
         std::fs::write(dir.path().join("redis.conf"), config).unwrap();
         std::fs::write(dir.path().join("users.acl"), users).unwrap();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use docmill_worker::{neo4j, postgres};
@@ -28,6 +28,8 @@ pub struct WorkerSetup {
     pub file_root: Option<PathBuf>,
     /// The section `objects`, as it stands in the file; may be empty.
     pub objects: String,
+    /// Further sections, as they stand in the file; may be empty.
+    pub sections: String,
     /// Extractors at once.
     pub concurrency: usize,
     /// Time of a lease.
@@ -49,6 +51,7 @@ impl WorkerSetup {
             neo4j: None,
             file_root: None,
             objects: String::new(),
+            sections: String::new(),
             concurrency: 2,
             lease_ms: 30_000,
             grace_ms: 10_000,
@@ -78,7 +81,7 @@ impl WorkerSetup {
              queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
              passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: {lease_ms}\n    \
              responseTimeoutMs: {}\n\
-             ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n{}",
+             ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n{}{}",
             scratch.display(),
             self.objects,
             self.redis_port,
@@ -87,6 +90,7 @@ impl WorkerSetup {
             postgres.user,
             postgres.schema.as_str(),
             graph.unwrap_or_default(),
+            self.sections,
         )
     }
 
@@ -103,6 +107,17 @@ impl WorkerSetup {
         let mut command = self.command(&["run", "--config"], name);
         command.arg(&file);
         Worker { process: Process::start(&mut command, &log), name: name.to_owned(), port, log }
+    }
+
+    /// Runs a command of the program to its end, with its configuration in `home`.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn run(&self, home: &Path, args: &[&str]) -> Output {
+        std::fs::create_dir_all(home).unwrap();
+        let file = home.join("worker.yaml");
+        std::fs::write(&file, self.config(free_port(), &home.join("scratch"))).unwrap();
+        self.command(args, "command").arg("--config").arg(&file).output().unwrap()
     }
 
     /// The program with its secrets, on a host of this name.

@@ -9,7 +9,7 @@ use docmill_tests::services::http::Client;
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
-use docmill_tests::services::s3;
+use docmill_tests::services::{neo4j, s3};
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::Ledger;
 use docmill_worker::objects::S3Options;
@@ -27,7 +27,7 @@ pub struct House {
     postgres: Options,
     /// Further keys of the section `api`.
     more: String,
-    /// The section `objects`.
+    /// The section `objects`, and others that a test needs.
     objects: String,
 }
 
@@ -68,6 +68,17 @@ impl House {
     #[allow(dead_code, reason = "tests of the API alone keep objects on the volume")]
     pub fn with_bucket(self, bucket: &S3Options) -> Self {
         Self { objects: s3::section(bucket, "S3_SECRET"), ..self }
+    }
+
+    /// With the graph in this server.
+    #[allow(dead_code, reason = "tests of submitting have it beside the ledger")]
+    pub fn with_neo4j(self, server: &neo4j::Neo4jServer) -> Self {
+        let graph = format!(
+            "graph:\n  neo4j: {{url: '{}', username: {}, passwordEnv: NEO4J_PASSWORD}}\n",
+            server.options().url,
+            neo4j::USER
+        );
+        Self { objects: self.objects.clone() + &graph, ..self }
     }
 
     pub fn volume(&self) -> PathBuf {
@@ -130,6 +141,7 @@ impl House {
     fn command(&self) -> Command {
         let mut command = Command::new(program());
         command.env("REDIS_PASSWORD", PASSWORD).env("OPERATOR_TOKEN", CANARY);
+        command.env("NEO4J_PASSWORD", neo4j::PASSWORD);
         command.env("S3_KEY_ID", s3::KEY_ID).env("S3_SECRET", s3::SECRET);
         command.env("PG_PASSWORD", self.postgres.password.as_ref().unwrap().expose());
         command.env("HOSTNAME", "pod-0").env("RUST_LOG", "debug,h2=off,hyper=off");

@@ -47,8 +47,8 @@ async fn a_bad_server_does_not_pass_the_check() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_right_is_named() {
-    let without = "-xclaim -script|load".to_owned();
-    let server = RedisServer::start(&Setup { without, ..Setup::default() });
+    let rights = "-xclaim -script|load".to_owned();
+    let server = RedisServer::start(&Setup { rights, ..Setup::default() });
     let findings = check(&server.options()).await.unwrap();
     assert_eq!(findings[0].severity, Severity::Error);
     assert!(findings[0].what.ends_with("xclaim, script|load"), "{findings:?}");

@@ -12,6 +12,7 @@ use docmill_tests::services::redis::backend;
 use docmill_worker::queue::redis::RedisQueue;
 use docmill_worker::queue::{Delivery, Depth, Message, Queue};
 
+mod cache;
 mod check;
 mod faults;
 mod reach;

@@ -13,7 +13,7 @@ use docmill_tests::corpus::Writer;
 use docmill_tests::services::neo4j::Neo4jServer;
 use docmill_tests::services::postgres::{client, count, shared};
 use docmill_tests::services::process::READY_LIMIT;
-use docmill_tests::services::redis::{RedisServer, Setup};
+use docmill_tests::services::redis::{RedisServer, Setup, USER};
 use docmill_tests::services::s3::{KEY_ID, SECRET, section};
 use docmill_tests::services::worker::{Worker, WorkerSetup};
 use docmill_worker::embed::Mock;
@@ -37,12 +37,21 @@ pub struct Settings {
     pub lease_ms: u64,
     pub grace_ms: u64,
     pub bucket: Option<S3Options>,
+    /// Port of the Redis that keeps answers of models.
+    pub cache: Option<u16>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lease_ms: 30_000, grace_ms: 10_000, bucket: None }
+        Self { lease_ms: 30_000, grace_ms: 10_000, bucket: None, cache: None }
     }
+}
+
+/// The section of a cache on this port.
+fn cache(port: u16) -> String {
+    format!(
+        "cache: {{redis: {{url: 'redis://127.0.0.1:{port}', username: {USER}, passwordEnv: REDIS_PASSWORD}}}}\n"
+    )
 }
 
 /// See the module.
@@ -144,18 +153,29 @@ impl Pipeline {
 
     /// Starts a worker.
     pub fn worker(&self, settings: &Settings) -> Worker {
+        let name = format!("worker-{}", self.started.fetch_add(1, Ordering::Relaxed));
+        self.setup(settings).start(&self.dir.path().join(&name), &name)
+    }
+
+    /// What another command of the worker answers, as JSON.
+    pub fn told(&self, args: &[&str]) -> serde_json::Value {
+        let output = self.setup(&Settings::default()).run(&self.dir.path().join("command"), args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn setup(&self, settings: &Settings) -> WorkerSetup {
         let objects = settings.bucket.as_ref().map(|bucket| section(bucket, "S3_SECRET"));
-        let setup = WorkerSetup {
+        WorkerSetup {
             neo4j: self.neo4j.clone(),
             file_root: Some(self.dir.path().join("files")),
             objects: objects.unwrap_or_default(),
+            sections: settings.cache.map(cache).unwrap_or_default(),
             lease_ms: settings.lease_ms,
             grace_ms: settings.grace_ms,
             variables: vec![("S3_KEY_ID".into(), KEY_ID.into()), ("S3_SECRET".into(), SECRET.into())],
             ..WorkerSetup::new(self.redis.port, self.postgres.clone())
-        };
-        let name = format!("worker-{}", self.started.fetch_add(1, Ordering::Relaxed));
-        setup.start(&self.dir.path().join(&name), &name)
+        }
     }
 
     /// Documents that are committed.
@@ -209,6 +229,12 @@ impl Pipeline {
     pub async fn commits(&self) -> i64 {
         let row = self.client.query_one("SELECT value FROM counters WHERE name = 'commit'", &[]).await;
         row.unwrap().get(0)
+    }
+
+    /// Approximate indexes over vectors.
+    pub async fn vector_indexes(&self) -> i64 {
+        count(&self.client, "pg_indexes WHERE schemaname = current_schema() AND indexdef LIKE '%hnsw%'")
+            .await
     }
 
     /// Starts that are counted of documents that wait.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
+use super::graph_memory::GraphMemory;
 use super::problem::Problem;
 use super::request::Params;
 use crate::postgres::{LaneCounts, LiveWorker};
@@ -104,6 +105,9 @@ pub struct Observation {
     rate_per_s: Option<f64>,
     /// Workers that live.
     workers: Vec<WorkerView>,
+    /// The memory that Neo4j has in force; absent while it does not answer, and where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neo4j_memory: Option<GraphMemory>,
 }
 
 /// How a stream is to be.
@@ -188,7 +192,8 @@ async fn observe(api: &Shared, before: &mut Option<(u64, u64)>) -> Result<Observ
     let (lanes, queue_reachable) = lanes(api, at_ms).await?;
     let (workers, now) = api.database.live_workers().await?;
     let workers = workers.into_iter().map(|worker| view(worker, now)).collect();
-    Ok(Observation { at_ms, queue_reachable, lanes, rate_per_s, workers })
+    let neo4j_memory = api.graph_memory.last();
+    Ok(Observation { at_ms, queue_reachable, lanes, rate_per_s, workers, neo4j_memory })
 }
 
 async fn lanes(api: &Shared, now: u64) -> Result<(Vec<LaneView>, bool), Problem> {

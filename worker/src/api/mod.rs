@@ -32,6 +32,7 @@ mod dead_letters;
 mod documents;
 mod export;
 mod fleet;
+mod graph_memory;
 mod idempotency;
 mod indexes;
 pub mod keys;
@@ -40,6 +41,7 @@ mod metrics;
 pub mod openapi;
 mod prefixes;
 mod problem;
+mod problem_codes;
 mod request;
 mod router;
 mod sources;
@@ -48,6 +50,7 @@ mod upload;
 
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
+pub use problem_codes::PROBLEM_CODES;
 
 use admission::Door;
 use auth::{Authenticator, ByKey, OnThisMachine};
@@ -113,6 +116,7 @@ pub struct Api {
     exports: Semaphore,
     audits: Arc<Semaphore>,
     metrics: ApiMetrics,
+    graph_memory: graph_memory::Heard,
     ready: AtomicBool,
     stop: watch::Receiver<bool>,
 }
@@ -148,6 +152,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
         exports: Semaphore::new(export::AT_ONCE),
         audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
         metrics: ApiMetrics::new()?,
+        graph_memory: graph_memory::Heard::default(),
         ready: AtomicBool::new(true),
         stop: stop.clone(),
     });
@@ -161,6 +166,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
         beside.spawn(Box::pin(sweep::run(database.clone(), objects.map(|(objects, _)| objects))));
     }
     beside.spawn(watch_back_ends(api.clone()));
+    beside.spawn(Box::pin(graph_memory::watch(api.clone())));
     tracing::info!(address = %listen, internal = %settings.api.internal_listen, "the API answers");
     let (users, operator) =
         (router::router(api.clone(), router::PUBLIC), router::router(api.clone(), router::INTERNAL));

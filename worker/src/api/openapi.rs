@@ -4,7 +4,10 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::ComponentsBuilder;
 
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
-use super::{audits, batches, dead_letters, documents, export, fleet, indexes, prefixes, problem, upload};
+use super::{
+    audits, batches, dead_letters, documents, export, fleet, graph_memory, indexes, prefixes, problem,
+    upload,
+};
 
 /// The description as JSON, ending with a line end.
 pub fn text() -> String {
@@ -46,6 +49,7 @@ fn document() -> Value {
         .schema_from::<fleet::Queues>()
         .schema_from::<fleet::WorkerView>()
         .schema_from::<fleet::Workers>()
+        .schema_from::<graph_memory::GraphMemory>()
         .schema_from::<fleet::Observation>()
         .build();
     let mut components = serde_json::to_value(components).unwrap_or_default();

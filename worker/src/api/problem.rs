@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::problem_codes::is_known;
 use crate::{objects, postgres, queue};
 
 /// Seconds after which it is worth asking again what was away.
@@ -46,13 +47,14 @@ pub struct Problem {
 const VALUE_CHARS_MAX: usize = 200;
 
 impl Problem {
-    /// A problem.
+    /// A problem with a code of [`PROBLEM_CODES`](super::PROBLEM_CODES), and the status that goes with it.
     pub fn new(
         status: StatusCode,
         code: &'static str,
         detail: impl Into<String>,
         what_to_do: &str,
     ) -> Self {
+        debug_assert!(is_known(code, status), "{code} with {status} is not in the table of codes");
         Self {
             kind: format!("urn:docmill:problem:{code}"),
             title: status.canonical_reason().unwrap_or_default().to_owned(),

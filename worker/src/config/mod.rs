@@ -4,6 +4,7 @@
 //! part of the file; it names files or variables that hold them.
 
 mod api;
+mod cache;
 mod graph;
 mod keys;
 mod objects;
@@ -18,14 +19,15 @@ use std::io;
 use std::path::Path;
 
 pub use api::ApiSettings;
+pub use cache::CacheSettings;
 pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
-    Api, Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects,
-    Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
+    Api, Azure, Cache, CacheRedis, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger,
+    Neo4j, Objects, Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
 /// The environment, by name.

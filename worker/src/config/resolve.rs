@@ -7,6 +7,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::Limits;
 
 use super::api::ApiSettings;
+use super::cache::CacheSettings;
 use super::graph::GraphStore;
 use super::read::quoted;
 use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub file_root: Option<PathBuf>,
     /// The queue.
     pub redis: RedisOptions,
+    /// Where answers of models are kept; none: in the ledger alone.
+    pub cache: Option<CacheSettings>,
     /// The ledger and the stores that are nowhere else.
     pub postgres: Options,
     /// The concept graph.
@@ -60,6 +63,7 @@ pub(super) fn resolve(
     judge.pipeline(&config.pipeline);
     judge.together(config);
     let redis = judge.redis(&config.queue.redis, &config.pipeline);
+    let cache = judge.cache(&config.cache, redis.as_ref().map(|redis| &redis.url));
     let postgres = judge.postgres(&config.ledger.postgres);
     let graph = judge.graph(&config.graph);
     let file_root = judge.file("fileRoot", config.file_root.as_deref());
@@ -84,6 +88,7 @@ pub(super) fn resolve(
         api: api?,
         file_root,
         redis: redis?,
+        cache: cache?,
         postgres: postgres?,
         graph: graph?,
         lease,
@@ -182,22 +187,7 @@ impl Judge<'_> {
         if let (Err(_), Some(prefix)) = (&key_prefix, &given.key_prefix) {
             self.wrong("queue.redis.keyPrefix", Some(quoted(prefix)), "is not allowed", "change it");
         }
-        let url = match given.url.as_deref()?.parse::<RedisUrl>() {
-            Ok(url) => url,
-            Err(InvalidOption::SecretInUrl) => {
-                let what_to_do = "move them to username and to passwordFile or passwordEnv; whoever could read it has seen the password: change it";
-                self.wrong("queue.redis.url", None, "holds a user or a password", what_to_do);
-                return None;
-            }
-            Err(_) => {
-                self.wrong("queue.redis.url", None, "does not say where Redis is", "correct it");
-                return None;
-            }
-        };
-        if tls_ca_file.is_some() && !url.tls {
-            let what = "is given, but the url does not ask for TLS";
-            self.wrong("queue.redis.tlsCaFile", None, what, "begin the url with rediss, or remove this");
-        }
+        let url = self.redis_url("queue.redis", given.url.as_deref()?, tls_ca_file.as_deref())?;
         let mut options = RedisOptions::new(url);
         options.credentials = Credentials { username, password };
         options.sentinel_credentials =
@@ -208,6 +198,34 @@ impl Judge<'_> {
         options.connect_timeout_ms = given.connect_timeout_ms;
         options.response_timeout_ms = given.response_timeout_ms;
         Some(options)
+    }
+
+    /// Where Redis is, by the section that says so.
+    pub(super) fn redis_url(
+        &mut self,
+        section: &str,
+        given: &str,
+        tls_ca_file: Option<&Path>,
+    ) -> Option<RedisUrl> {
+        let path = format!("{section}.url");
+        let url = match given.parse::<RedisUrl>() {
+            Ok(url) => url,
+            Err(InvalidOption::SecretInUrl) => {
+                let what_to_do = "move them to username and to passwordFile or passwordEnv; whoever could read it has seen the password: change it";
+                self.wrong(&path, None, "holds a user or a password", what_to_do);
+                return None;
+            }
+            Err(_) => {
+                self.wrong(&path, None, "does not say where Redis is", "correct it");
+                return None;
+            }
+        };
+        if tls_ca_file.is_some() && !url.tls {
+            let what = "is given, but the url does not ask for TLS";
+            let path = format!("{section}.tlsCaFile");
+            self.wrong(&path, None, what, "begin the url with rediss, or remove this");
+        }
+        Some(url)
     }
 
     fn postgres(&mut self, given: &Postgres) -> Option<Options> {

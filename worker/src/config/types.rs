@@ -44,6 +44,8 @@ section! {
         file_root: Option<String> = None,
         /// Where work comes from.
         queue: Queue = Queue::default(),
+        /// Where answers of models are kept.
+        cache: Cache = Cache::default(),
         /// Where the truth is.
         ledger: Ledger = Ledger::default(),
         /// Where the concept graph is.
@@ -126,6 +128,42 @@ section! {
         connect_timeout_ms: u64 = CONNECT_TIMEOUT_MS,
         /// Longest wait for an answer, in milliseconds.
         response_timeout_ms: u64 = RESPONSE_TIMEOUT_MS,
+    }
+}
+
+section! {
+    /// Answers of models.
+    Cache {
+        /// In Redis.
+        redis: CacheRedis = CacheRedis::default(),
+    }
+}
+
+section! {
+    /// Answers of models in Redis.
+    CacheRedis {
+        /// Where it is.
+        url: Option<String> = None,
+        /// The user.
+        username: Option<String> = None,
+        /// File of its password.
+        password_file: Option<String> = None,
+        /// Variable of its password.
+        password_env: Option<String> = None,
+        /// The user at the sentinels.
+        sentinel_username: Option<String> = None,
+        /// File of its password.
+        sentinel_password_file: Option<String> = None,
+        /// Variable of its password.
+        sentinel_password_env: Option<String> = None,
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// How long an answer is kept, in seconds.
+        ttl_s: u64 = crate::cache::TTL_S,
+        /// Longest wait for a connection, in milliseconds.
+        connect_timeout_ms: u64 = 500,
+        /// Longest wait for an answer, in milliseconds.
+        response_timeout_ms: u64 = 250,
     }
 }
 

@@ -37,6 +37,8 @@ counters! {
     chunks,
     /// Chunks embedded (not taken from earlier work).
     embedded,
+    /// Answers of models that the cache had.
+    cache_hits,
     /// Documents in the extract stage now (goes down too).
     extracting,
     /// Documents in the enrich stage now (goes down too).

@@ -74,7 +74,7 @@ impl Metrics {
         registry.register(Box::new(document_seconds.clone()))?;
         registry.register(Box::new(stage_seconds.clone()))?;
         registry.register(Box::new(unsettled.clone()))?;
-        let sources: [(&str, &str, Source); 7] = [
+        let sources: [(&str, &str, Source); 8] = [
             ("docmill_files_seen_total", "Files that the scan saw", |counters| &counters.files_seen),
             ("docmill_documents_unchanged_total", "Files that are what they were", |counters| {
                 &counters.documents_unchanged
@@ -85,6 +85,9 @@ impl Metrics {
             ("docmill_chunks_total", "Chunks made", |counters| &counters.chunks),
             ("docmill_texts_embedded_total", "Texts that the embedding model was asked for", |counters| {
                 &counters.embedded
+            }),
+            ("docmill_cache_hits_total", "Answers of models that the cache had", |counters| {
+                &counters.cache_hits
             }),
         ];
         let mut counted = Vec::with_capacity(sources.len());

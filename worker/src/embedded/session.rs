@@ -146,6 +146,7 @@ impl Session {
         let pool = Arc::new(Pool::new(setup.extractor.clone(), setup.slots, setup.extract.clone()));
         let models = Arc::new(models);
         let stages = Stages {
+            cache: None,
             pool: pool.clone(),
             models: models.clone(),
             ledger: ledger.clone(),

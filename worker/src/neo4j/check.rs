@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::bolt::{Access, Value, map};
+use super::memory::Memory;
 use super::pool::Transaction;
 use super::{Database, Error, SCHEMA_VERSION, schema};
 use crate::finding::{Finding, Severity};
@@ -34,12 +35,8 @@ pub struct Facts {
     pub may_make_constraints: bool,
     /// Version of our graph; none where there is none.
     pub schema_version: Option<i64>,
-    /// Heap in force, in bytes; none where it cannot be asked.
-    pub heap_bytes: Option<u64>,
-    /// Heap as it is set, in bytes; none where it is not set or cannot be asked.
-    pub heap_set_bytes: Option<u64>,
-    /// Page cache as it is set, in bytes; none where it is not set or cannot be asked.
-    pub page_cache_bytes: Option<u64>,
+    /// The memory in force.
+    pub memory: Memory,
 }
 
 /// Judges the facts; the worst comes first.
@@ -97,8 +94,8 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
             "use the newer docmill",
         );
     }
-    memory(facts, &mut find);
-    if facts.heap_bytes.is_none() {
+    memory(&facts.memory, &mut find);
+    if facts.memory.heap_bytes.is_none() {
         find(
             Unknown,
             "the heap in force cannot be asked".to_owned(),
@@ -109,16 +106,16 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-fn memory(facts: &Facts, find: &mut impl FnMut(Severity, String, &str)) {
+fn memory(memory: &Memory, find: &mut impl FnMut(Severity, String, &str)) {
     let mib = |bytes: u64| bytes >> 20;
-    if let Some(heap) = facts.heap_bytes.filter(|heap| *heap < HEAP_MIN / 10 * 9) {
+    if let Some(heap) = memory.heap_bytes.filter(|heap| *heap < HEAP_MIN / 10 * 9) {
         find(
             Severity::Warning,
             format!("the heap is {} MiB", mib(heap)),
             "raise server.memory.heap.max_size to a quarter of the server's memory",
         );
     }
-    if let (Some(heap), Some(set)) = (facts.heap_bytes, facts.heap_set_bytes)
+    if let (Some(heap), Some(set)) = (memory.heap_bytes, memory.heap_set_bytes)
         // The collector keeps a part for itself and does not count it.
         && (heap < set / 4 * 3 || heap / 4 * 3 > set)
     {
@@ -128,7 +125,7 @@ fn memory(facts: &Facts, find: &mut impl FnMut(Severity, String, &str)) {
             "start the server by its own launcher, or give -Xms and -Xmx too",
         );
     }
-    if let Some(cache) = facts.page_cache_bytes.filter(|cache| *cache < PAGE_CACHE_MIN) {
+    if let Some(cache) = memory.page_cache_bytes.filter(|cache| *cache < PAGE_CACHE_MIN) {
         find(
             Severity::Warning,
             format!("the page cache is {} MiB", mib(cache)),
@@ -140,23 +137,6 @@ fn memory(facts: &Facts, find: &mut impl FnMut(Severity, String, &str)) {
 fn version_of(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(['.', '-', '+']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// Sizes as settings have them: `512.00MiB`, `1g`, `256m`.
-fn size_of(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let shift = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return None,
-    };
-    let bytes = number.parse::<f64>().ok()? * (1u64 << shift) as f64;
-    // Saturates: no size is negative, and none is beyond.
-    Some(bytes as u64)
 }
 
 /// Asks the server. What the user may not ask is left out.
@@ -172,9 +152,7 @@ pub(super) async fn gather(database: &Database) -> Result<Facts, Error> {
         may_write: true,
         may_make_constraints: true,
         schema_version: None,
-        heap_bytes: None,
-        heap_set_bytes: None,
-        page_cache_bytes: None,
+        memory: Memory::default(),
     };
     let components =
         undone(database, "CALL dbms.components() YIELD versions, edition RETURN versions[0], edition");
@@ -198,35 +176,14 @@ pub(super) async fn gather(database: &Database) -> Result<Facts, Error> {
     let version = schema::version(&mut begun).await;
     begun.roll_back().await;
     facts.schema_version = version?;
-    gather_memory(database, &mut facts).await?;
+    facts.memory = Memory::gather(database).await?;
     Ok(facts)
 }
 
-async fn gather_memory(database: &Database, facts: &mut Facts) -> Result<(), Error> {
-    let settings =
-        "SHOW SETTINGS 'server.memory.heap.max_size', 'server.memory.pagecache.size' YIELD name, value";
-    if let Ok((rows, _)) = undone(database, settings).await? {
-        for row in &rows {
-            let [Value::Text(name), Value::Text(value)] = row.as_slice() else { continue };
-            match name.as_str() {
-                "server.memory.heap.max_size" => facts.heap_set_bytes = size_of(value),
-                _ => facts.page_cache_bytes = size_of(value),
-            }
-        }
-    }
-    let heap = "CALL dbms.queryJmx('java.lang:type=Memory') YIELD attributes
-                RETURN attributes.HeapMemoryUsage.value.properties.max";
-    if let Ok((rows, _)) = undone(database, heap).await? {
-        let max = rows.first().and_then(|row| row.first()?.int());
-        facts.heap_bytes = max.and_then(|max| u64::try_from(max).ok());
-    }
-    Ok(())
-}
-
-type Told = (Vec<Vec<Value>>, String);
+pub(super) type Told = (Vec<Vec<Value>>, String);
 
 /// Runs a statement and undoes it. The inner error is the server's refusal of this statement.
-async fn undone(database: &Database, statement: &str) -> Result<Result<Told, Error>, Error> {
+pub(super) async fn undone(database: &Database, statement: &str) -> Result<Result<Told, Error>, Error> {
     let mut begun: Transaction<'_> = database.pool.begin(Access::Write, database.pool.usual()).await?;
     let server = begun.server().to_owned();
     let done = begun.run(statement, map([])).await;
@@ -255,6 +212,16 @@ fn allowed(done: Result<Told, Error>) -> Result<bool, Error> {
 mod tests {
     use super::*;
 
+    const GOOD_MEMORY: Memory = Memory {
+        heap_bytes: Some(512 << 20),
+        heap_set_bytes: Some(512 << 20),
+        page_cache_bytes: Some(256 << 20),
+    };
+
+    fn with(memory: Memory) -> Facts {
+        Facts { memory, ..good() }
+    }
+
     fn good() -> Facts {
         Facts {
             version: "5.26.30".into(),
@@ -265,9 +232,7 @@ mod tests {
             may_write: true,
             may_make_constraints: true,
             schema_version: Some(SCHEMA_VERSION),
-            heap_bytes: Some(512 << 20),
-            heap_set_bytes: Some(512 << 20),
-            page_cache_bytes: Some(256 << 20),
+            memory: GOOD_MEMORY,
         }
     }
 
@@ -293,13 +258,17 @@ mod tests {
             ),
             (Facts { schema_version: Some(99), ..good() }, Severity::Error, "version 99"),
             (
-                Facts { heap_bytes: Some(100 << 20), heap_set_bytes: None, ..good() },
+                with(Memory { heap_bytes: Some(100 << 20), heap_set_bytes: None, ..GOOD_MEMORY }),
                 Severity::Warning,
                 "100 MiB",
             ),
-            (Facts { heap_set_bytes: Some(8 << 30), ..good() }, Severity::Warning, "in force"),
-            (Facts { page_cache_bytes: Some(8 << 20), ..good() }, Severity::Warning, "page cache"),
-            (Facts { heap_bytes: None, ..good() }, Severity::Unknown, "cannot be asked"),
+            (with(Memory { heap_set_bytes: Some(8 << 30), ..GOOD_MEMORY }), Severity::Warning, "in force"),
+            (
+                with(Memory { page_cache_bytes: Some(8 << 20), ..GOOD_MEMORY }),
+                Severity::Warning,
+                "page cache",
+            ),
+            (with(Memory { heap_bytes: None, ..GOOD_MEMORY }), Severity::Unknown, "cannot be asked"),
         ];
         for (facts, severity, part) in cases {
             let found = findings(&facts);
@@ -307,13 +276,5 @@ mod tests {
             assert_eq!(finding.severity, severity, "{part}");
             assert!(finding.what.contains(part), "{part}: {finding:?}");
         }
-    }
-
-    #[test]
-    fn sizes_are_read() {
-        for (text, bytes) in [("512.00MiB", 512 << 20), ("1g", 1 << 30), ("1.5k", 1536), ("7", 7)] {
-            assert_eq!(size_of(text), Some(bytes));
-        }
-        assert_eq!((size_of("No Value"), size_of("")), (None, None));
     }
 }

@@ -23,7 +23,7 @@ use super::bolt::{Access, Value, list, map};
 use super::pool::Transaction;
 use super::transaction::transaction;
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, MentionRow, Sink, StoredChunk};
+use crate::sink::{self, ChunkRow, MentionRow, Sink, StoredChunk, Write};
 
 /// Rows of one statement: enough that round trips do not count, few enough that no statement is long.
 const ROWS_PER_STATEMENT: usize = 200;
@@ -49,9 +49,9 @@ impl GraphSink {
         Self { database }
     }
 
-    async fn write_rows(&self, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+    async fn write_rows(&self, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
         let limit = self.database.pool.usual();
-        transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows, epoch))
+        transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows))
     }
 
     async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
@@ -96,11 +96,23 @@ impl Sink for GraphSink {
     }
 
     async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
+        let held = self.write_many(&[Write { rows: rows.to_vec(), epoch }]).await?;
+        Ok(held.into_iter().sum())
+    }
+
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<usize>, sink::Error> {
         // The order in which they are locked.
-        let by_chunk: BTreeMap<ChunkId, &ChunkRow> = rows.iter().map(|row| (row.chunk, &**row)).collect();
-        let ascending: Vec<&ChunkRow> = by_chunk.into_values().collect();
+        let mut by_chunk: BTreeMap<ChunkId, (&ChunkRow, Epoch)> = BTreeMap::new();
+        for Write { rows, epoch } in writes {
+            for row in rows {
+                let claimed = by_chunk.entry(row.chunk).or_insert((row, *epoch));
+                claimed.1 = claimed.1.max(*epoch);
+            }
+        }
+        let ascending: Vec<(&ChunkRow, Epoch)> = by_chunk.into_values().collect();
         // Each row was made or locked by the one transaction that is then committed.
-        self.write_rows(&ascending, epoch).await.map(|()| rows.len()).map_err(Error::of_store)
+        self.write_rows(&ascending).await.map_err(Error::of_store)?;
+        Ok(writes.iter().map(|write| write.rows.len()).collect())
     }
 
     async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
@@ -124,20 +136,21 @@ impl Sink for GraphSink {
     }
 }
 
-async fn write(transaction: &mut Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+async fn write(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
     let mut fresh: Vec<&ChunkRow> = Vec::new();
     for some in rows.chunks(ROWS_PER_STATEMENT) {
         hold_chunks(transaction, some).await?;
-        let made = raise(transaction, some, epoch).await?;
+        let made = raise(transaction, some).await?;
         // A chunk is its content: one that was there has its mentions.
-        fresh.extend(some.iter().copied().filter(|row| made.contains(&row.chunk.to_string())));
+        let some = some.iter().map(|(row, _)| *row);
+        fresh.extend(some.filter(|row| made.contains(&row.chunk.to_string())));
     }
     mention(transaction, &fresh).await
 }
 
 /// Makes the chunks that lack and locks all of them, in ascending order.
-async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[&ChunkRow]) -> Result<(), Error> {
-    let heads = rows.iter().map(|row| {
+async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
+    let heads = rows.iter().map(|(row, _)| {
         map([
             ("id", row.chunk.to_string().into()),
             ("tenant", row.tenant.as_str().into()),
@@ -162,18 +175,19 @@ async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[&ChunkRow]) -> R
 /// Raises the epochs of chunks that are locked. Gives the ids of those that were just made.
 async fn raise(
     transaction: &mut Transaction<'_>,
-    rows: &[&ChunkRow],
-    epoch: Epoch,
+    rows: &[(&ChunkRow, Epoch)],
 ) -> Result<BTreeSet<String>, Error> {
-    let ids = rows.iter().map(|row| row.chunk.to_string());
+    let claimed = rows
+        .iter()
+        .map(|(row, epoch)| map([("id", row.chunk.to_string().into()), ("epoch", big(epoch.0).into())]));
     let raised = transaction
         .run(
-            "UNWIND $ids AS id
-             MATCH (c:Chunk {id: id})
-             WITH c, c.epoch AS before
-             SET c.epoch = CASE WHEN before < $epoch THEN $epoch ELSE before END
+            "UNWIND $rows AS row
+             MATCH (c:Chunk {id: row.id})
+             WITH c, c.epoch AS before, row.epoch AS epoch
+             SET c.epoch = CASE WHEN before < epoch THEN epoch ELSE before END
              RETURN c.id, before",
-            map([("ids", list(ids)), ("epoch", big(epoch.0).into())]),
+            map([("rows", list(claimed))]),
         )
         .await?;
     if raised.len() != rows.len() {

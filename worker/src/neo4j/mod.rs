@@ -13,6 +13,7 @@ mod check;
 mod connect;
 mod error;
 mod graph;
+mod memory;
 mod options;
 mod pool;
 mod schema;
@@ -21,6 +22,7 @@ mod transaction;
 pub use check::{Facts, findings};
 pub use error::Error;
 pub use graph::GraphSink;
+pub use memory::Memory;
 pub use options::Options;
 pub use schema::VERSION as SCHEMA_VERSION;
 
@@ -73,6 +75,14 @@ impl Database {
     /// The server does not answer.
     pub async fn check(&self) -> Result<Vec<Finding>, Error> {
         Ok(findings(&check::gather(self).await?))
+    }
+
+    /// The memory that the server has in force.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn memory(&self) -> Result<Memory, Error> {
+        Memory::gather(self).await
     }
 
     /// Runs one statement in a transaction of its own and takes all of its rows.

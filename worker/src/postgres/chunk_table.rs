@@ -16,7 +16,16 @@ use super::sql::{execute, rows};
 use super::transaction::transaction;
 use super::values::{big, chunk_key, chunk_keys, chunk_of, document_key, document_of, hash_of, number};
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, Sink, StoredChunk};
+use crate::sink::{self, ChunkRow, Sink, StoredChunk, Write};
+
+/// A row, and the epoch of the claim that writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed<'a> {
+    /// The row.
+    pub row: &'a ChunkRow,
+    /// The epoch.
+    pub epoch: Epoch,
+}
 
 /// A store's own part.
 #[async_trait]
@@ -33,7 +42,7 @@ pub trait ChunkTable: Clone + Default + Send + Sync + 'static {
 
     /// Inserts the rows that are not there and raises the epoch of the others, in one transaction. They are
     /// ascending by chunk, each once.
-    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error>;
+    async fn write(&self, database: &Database, rows: &[Claimed<'_>]) -> Result<(), Error>;
 
     /// Removes those of the chunks whose epoch is below, with what hangs on them. Returns how many went.
     async fn remove(
@@ -88,10 +97,15 @@ impl<T: ChunkTable> Sink for TableSink<T> {
     }
 
     async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, sink::Error> {
-        let written = self.table.write(&self.database, &ascending(rows), epoch).await;
+        let held = self.write_many(&[Write { rows: rows.to_vec(), epoch }]).await?;
+        Ok(held.into_iter().sum())
+    }
+
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<usize>, sink::Error> {
+        let written = self.table.write(&self.database, &ascending(writes)).await;
         // Each row was inserted or locked by the one transaction that is now committed.
-        let held = rows.iter().filter(|row| T::holds(row)).count();
-        written.map(|()| held).map_err(|error| error.of_store(T::STORE))
+        let held = |write: &Write| write.rows.iter().filter(|row| T::holds(row)).count();
+        written.map(|()| writes.iter().map(held).collect()).map_err(|error| error.of_store(T::STORE))
     }
 
     async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
@@ -120,8 +134,14 @@ impl<T: ChunkTable> Sink for TableSink<T> {
 pub(super) const ROWS_PER_STATEMENT: usize = 200;
 
 /// The rows by chunk, ascending and each once: the order in which they are locked.
-fn ascending(rows: &[Arc<ChunkRow>]) -> Vec<&ChunkRow> {
-    let by_chunk: BTreeMap<ChunkId, &ChunkRow> = rows.iter().map(|row| (row.chunk, &**row)).collect();
+fn ascending(writes: &[Write]) -> Vec<Claimed<'_>> {
+    let mut by_chunk: BTreeMap<ChunkId, Claimed<'_>> = BTreeMap::new();
+    for Write { rows, epoch } in writes {
+        for row in rows {
+            let claimed = by_chunk.entry(row.chunk).or_insert(Claimed { row, epoch: *epoch });
+            claimed.epoch = claimed.epoch.max(*epoch);
+        }
+    }
     by_chunk.into_values().collect()
 }
 
@@ -132,18 +152,19 @@ pub(super) struct Heads<'a> {
     documents: Vec<Uuid>,
     indexes: Vec<i64>,
     text_hashes: Vec<&'a [u8]>,
-    epoch: i64,
+    epochs: Vec<i64>,
 }
 
 impl<'a> Heads<'a> {
-    pub(super) fn of(rows: &[&'a ChunkRow], epoch: Epoch) -> Self {
+    pub(super) fn of(claimed: &[Claimed<'a>]) -> Self {
+        let rows = || claimed.iter().map(|claimed| claimed.row);
         Self {
-            chunks: rows.iter().map(|row| chunk_key(row.chunk)).collect(),
-            tenants: rows.iter().map(|row| row.tenant.as_str()).collect(),
-            documents: rows.iter().map(|row| document_key(row.document)).collect(),
-            indexes: rows.iter().map(|row| row.index.0).collect(),
-            text_hashes: rows.iter().map(|row| &row.text_hash.0[..]).collect(),
-            epoch: big(epoch.0),
+            chunks: rows().map(|row| chunk_key(row.chunk)).collect(),
+            tenants: rows().map(|row| row.tenant.as_str()).collect(),
+            documents: rows().map(|row| document_key(row.document)).collect(),
+            indexes: rows().map(|row| row.index.0).collect(),
+            text_hashes: rows().map(|row| &row.text_hash.0[..]).collect(),
+            epochs: claimed.iter().map(|claimed| big(claimed.epoch.0)).collect(),
         }
     }
 
@@ -155,7 +176,7 @@ impl<'a> Heads<'a> {
             &self.documents,
             &self.indexes,
             &self.text_hashes,
-            &self.epoch,
+            &self.epochs,
         ];
         values.extend_from_slice(own);
         values

@@ -13,7 +13,7 @@ use docmill_core::id::{ChunkId, Epoch};
 use docmill_core::manifest::Store;
 use uuid::Uuid;
 
-use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
+use super::chunk_table::{ChunkTable, Claimed, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
 use super::sql::{execute, one, rows as select, take_your_time};
 use super::transaction::{ATTEMPTS_MAX, transaction};
 use super::values::{chunk_key, int, number, storable};
@@ -38,8 +38,8 @@ impl ChunkTable for Graph {
     const STORE: Store = Store::Graph;
     const NAME: &'static str = "evidence";
 
-    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
-        transaction!(database, |transaction| write(transaction, rows, epoch))
+    async fn write(&self, database: &Database, rows: &[Claimed<'_>]) -> Result<(), Error> {
+        transaction!(database, |transaction| write(transaction, rows))
     }
 
     async fn remove(
@@ -66,19 +66,19 @@ impl ChunkTable for Graph {
     }
 }
 
-async fn write(transaction: &Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
+async fn write(transaction: &Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
     take_your_time(transaction).await?;
     let sql = format!(
         "INSERT INTO evidence
-         SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6
-         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[])
-              AS r(chunk, tenant, document, index_id, text_hash)
+         SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, r.epoch
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $6::bigint[])
+              AS r(chunk, tenant, document, index_id, text_hash, epoch)
          {} RETURNING chunk, xmax = 0",
         or_raise(Graph::NAME)
     );
     let mut fresh: Vec<&ChunkRow> = Vec::new();
     for some in rows.chunks(ROWS_PER_STATEMENT) {
-        let heads = Heads::of(some, epoch);
+        let heads = Heads::of(some);
         let written = select(transaction, &sql, &heads.and(&[])).await?;
         // A chunk is its content: one that was there has its mentions. Only a row that this statement
         // inserted has no xmax.
@@ -88,7 +88,8 @@ async fn write(transaction: &Transaction<'_>, rows: &[&ChunkRow], epoch: Epoch) 
                 inserted.insert(row.try_get::<_, Uuid>(0)?);
             }
         }
-        fresh.extend(some.iter().copied().filter(|row| inserted.contains(&chunk_key(row.chunk))));
+        let some = some.iter().map(|claimed| claimed.row);
+        fresh.extend(some.filter(|row| inserted.contains(&chunk_key(row.chunk))));
     }
     mention(transaction, &fresh).await
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use docmill_core::id::{Epoch, IndexId};
+use docmill_core::id::IndexId;
 use docmill_core::manifest::Store;
 use pgvector::Vector;
 
-use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
+use super::chunk_table::{ChunkTable, Claimed, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
 use super::sql::{execute, rows as select};
 use super::transaction::transaction;
 use super::{Database, Error};
@@ -59,18 +59,18 @@ impl ChunkTable for Vectors {
         row.embedding.is_some()
     }
 
-    async fn write(&self, database: &Database, rows: &[&ChunkRow], epoch: Epoch) -> Result<(), Error> {
-        let mut of_index: BTreeMap<IndexId, Vec<(&ChunkRow, &Embedding)>> = BTreeMap::new();
-        for row in rows {
-            if let Some(embedding) = row.embedding.as_deref() {
-                of_index.entry(row.index).or_default().push((row, embedding));
+    async fn write(&self, database: &Database, rows: &[Claimed<'_>]) -> Result<(), Error> {
+        let mut of_index: BTreeMap<IndexId, Vec<(Claimed<'_>, &Embedding)>> = BTreeMap::new();
+        for claimed in rows {
+            if let Some(embedding) = claimed.row.embedding.as_deref() {
+                of_index.entry(claimed.row.index).or_default().push((*claimed, embedding));
             }
         }
         for (index, rows) in &of_index {
             let dimensions = rows.first().map_or(0, |(_, embedding)| embedding.vector.len());
             self.make_table(database, *index, dimensions).await?;
         }
-        transaction!(database, |transaction| write(transaction, &of_index, epoch))
+        transaction!(database, |transaction| write(transaction, &of_index))
     }
 }
 
@@ -100,23 +100,22 @@ async fn make_table(transaction: &Transaction<'_>, index: IndexId, dimensions: u
 
 async fn write(
     transaction: &Transaction<'_>,
-    of_index: &BTreeMap<IndexId, Vec<(&ChunkRow, &Embedding)>>,
-    epoch: Epoch,
+    of_index: &BTreeMap<IndexId, Vec<(Claimed<'_>, &Embedding)>>,
 ) -> Result<(), Error> {
     for (index, rows) in of_index {
         let table = table_of(*index);
         let sql = format!(
             "INSERT INTO {table}(chunk, tenant, document, index_id, text_hash, epoch, value, passages)
-             SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, $6, r.value, r.passages
-             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $7::vector[],
-                         $8::bytea[])
-                  AS r(chunk, tenant, document, index_id, text_hash, value, passages)
+             SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, r.epoch, r.value, r.passages
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::bytea[], $6::bigint[],
+                         $7::vector[], $8::bytea[])
+                  AS r(chunk, tenant, document, index_id, text_hash, epoch, value, passages)
              {}",
             or_raise(&table)
         );
         for some in rows.chunks(ROWS_PER_STATEMENT) {
-            let chunks: Vec<&ChunkRow> = some.iter().map(|(row, _)| *row).collect();
-            let heads = Heads::of(&chunks, epoch);
+            let claimed: Vec<Claimed<'_>> = some.iter().map(|(claimed, _)| *claimed).collect();
+            let heads = Heads::of(&claimed);
             let values: Vec<Vector> =
                 some.iter().map(|(_, embedding)| Vector::from(embedding.vector.clone())).collect();
             let passages: Vec<&[u8]> =

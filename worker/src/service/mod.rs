@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::cache::{Cache, RedisCache};
 use crate::clock::SystemClock;
 use crate::config::{GraphStore, Settings};
 use crate::delivery::{Deliverer, Here, Outcome};
@@ -28,7 +29,7 @@ use crate::objects::{self, Objects, Scratch};
 use crate::postgres::{self, Database, GraphSink, PostgresLedger, TextSink, VectorSink};
 use crate::queue::Queue;
 use crate::queue::redis::RedisQueue;
-use crate::sink::Sink;
+use crate::sink::{Batched, Sink};
 use crate::stages::{Models, Stages};
 use crate::upkeep::Upkeep;
 
@@ -43,10 +44,14 @@ pub(crate) use sources::below;
 use start::opened;
 use told::Told;
 
-/// Documents in work for each extractor: while one is read, another is embedded or written.
-const DOCUMENTS_A_SLOT: usize = 2;
+/// Documents in work for each extractor: while one is read, the others are embedded or wait for the disks of stores.
+const DOCUMENTS_A_SLOT: usize = 8;
 /// Fewest documents in work.
-const DOCUMENTS_MIN: usize = 4;
+const DOCUMENTS_MIN: usize = 16;
+/// Writes to a store at once, of all documents in work: while one waits for the disk the next one is put together.
+const WRITES_AT_ONCE: usize = 2;
+/// The same for the graph: writes of one process would only wait for each other's locks on common concepts.
+const GRAPH_WRITES_AT_ONCE: usize = 1;
 /// Wait of an idle worker before it looks again, doubled while nothing comes.
 const IDLE_MIN: Duration = Duration::from_millis(20);
 const IDLE_MAX: Duration = Duration::from_millis(500);
@@ -141,6 +146,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
             bytes_max: settings.extract.limits.file_mib << 20,
             uploads: database.clone(),
         }),
+        cache: cache(settings),
         kept: Arc::new(database.clone()),
         counters: counters.clone(),
     };
@@ -181,6 +187,12 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     ended
 }
 
+/// Where answers of models are kept beside the ledger.
+fn cache(settings: &Settings) -> Option<Arc<dyn Cache>> {
+    let cache = settings.cache.as_ref()?;
+    Some(Arc::new(RedisCache::new(cache.redis.clone(), cache.ttl_s)))
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -198,7 +210,11 @@ pub(crate) async fn sinks(
     };
     let text: Arc<dyn Sink> = Arc::new(TextSink::new(database.clone()));
     let vectors: Arc<dyn Sink> = Arc::new(VectorSink::new(database.clone()));
-    Ok([text, vectors, graph].into_iter().map(|sink| (sink.store(), sink)).collect())
+    let batched = |sink: Arc<dyn Sink>| {
+        let at_once = if sink.store() == Store::Graph { GRAPH_WRITES_AT_ONCE } else { WRITES_AT_ONCE };
+        Arc::new(Batched::new(sink, at_once)) as Arc<dyn Sink>
+    };
+    Ok([text, vectors, graph].map(batched).into_iter().map(|sink| (sink.store(), sink)).collect())
 }
 
 impl Worker {

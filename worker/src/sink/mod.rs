@@ -11,11 +11,14 @@ use docmill_core::manifest::Store;
 
 use crate::embed::Embedding;
 
+mod batched;
 #[cfg(feature = "testing")]
 pub mod memory;
 
+pub use batched::Batched;
+
 /// A store that did not take or give rows.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// May pass by itself.
     #[error("the {store} store failed: {detail}", store = .store.as_str())]
@@ -69,6 +72,15 @@ pub struct ChunkRow {
     pub mentions: Arc<[MentionRow]>,
 }
 
+/// Rows of one claim.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The rows.
+    pub rows: Vec<Arc<ChunkRow>>,
+    /// The claim's epoch.
+    pub epoch: Epoch,
+}
+
 /// What a store says of a chunk that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredChunk {
@@ -94,6 +106,16 @@ pub trait Sink: Send + Sync {
     /// `max(theirs, epoch)`. Returns how many of `rows` the store holds afterwards; fewer than given
     /// means: write again. Calling it twice changes nothing.
     async fn write(&self, rows: &[Arc<ChunkRow>], epoch: Epoch) -> Result<usize, Error>;
+
+    /// The same for several claims, with how many rows of each the store holds afterwards. What fails may have
+    /// written some of them.
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<usize>, Error> {
+        let mut held = Vec::with_capacity(writes.len());
+        for write in writes {
+            held.push(self.write(&write.rows, write.epoch).await?);
+        }
+        Ok(held)
+    }
 
     /// Removes those of the chunks whose epoch is below `below`, and what only they held up (concepts
     /// without evidence). Calling it twice changes nothing. Returns how many went.

@@ -10,7 +10,8 @@ use docmill_core::index::IndexSpec;
 use docmill_core::manifest::{Manifest, ManifestEntry, Occurrences, StoreSet};
 
 use super::chunks::{ChunkText, Chunked, LANGUAGE_CONFIDENCE_MIN};
-use super::{Stages, internal, models};
+use super::{Stages, internal, mock_concepts, models};
+use crate::cache::CacheKey;
 use crate::delivery::{NotPrepared, PreparedIndex, Tracker};
 use crate::embed::{Batcher, Embedding};
 use crate::embedded::Counters;
@@ -60,8 +61,7 @@ pub async fn enrich(
             }
         }
     }
-    let concepts = spec.concepts != models::NONE;
-    Ok(prepared(grant, index, chunked, &embeddings, concepts))
+    Ok(prepared(grant, index, spec, chunked, &embeddings))
 }
 
 /// Embeddings of texts: those that were paid for before, and the others from the model, kept at once.
@@ -77,13 +77,9 @@ async fn embed(
     let lacking: Vec<usize> = (0..chunks.len()).filter(|&i| kept[i].is_none()).collect();
     let mut bytes: Vec<Option<Vec<u8>>> = kept;
     if !lacking.is_empty() {
-        let texts = lacking.iter().map(|&i| chunks[i].text.to_string()).collect();
-        let made = embedder
-            .embed(texts)
-            .await
-            .map_err(|error| Failure::new(FailureCode::ModelFailed, error.to_string()))?;
-        Counters::add(&stages.counters.embedded, lacking.len() as u64);
-        let values = lacking.iter().zip(&made).map(|(&i, made)| (hashes[i], made.to_bytes())).collect();
+        let texts: Vec<&str> = lacking.iter().map(|&i| &*chunks[i].text).collect();
+        let made = answers(stages, grant, embedder, &texts).await?;
+        let values = lacking.iter().zip(made).map(|(&i, made)| (hashes[i], made)).collect();
         let won = stages.ledger.keep_derived(&grant.tenant, stage, values).await.map_err(internal)?;
         for (&i, value) in lacking.iter().zip(won) {
             bytes[i] = Some(value);
@@ -102,13 +98,50 @@ async fn embed(
         .collect()
 }
 
+/// Embeddings of texts as bytes: from the cache, and what it lacks from the model.
+async fn answers(
+    stages: &Stages,
+    grant: &Grant,
+    embedder: &Batcher,
+    texts: &[&str],
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let model = embedder.model();
+    // An embedding model has no prompt and no parameters but those that its fingerprint names.
+    let key = |text: &str| CacheKey::new(&grant.tenant, model.fingerprint(), "", text);
+    let keys: Vec<CacheKey> = texts.iter().map(|text| key(text)).collect();
+    let mut answers = match &stages.cache {
+        Some(cache) => cache.get(&keys).await,
+        None => vec![None; texts.len()],
+    };
+    for answer in &mut answers {
+        // What is no embedding of this model is not believed, and asked for anew.
+        answer.take_if(|bytes| Embedding::from_bytes(bytes, model.dimensions()).is_none());
+    }
+    let lacking: Vec<usize> = (0..texts.len()).filter(|&i| answers[i].is_none()).collect();
+    Counters::add(&stages.counters.cache_hits, (texts.len() - lacking.len()) as u64);
+    if !lacking.is_empty() {
+        let asked = lacking.iter().map(|&i| texts[i].to_owned()).collect();
+        let made = embedder.embed(asked).await;
+        let made = made.map_err(|error| Failure::new(FailureCode::ModelFailed, error.to_string()))?;
+        Counters::add(&stages.counters.embedded, lacking.len() as u64);
+        for (&i, made) in lacking.iter().zip(&made) {
+            answers[i] = Some(made.to_bytes());
+        }
+        if let Some(cache) = &stages.cache {
+            let new = lacking.iter().filter_map(|&i| Some((keys[i].clone(), answers[i].clone()?)));
+            cache.put(new.collect()).await;
+        }
+    }
+    Ok(answers.into_iter().map(Option::unwrap_or_default).collect())
+}
+
 /// The manifest and its rows.
 fn prepared(
     grant: &Grant,
     index: IndexId,
+    spec: &IndexSpec,
     chunked: &Chunked,
     embeddings: &[Option<Arc<Embedding>>],
-    concepts: bool,
 ) -> PreparedIndex {
     let mut occurrences = Occurrences::default();
     let mut entries = Vec::with_capacity(chunked.chunks.len());
@@ -116,7 +149,11 @@ fn prepared(
     for (chunk, embedding) in chunked.chunks.iter().zip(embeddings) {
         let occurrence = occurrences.next(chunk.hash);
         let id = ChunkId::of(grant.document, chunk.hash, occurrence, index);
-        let mentions = if concepts { chunk.mentions.clone() } else { Arc::new([]) };
+        let mentions = match spec.concepts.as_str() {
+            models::NONE => Arc::new([]),
+            models::CONCEPTS_MOCK => mock_concepts::mentions(chunk.hash),
+            _ => chunk.mentions.clone(),
+        };
         entries.push(ManifestEntry {
             chunk: id,
             text_hash: chunk.hash,

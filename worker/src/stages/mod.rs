@@ -13,6 +13,7 @@ use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::ContentHash;
 use docmill_core::page::{DocumentInfo, Page, PageSource};
 
+use crate::cache::Cache;
 use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
 use crate::embedded::Counters;
 use crate::extract::{Event, Input, Pool};
@@ -23,6 +24,7 @@ mod enrich;
 pub mod fetch;
 pub mod file_uri;
 mod kept;
+mod mock_concepts;
 pub mod models;
 mod stored;
 #[cfg(feature = "services")]
@@ -51,6 +53,8 @@ pub struct Stages {
     pub models: Arc<Models>,
     /// Where checkpoints and derived values are.
     pub ledger: Arc<dyn Ledger>,
+    /// Where answers of models are kept beside the ledger; on one machine the ledger is enough.
+    pub cache: Option<Arc<dyn Cache>>,
     /// Where documents come from.
     pub sources: Arc<dyn Fetch>,
     /// Where texts already chunked are read from.
@@ -103,7 +107,7 @@ impl Preparer for Stages {
 
         let began = Instant::now();
         let summary = summary_of(&extracted);
-        let concepts_wanted = grant.indexes.iter().any(|(_, spec)| spec.concepts != models::NONE);
+        let concepts_wanted = grant.indexes.iter().any(|(_, spec)| models::reads_concepts(spec));
         let chunked = chunks::chunk(extracted.pages, concepts_wanted).await?;
         Counters::add(&self.counters.chunks, chunked.chunks.len() as u64);
         if summary.pages > 1 {

@@ -14,6 +14,9 @@ pub const NONE: &str = "none";
 /// The fingerprint of the built-in key phrases and names; a change of their rules is another one.
 pub const CONCEPTS_BUILTIN: &str = "builtin-1";
 
+/// The fingerprint of concepts that stand in for a model's answers: as many a text, at once, and for nothing.
+pub const CONCEPTS_MOCK: &str = "mock-1";
+
 /// Embedding models by fingerprint. One that an index names and that is not there is loaded when it is first
 /// asked for: in a cluster, indexes are begun while workers run.
 pub struct Models {
@@ -57,6 +60,11 @@ impl Models {
     pub async fn calls(&self) -> u64 {
         self.embedders.lock().await.values().map(|embedder| embedder.stats().calls).sum()
     }
+}
+
+/// Whether the index's concepts are those that are read off the text when it is chunked.
+pub fn reads_concepts(spec: &IndexSpec) -> bool {
+    ![NONE, CONCEPTS_MOCK].contains(&spec.concepts.as_str())
 }
 
 /// The specification of an index made with these models.

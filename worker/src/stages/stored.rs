@@ -43,7 +43,7 @@ async fn prepared(
     tracker: &Tracker<'_>,
     stored: KeptGeneration,
 ) -> Result<Prepared, NotPrepared> {
-    let concepts = grant.indexes.iter().any(|(_, spec)| spec.concepts != models::NONE);
+    let concepts = grant.indexes.iter().any(|(_, spec)| models::reads_concepts(spec));
     let summary = stored.summary.clone();
     let chunked = tokio::task::spawn_blocking(move || chunked(stored, concepts)).await.map_err(internal)?;
     tracker.mark(reached(Stage::Chunk), Vec::new()).await?;

@@ -11,9 +11,7 @@ use docmill_worker::embed::Mock;
 use docmill_worker::ledger::{Ledger, Registered, Registration};
 use docmill_worker::postgres::{Database, PostgresLedger};
 use docmill_worker::queue::Queue;
-use docmill_worker::stages::models::{CONCEPTS_BUILTIN, NONE, spec};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use docmill_worker::stages::models::{CONCEPTS_MOCK, NONE, spec};
 
 use super::super::Figures;
 use super::Options;
@@ -43,12 +41,6 @@ const CHUNKS_MAX: f64 = 3.0;
 /// Longest wait for one more commit.
 const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Names of the hubs: each of the first with each of the second, fifty in all.
-const HUB_FIRST: [&str; 10] =
-    ["Amber", "Copper", "Silver", "Marble", "Cedar", "Willow", "Harbour", "Summit", "River", "Meadow"];
-const HUB_SECOND: [&str; 5] = ["Institute", "Foundation", "Railway", "Observatory", "Brewery"];
-/// Hubs that a document names: two a chunk.
-const HUBS_A_DOCUMENT: usize = 6;
 
 /// Servers, workers and a corpus that grows.
 struct Rig {
@@ -58,7 +50,6 @@ struct Rig {
     look: Arc<Look>,
     files: PathBuf,
     writer: Writer,
-    random: StdRng,
     submitted: usize,
     _dir: tempfile::TempDir,
 }
@@ -70,8 +61,8 @@ impl Rig {
         let postgres = servers.postgres.fresh();
         let ledger = PostgresLedger::new(Database::open(&postgres).await?, 0);
         let index = match vectors {
-            true => spec(Mock::FINGERPRINT, Mock::DIMENSIONS, CONCEPTS_BUILTIN),
-            false => spec(NONE, 0, CONCEPTS_BUILTIN),
+            true => spec(Mock::FINGERPRINT, Mock::DIMENSIONS, CONCEPTS_MOCK),
+            false => spec(NONE, 0, CONCEPTS_MOCK),
         };
         ledger.begin_index(&TenantId::default(), &index).await?;
         let files = dir.path().join("files");
@@ -92,27 +83,16 @@ impl Rig {
             look: Arc::new(Look::new(postgres)),
             files,
             writer: Writer::new(17),
-            random: StdRng::seed_from_u64(17),
             submitted: 0,
             _dir: dir,
         })
-    }
-
-    fn document(&mut self) -> String {
-        let mut paragraphs = Vec::new();
-        for _ in 0..HUBS_A_DOCUMENT {
-            let (first, second) = (self.random.random_range(0..10), self.random.random_range(0..5));
-            let prose = self.writer.prose(DOCUMENT_BYTES / HUBS_A_DOCUMENT - 40);
-            paragraphs.push(format!("In {} {} it was said. {prose}", HUB_FIRST[first], HUB_SECOND[second]));
-        }
-        paragraphs.join("\n\n")
     }
 
     /// Submits so many, waits until all are committed, and gives the rate. The clock includes registering.
     async fn rate_of(&mut self, documents: usize) -> Result<f64> {
         let mut registrations = Vec::with_capacity(documents);
         for _ in 0..documents {
-            let text = self.document();
+            let text = self.writer.document(DOCUMENT_BYTES);
             let folder = self.files.join(format!("{:03}", self.submitted / 500));
             std::fs::create_dir_all(&folder)?;
             let path = folder.join(format!("{}.txt", self.submitted));

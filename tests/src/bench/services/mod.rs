@@ -4,6 +4,7 @@
 mod cpu;
 mod documents;
 mod queue;
+mod uploads;
 
 use anyhow::{Context, Result, bail};
 
@@ -14,6 +15,8 @@ use super::Figures;
 pub enum Part {
     /// The queue alone: receive and settle.
     Queue,
+    /// Uploads onto a volume.
+    Uploads,
     /// Documents into PostgreSQL and Neo4j.
     Graph,
     /// The same with vectors.
@@ -24,12 +27,13 @@ pub enum Part {
 
 impl Part {
     /// All of them, quick ones first.
-    pub const ALL: [Self; 4] = [Self::Queue, Self::Graph, Self::Vectors, Self::Growth];
+    pub const ALL: [Self; 5] = [Self::Queue, Self::Uploads, Self::Graph, Self::Vectors, Self::Growth];
 
     /// As the command line names it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queue => "queue",
+            Self::Uploads => "uploads",
             Self::Graph => "graph",
             Self::Vectors => "vectors",
             Self::Growth => "growth",
@@ -74,6 +78,7 @@ pub async fn run(options: &Options) -> Result<Figures> {
         eprintln!("# {}", part.name());
         let measured = match part {
             Part::Queue => queue::settle(options, &mut figures).await,
+            Part::Uploads => Box::pin(uploads::held(options, &mut figures)).await,
             Part::Graph => Box::pin(documents::rate(options, false, &mut figures)).await,
             Part::Vectors => Box::pin(documents::rate(options, true, &mut figures)).await,
             Part::Growth => Box::pin(documents::growth(options, &mut figures)).await,

@@ -20,8 +20,29 @@ pub enum Command {
     Api(Run),
     /// Keys of the API
     Keys(Keys),
+    /// Build the approximate index over the vectors (HNSW), best after a first load; work goes on meanwhile
+    VectorIndex(VectorIndex),
     /// Check a configuration and the back ends that it names
     CheckConfig(CheckConfig),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct VectorIndex {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Links a row; more find better and take more room
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub m: u32,
+    /// Candidates looked at for each row; at least twice as many as links
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(4..=1_000))]
+    pub ef_construction: u32,
+    /// Memory of the server that the build may use; beyond it a build becomes many times slower
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    pub memory_mib: u32,
+    /// Machine-readable output on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,16 +1,15 @@
 //! `keys`: make, list and revoke keys of the API. A new key is printed once, alone, on standard output.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 use docmill_core::id::TenantId;
 use docmill_worker::api::keys::{generate, hash_of};
-use docmill_worker::postgres::{Database, KeyRow, NewKey};
+use docmill_worker::postgres::{KeyRow, NewKey};
 use docmill_worker::time_text::rfc3339_of_ms;
 
 use crate::args::KeysAction;
-use crate::load::{self, NotLoaded};
+use crate::load;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -45,12 +44,13 @@ async fn carry_out(action: KeysAction) -> Result<(), String> {
                 scopes: &scopes,
                 lasts_ms: expires_days.map(|days| days * DAY_MS),
             };
-            let kept = open(&config).await?.create_key(&new).await.map_err(|error| error.to_string())?;
+            let kept =
+                load::database(&config).await?.create_key(&new).await.map_err(|error| error.to_string())?;
             println!("{}", made.key.expose());
             eprintln!("key {} for tenant {} is made; it is not shown again", kept.id, kept.tenant);
         }
         KeysAction::List { config, json } => {
-            let keys = open(&config).await?.keys().await.map_err(|error| error.to_string())?;
+            let keys = load::database(&config).await?.keys().await.map_err(|error| error.to_string())?;
             if json {
                 let keys: Vec<_> = keys.iter().map(as_json).collect();
                 println!("{}", serde_json::json!({ "keys": keys }));
@@ -59,7 +59,8 @@ async fn carry_out(action: KeysAction) -> Result<(), String> {
             }
         }
         KeysAction::Revoke { config, id } => {
-            let revoked = open(&config).await?.revoke_key(&id).await.map_err(|error| error.to_string())?;
+            let revoked =
+                load::database(&config).await?.revoke_key(&id).await.map_err(|error| error.to_string())?;
             if !revoked {
                 return Err(format!("there is no key {id:?}; `keys list` shows their ids"));
             }
@@ -67,16 +68,6 @@ async fn carry_out(action: KeysAction) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-async fn open(config: &Path) -> Result<Database, String> {
-    let settings = load::load(config).map_err(|error| match error {
-        NotLoaded::Unreadable(message) => message,
-        NotLoaded::Wrong(problems) => {
-            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        }
-    })?;
-    Box::pin(Database::open(&settings.postgres)).await.map_err(|error| error.to_string())
 }
 
 fn as_json(key: &KeyRow) -> serde_json::Value {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use docmill_worker::config::{self, Environment, Problem, Settings};
+use docmill_worker::postgres::Database;
 
 /// Why there is none.
 pub enum NotLoaded {
@@ -21,4 +22,15 @@ pub fn load(file: &Path) -> Result<Settings, NotLoaded> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     config::load(&text, &environment, &|path| std::fs::read_to_string(path)).map_err(NotLoaded::Wrong)
+}
+
+/// The ledger's server that a configuration names, connected.
+pub async fn database(path: &Path) -> Result<Database, String> {
+    let settings = load(path).map_err(|error| match error {
+        NotLoaded::Unreadable(message) => message,
+        NotLoaded::Wrong(problems) => {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        }
+    })?;
+    Box::pin(Database::open(&settings.postgres)).await.map_err(|error| error.to_string())
 }

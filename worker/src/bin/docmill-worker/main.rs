@@ -10,6 +10,8 @@ mod keys;
 mod load;
 #[cfg(feature = "services")]
 mod run;
+#[cfg(feature = "services")]
+mod vector_index;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ fn run() -> ExitCode {
         args::Command::Run(options) => run::worker(&options),
         args::Command::Api(options) => run::api(&options),
         args::Command::Keys(options) => keys::run(options.action),
+        args::Command::VectorIndex(options) => vector_index::run(&options),
         args::Command::CheckConfig(options) => check_config::run(&options),
     }
 }

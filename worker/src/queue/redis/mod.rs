@@ -25,7 +25,8 @@ pub use options::{
     RESPONSE_TIMEOUT_MS, RedisOptions, RedisUrl, Topology,
 };
 
-use link::{Link, Repeat};
+pub(crate) use link::Link;
+use link::Repeat;
 use scripts::Scripts;
 
 /// The consumer group of every stream.
