@@ -52,6 +52,7 @@ macro_rules! sink_cases {
         $crate::$run! { $backend, sink:
             a_write_is_idempotent_and_never_lowers_an_epoch,
             a_write_counts_what_is_held,
+            writes_of_several_claims_keep_their_epochs,
             a_removal_looks_at_the_epoch,
             a_look_up_answers_in_order,
             pages_ascend,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use docmill_core::id::{Epoch, IndexId};
 use docmill_core::manifest::Store;
 use docmill_worker::ledger::Grant;
-use docmill_worker::sink::{ChunkRow, StoredChunk};
+use docmill_worker::sink::{ChunkRow, StoredChunk, Write};
 
 use super::{Backend, rows, spec};
 
@@ -39,6 +39,26 @@ pub async fn a_write_counts_what_is_held(backend: Backend) {
     rows[1] = Arc::new(ChunkRow { embedding: None, ..(*rows[1]).clone() });
     assert_eq!(backend.sinks[&Store::Text].write(&rows, Epoch(1)).await.unwrap(), 2);
     assert_eq!(backend.sinks[&Store::Vector].write(&rows, Epoch(1)).await.unwrap(), 1);
+}
+
+/// Put together or one by one, each row gets the epoch of its claim, and the higher one where two claims share it.
+pub async fn writes_of_several_claims_keep_their_epochs(backend: Backend) {
+    let grant = grant(&backend).await;
+    let rows = of(&grant, &["x", "y", "z"]);
+    let chunks: Vec<_> = rows.iter().map(|row| row.chunk).collect();
+    let write = |rows: &[Arc<ChunkRow>], epoch| Write { rows: rows.to_vec(), epoch: Epoch(epoch) };
+    for sink in backend.sinks.values() {
+        let together = [write(&rows[..2], 8), write(&rows[1..], 5)];
+        assert_eq!(sink.write_many(&together).await.unwrap(), [2, 2]);
+        let epochs = async || {
+            let held = sink.look_up(&chunks).await.unwrap();
+            held.iter().map(|row| row.unwrap().epoch.0).collect::<Vec<_>>()
+        };
+        assert_eq!(epochs().await, [8, 8, 5]);
+        assert_eq!(sink.write_many(&[write(&rows, 6)]).await.unwrap(), [3]);
+        assert_eq!(epochs().await, [8, 8, 6]);
+        assert_eq!(sink.write_many(&[]).await.unwrap(), Vec::<usize>::new());
+    }
 }
 
 /// Only rows below the epoch go, once.

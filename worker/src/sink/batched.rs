@@ -183,7 +183,8 @@ mod tests {
     }
 
     fn row(text: &str) -> Arc<ChunkRow> {
-        let (document, hash) = (DocumentId::born(&TenantId::default(), text, 0), TextHash::of(text.as_bytes()));
+        let (document, hash) =
+            (DocumentId::born(&TenantId::default(), text, 0), TextHash::of(text.as_bytes()));
         Arc::new(ChunkRow {
             tenant: TenantId::default(),
             chunk: ChunkId::of(document, hash, 0, IndexId(1)),
