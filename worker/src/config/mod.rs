@@ -7,6 +7,7 @@ mod api;
 mod graph;
 mod keys;
 mod objects;
+mod oidc;
 mod problem;
 mod read;
 mod reference;
@@ -20,11 +21,12 @@ use std::path::Path;
 pub use api::ApiSettings;
 pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
+pub use oidc::OidcSettings;
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
-    Api, Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects,
+    Api, Azure, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger, Neo4j, Objects, Oidc,
     Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
