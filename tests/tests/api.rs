@@ -113,6 +113,9 @@ fn tenants_and_scopes_are_kept_apart() {
     }
     assert_eq!(two.post(&format!("/v1/batches/{batch}/cancel"), &json!({})).status, 404);
     assert_eq!(two.send("DELETE", &format!("/v1/documents/{}", ids[0]), &[], b"").unwrap().status, 404);
+    for body in [json!({"uris": []}), json!({"uris": ["file:///x"]})] {
+        assert_ne!(two.post(&format!("/v1/batches/{batch}/documents"), &body).status, 202, "{body}");
+    }
     let into = upload(&two, &format!("/v1/documents?batch={batch}"), "a.txt", &prose(3), &[]);
     assert_eq!(into.status, 404);
     for client in [&one, &two] {
