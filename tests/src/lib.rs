@@ -11,3 +11,4 @@ pub mod contract;
 pub mod corpus;
 pub mod services;
 pub mod sim;
+pub mod tenants;

@@ -62,6 +62,12 @@ pub fn chaos(chaos: &Chaos) -> Result<()> {
     }
 }
 
+/// Two tenants on real servers.
+pub fn tenants(passed: &PassedOn) -> Result<()> {
+    build_as_tests_do()?;
+    run("debug/tenants", passed)
+}
+
 /// The shape of many processes, on this machine, until it is interrupted.
 pub fn services(passed: &PassedOn) -> Result<()> {
     build_as_tests_do()?;

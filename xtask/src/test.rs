@@ -14,6 +14,8 @@ use crate::{cache, check, process};
 const SIMULATION_SEEDS: &str = "20000";
 /// Kills of each shape in a test run.
 const CHAOS_KILLS: &str = "100";
+/// Requests of tenants that reach for each other's documents in a test run.
+const TENANT_QUERIES: &str = "2000";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,6 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
         proof("chaos machine", &|| proof::chaos(&Chaos::Machine(kills())));
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
+        proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
     }
     proof("tests", &|| {
         process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))

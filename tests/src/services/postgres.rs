@@ -172,6 +172,11 @@ impl Server {
         }
     }
 
+    /// What it says.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
     /// Kills the server as a power cut of its process would: nothing is flushed, nobody is told.
     pub fn kill(&self) -> Result<()> {
         let mut process = self.process.lock().expect("no code panics while holding it");

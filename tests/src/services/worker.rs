@@ -28,6 +28,8 @@ pub struct WorkerSetup {
     pub file_root: Option<PathBuf>,
     /// The section `objects`, as it stands in the file; may be empty.
     pub objects: String,
+    /// Further keys of the section `api`, indented, as they stand in the file; may be empty.
+    pub api: String,
     /// Extractors at once.
     pub concurrency: usize,
     /// Time of a lease.
@@ -49,6 +51,7 @@ impl WorkerSetup {
             neo4j: None,
             file_root: None,
             objects: String::new(),
+            api: String::new(),
             concurrency: 2,
             lease_ms: 30_000,
             grace_ms: 10_000,
@@ -106,7 +109,7 @@ impl WorkerSetup {
     }
 
     /// The program with its secrets, on a host of this name.
-    pub(super) fn command(&self, args: &[&str], host: &str) -> Command {
+    pub fn command(&self, args: &[&str], host: &str) -> Command {
         let mut command = Command::new(program());
         command.args(args).env("HOSTNAME", host).env("REDIS_PASSWORD", PASSWORD);
         if let Some(password) = &self.postgres.password {
