@@ -41,6 +41,8 @@ enum Command {
     Chaos(proof::Chaos),
     /// Have two tenants reach for what is the other's, and look for secrets where none belong
     Tenants(proof::PassedOn),
+    /// Workers in network namespaces: scale, fairness, one that is cut off
+    Namespaces(proof::PassedOn),
     /// Measure, as ratios where machines differ
     #[command(subcommand)]
     Bench(proof::Bench),
@@ -69,6 +71,7 @@ fn run() -> anyhow::Result<()> {
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
         Command::Tenants(passed) => proof::tenants(&passed),
+        Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Bench(bench) => proof::bench(&bench),
     }
 }

@@ -172,6 +172,21 @@ impl Server {
         }
     }
 
+    /// Listens on this address too, and lets in who comes from this network with a password. Starts it again.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn open_to(&self, address: &str, network: &str) -> Result<()> {
+        let append = |name: &str, line: String| -> Result<()> {
+            let mut file = OpenOptions::new().append(true).open(self.dir.join("data").join(name))?;
+            Ok(file.write_all(line.as_bytes())?)
+        };
+        append("postgresql.conf", format!("listen_addresses = '127.0.0.1,{address}'\n"))?;
+        append("pg_hba.conf", format!("host all all {network} scram-sha-256\n"))?;
+        self.kill()?;
+        self.restart()
+    }
+
     /// What it says.
     pub fn log(&self) -> PathBuf {
         self.dir.join("log")
