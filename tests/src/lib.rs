@@ -9,5 +9,7 @@ pub mod chaos;
 pub mod command;
 pub mod contract;
 pub mod corpus;
+pub mod namespaces;
 pub mod services;
 pub mod sim;
+pub mod tenants;

@@ -114,6 +114,9 @@ fn tenants_and_scopes_are_kept_apart() {
     }
     assert_eq!(two.post(&format!("/v1/batches/{batch}/cancel"), &json!({})).status, 404);
     assert_eq!(two.send("DELETE", &format!("/v1/documents/{}", ids[0]), &[], b"").unwrap().status, 404);
+    for body in [json!({"uris": []}), json!({"uris": ["file:///x"]})] {
+        assert_ne!(two.post(&format!("/v1/batches/{batch}/documents"), &body).status, 202, "{body}");
+    }
     let into = upload(&two, &format!("/v1/documents?batch={batch}"), "a.txt", &prose(3), &[]);
     assert_eq!(into.status, 404);
     for client in [&one, &two] {
@@ -235,11 +238,17 @@ fn a_cancelled_batch_is_not_begun_and_may_be_submitted_again() {
         (house.file("../outside.txt", b"x"), "source_refused"),
         (format!("file://{}/uploads/default/aa/bb", house.volume().display()), "source_refused"),
         ("s3://other/x".to_owned(), "source_refused"),
+        (format!("s3://me:{CANARY}@other/x"), "source_refused"),
+        (format!("https://other/x?X-Amz-Signature={CANARY}"), "source_refused"),
     ] {
         let answer = client.post("/v1/batches", &json!({"uris": [uri]}));
         assert_eq!((answer.status, answer.json()["code"].as_str()), (422, Some(code)), "{}", answer.text());
         assert_eq!(answer.json()["field"], "uris[0]");
+        assert!(!answer.text().contains(CANARY), "what may be secret in a URI is not repeated");
     }
+    let place = format!("/v1/documents?uri=https://me:{CANARY}@other/x.txt");
+    let answer = upload(&client, &place, "x.txt", &prose(1), &[]);
+    assert_eq!((answer.status, answer.text().contains(CANARY)), (422, false), "{}", answer.text());
 }
 
 #[test]

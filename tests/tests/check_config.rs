@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use docmill_tests::services::issuer::{Issuer, Manner, SigningKey};
 use docmill_tests::services::neo4j::{self, Neo4jServer};
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::redis::{ADMIN, ADMIN_PASSWORD, RedisServer, Setup};
@@ -164,4 +165,23 @@ fn neo4j_is_asked_where_it_is_named() {
     one_error(asked(&wrong), "graph.neo4j", "refused");
     graph.kill();
     one_error(asked(&right), "graph.neo4j", "reached");
+}
+
+#[test]
+fn an_issuer_is_asked_where_it_is_named() {
+    let server = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+    let issuer = Issuer::start();
+    issuer.publish(&SigningKey::generate("k", jsonwebtoken::Algorithm::ES256));
+    let section = format!("api:\n{}", issuer.section());
+    let asked = || check_with(&url(&server), ADMIN_PASSWORD, None, "", &section);
+    let (code, said) = asked();
+    assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
+    let is_told = |finding: &Value| finding["backEnd"] == "api.oidc" && finding["severity"] == "warning";
+    assert!(said["findings"].as_array().unwrap().iter().any(is_told), "it is without TLS: {said}");
+    issuer.behave(Manner::Another);
+    one_error(asked(), "api.oidc", "calls itself");
+    issuer.behave(Manner::Keyless);
+    one_error(asked(), "api.oidc", "no key");
+    issuer.go_away();
+    one_error(asked(), "api.oidc", "reached");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 
+use crate::api::oidc;
 use crate::cache;
-use crate::config::{CacheSettings, GraphStore, Settings};
+use crate::config::{CacheSettings, GraphStore, OidcSettings, Settings};
 use crate::finding::{self, Severity};
 use crate::neo4j;
 use crate::objects::{self, ObjectsOptions};
@@ -35,20 +36,22 @@ const POSTGRES: &str = "ledger.postgres";
 const NEO4J: &str = "graph.neo4j";
 const OBJECTS: &str = "objects";
 const SCRATCH: &str = "scratch";
+const OIDC: &str = "api.oidc";
 
 /// Asks them all. A back end that cannot be asked is a finding.
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
     let scratch = settings.scratch.path.display().to_string();
     let of_objects = settings.objects.as_ref().map_or_else(String::new, ObjectsOptions::address);
-    let (redis, cache, postgres, graph, objects, scratch) = futures::join!(
+    let (redis, cache, postgres, graph, objects, scratch, issuer) = futures::join!(
         within(limit, REDIS, settings.redis.url.to_string(), redis(&settings.redis).boxed()),
         cache(limit, settings.cache.as_ref()),
         within(limit, POSTGRES, settings.postgres.url.clone(), postgres(&settings.postgres).boxed()),
         graph(limit, &settings.graph),
         within(limit, OBJECTS, of_objects, objects(settings).boxed()),
         within(limit, SCRATCH, scratch, async { objects::check::check_scratch(&settings.scratch) }.boxed()),
+        issuer(limit, settings.api.oidc.as_ref()),
     );
-    let mut findings = [redis, cache, postgres, graph, objects, scratch].concat();
+    let mut findings = [redis, cache, postgres, graph, objects, scratch, issuer].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -71,6 +74,13 @@ async fn graph(limit: Duration, store: &GraphStore) -> Vec<Finding> {
         GraphStore::Neo4j(options) => {
             within(limit, NEO4J, options.url.clone(), neo4j(options).boxed()).await
         }
+    }
+}
+
+async fn issuer(limit: Duration, settings: Option<&OidcSettings>) -> Vec<Finding> {
+    match settings {
+        None => Vec::new(),
+        Some(settings) => within(limit, OIDC, settings.issuer.clone(), oidc::check(settings).boxed()).await,
     }
 }
 

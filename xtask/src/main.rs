@@ -39,6 +39,10 @@ enum Command {
     /// Kill at random moments and count what is lost
     #[command(subcommand)]
     Chaos(proof::Chaos),
+    /// Have two tenants reach for what is the other's, and look for secrets where none belong
+    Tenants(proof::PassedOn),
+    /// Workers in network namespaces: scale, fairness, one that is cut off
+    Namespaces(proof::PassedOn),
     /// Measure, as ratios where machines differ
     #[command(subcommand)]
     Bench(proof::Bench),
@@ -66,6 +70,8 @@ fn run() -> anyhow::Result<()> {
         Command::Services(passed) => proof::services(&passed),
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
+        Command::Tenants(passed) => proof::tenants(&passed),
+        Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Bench(bench) => proof::bench(&bench),
     }
 }

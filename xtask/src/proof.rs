@@ -57,6 +57,18 @@ pub fn chaos(chaos: &Chaos) -> Result<()> {
     }
 }
 
+/// Two tenants on real servers.
+pub fn tenants(passed: &PassedOn) -> Result<()> {
+    build_as_tests_do()?;
+    run("debug/tenants", passed)
+}
+
+/// Workers in network namespaces of their own.
+pub fn namespaces(passed: &PassedOn) -> Result<()> {
+    build_as_tests_do()?;
+    run("debug/namespaces", passed)
+}
+
 /// The shape of many processes, on this machine, until it is interrupted.
 pub fn services(passed: &PassedOn) -> Result<()> {
     build_as_tests_do()?;

@@ -14,6 +14,10 @@ use crate::{cache, check, process};
 const SIMULATION_SEEDS: &str = "20000";
 /// Kills of each shape in a test run.
 const CHAOS_KILLS: &str = "100";
+/// Documents for each worker in each measurement of namespaces in a test run.
+const NAMESPACE_DOCUMENTS: &str = "12";
+/// Requests of tenants that reach for each other's documents in a test run.
+const TENANT_QUERIES: &str = "2000";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,6 +51,9 @@ pub fn run(args: &Args) -> Result<()> {
         proof("chaos machine", &|| proof::chaos(&Chaos::Machine(kills())));
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
+        proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
+        let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
+        proof("namespaces", &|| proof::namespaces(&few()));
     }
     proof("tests", &|| {
         process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))

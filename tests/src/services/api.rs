@@ -8,7 +8,9 @@ use super::http::Client;
 use super::process::{Process, free_port, wait_until};
 use super::worker::WorkerSetup;
 
-/// What the operator shows, which no test of this kind does.
+/// The variable of what the operator shows.
+pub const OPERATOR_VARIABLE: &str = "OPERATOR_TOKEN";
+/// What that is where a test says nothing else.
 const OPERATOR_TOKEN: &str = "token-of-nobody";
 
 /// The API of a pipeline on one port, whatever process answers there.
@@ -17,6 +19,7 @@ pub struct ApiServer {
     config: PathBuf,
     log: PathBuf,
     port: u16,
+    internal: u16,
     process: Mutex<Option<Process>>,
 }
 
@@ -31,12 +34,13 @@ impl ApiServer {
         let config = home.join("worker.yaml");
         let text = format!(
             "{}api:\n  listen: 127.0.0.1:{port}\n  internalListen: 127.0.0.1:{internal}\n  \
-             internalTokenEnv: OPERATOR_TOKEN\n  tokenFile: {}\n",
+             internalTokenEnv: {OPERATOR_VARIABLE}\n  tokenFile: {}\n{}",
             setup.config(port, &home.join("scratch")),
             home.join("token").display(),
+            setup.api,
         );
         std::fs::write(&config, text).unwrap();
-        Self { setup, config, log: home.join("log"), port, process: Mutex::default() }
+        Self { setup, config, log: home.join("log"), port, internal, process: Mutex::default() }
     }
 
     /// Starts a process, and waits until it answers.
@@ -67,12 +71,30 @@ impl ApiServer {
         Client { port: self.port, key }
     }
 
+    /// A caller at the operator's port.
+    pub fn internal(&self, token: Option<String>) -> Client {
+        Client { port: self.internal, key: token }
+    }
+
+    /// What it says.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Makes a key that may read and write.
     ///
     /// # Panics
     /// The ledger does not answer.
     pub fn key(&self, tenant: &str) -> String {
-        let mut command = self.command(&["keys", "create", "--tenant", tenant, "--scope", "read,write"]);
+        self.key_with(tenant, "read,write")
+    }
+
+    /// Makes a key with these scopes.
+    ///
+    /// # Panics
+    /// The ledger does not answer.
+    pub fn key_with(&self, tenant: &str, scopes: &str) -> String {
+        let mut command = self.command(&["keys", "create", "--tenant", tenant, "--scope", scopes]);
         let output = command.args(["--label", "of a test", "--config"]).arg(&self.config).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -80,7 +102,9 @@ impl ApiServer {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.setup.command(args, "api");
-        command.env("OPERATOR_TOKEN", OPERATOR_TOKEN);
+        if !self.setup.variables.iter().any(|(name, _)| name == OPERATOR_VARIABLE) {
+            command.env(OPERATOR_VARIABLE, OPERATOR_TOKEN);
+        }
         command
     }
 }

@@ -42,6 +42,11 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.text()))
     }
 
+    /// Head and body as they came.
+    pub fn whole(&self) -> Vec<u8> {
+        [self.head.as_bytes(), b"\r\n\r\n", &self.body].concat()
+    }
+
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let line = |line: &'_ str| {

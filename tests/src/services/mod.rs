@@ -4,6 +4,7 @@
 pub mod api;
 pub mod certificates;
 pub mod http;
+pub mod issuer;
 pub mod neo4j;
 pub mod postgres;
 pub mod process;

@@ -203,7 +203,8 @@ impl Neo4jServer {
         *self.process.lock().unwrap() = None;
     }
 
-    fn log(&self) -> PathBuf {
+    /// What it says.
+    pub fn log(&self) -> PathBuf {
         self.dir.join("console.log")
     }
 

@@ -172,6 +172,26 @@ impl Server {
         }
     }
 
+    /// Listens on this address too, and lets in who comes from this network with a password. Starts it again.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn open_to(&self, address: &str, network: &str) -> Result<()> {
+        let append = |name: &str, line: String| -> Result<()> {
+            let mut file = OpenOptions::new().append(true).open(self.dir.join("data").join(name))?;
+            Ok(file.write_all(line.as_bytes())?)
+        };
+        append("postgresql.conf", format!("listen_addresses = '127.0.0.1,{address}'\n"))?;
+        append("pg_hba.conf", format!("host all all {network} scram-sha-256\n"))?;
+        self.kill()?;
+        self.restart()
+    }
+
+    /// What it says.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
     /// Kills the server as a power cut of its process would: nothing is flushed, nobody is told.
     pub fn kill(&self) -> Result<()> {
         let mut process = self.process.lock().expect("no code panics while holding it");

@@ -66,6 +66,11 @@ impl Process {
         }))
     }
 
+    /// Starts the command with an input that says nothing and does not end.
+    pub fn start_waiting(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.0.id()

@@ -22,19 +22,25 @@ const PROGRAM: &str = "services/versitygw/versitygw";
 pub struct S3Server {
     dir: TempDir,
     port: u16,
+    secret: String,
     _process: Process,
 }
 
 impl S3Server {
     /// Starts a server and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(SECRET)
+    }
+
+    /// The same whose account has this secret.
+    pub fn start_with(secret: &str) -> Self {
         let program = cache().expect("a home for the cache").join(PROGRAM);
         let dir = tempfile::tempdir().unwrap();
         let buckets = dir.path().join("buckets");
         std::fs::create_dir(&buckets).unwrap();
         let port = free_port();
         let mut command = Command::new(program);
-        command.env("ROOT_ACCESS_KEY", KEY_ID).env("ROOT_SECRET_KEY", SECRET).arg("--quiet");
+        command.env("ROOT_ACCESS_KEY", KEY_ID).env("ROOT_SECRET_KEY", secret).arg("--quiet");
         command.args(["--port", &format!("127.0.0.1:{port}"), "posix"]).arg(&buckets);
         let log = dir.path().join("log");
         let mut process = Process::start(&mut command, &log);
@@ -42,7 +48,7 @@ impl S3Server {
             assert!(!process.ended(), "it ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        Self { dir, port, _process: process }
+        Self { dir, port, secret: secret.to_owned(), _process: process }
     }
 
     /// A bucket of its own.
@@ -54,10 +60,15 @@ impl S3Server {
         S3Options {
             bucket,
             endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
-            keys: Some((Secret::new(KEY_ID), Secret::new(SECRET))),
+            keys: Some((Secret::new(KEY_ID), Secret::new(self.secret.as_str()))),
             allow_http: true,
             ..S3Options::default()
         }
+    }
+
+    /// What it says.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
     }
 
     /// Where the server keeps a bucket.

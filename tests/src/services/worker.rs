@@ -30,6 +30,8 @@ pub struct WorkerSetup {
     pub objects: String,
     /// Further sections, as they stand in the file; may be empty.
     pub sections: String,
+    /// Further keys of the section `api`, indented, as they stand in the file; may be empty.
+    pub api: String,
     /// Extractors at once.
     pub concurrency: usize,
     /// Time of a lease.
@@ -52,6 +54,7 @@ impl WorkerSetup {
             file_root: None,
             objects: String::new(),
             sections: String::new(),
+            api: String::new(),
             concurrency: 2,
             lease_ms: 30_000,
             grace_ms: 10_000,
@@ -121,7 +124,7 @@ impl WorkerSetup {
     }
 
     /// The program with its secrets, on a host of this name.
-    pub(super) fn command(&self, args: &[&str], host: &str) -> Command {
+    pub fn command(&self, args: &[&str], host: &str) -> Command {
         let mut command = Command::new(program());
         command.args(args).env("HOSTNAME", host).env("REDIS_PASSWORD", PASSWORD);
         if let Some(password) = &self.postgres.password {

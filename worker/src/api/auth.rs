@@ -1,4 +1,5 @@
-//! Who asks, and what they may: by an API key, or while there are no keys, by being on this machine.
+//! Who asks, and what they may: by an API key, by a token of an issuer ([`super::oidc`]), or with neither keys nor
+//! an issuer, by being on this machine.
 //!
 //! The tenant comes from here alone; nothing in a request can name another.
 
@@ -204,9 +205,9 @@ fn unknown() -> Problem {
 
 /// Who may not do what they asked for.
 pub fn forbidden(scope: Scope) -> Problem {
-    let detail = format!("the key lacks the scope {}", scope.as_str());
-    Problem::new(StatusCode::FORBIDDEN, "scope_needed", detail, "use a key that has it")
-        .at("authorization", format!("a key with the scope {}", scope.as_str()))
+    let detail = format!("the key or token lacks the scope {}", scope.as_str());
+    Problem::new(StatusCode::FORBIDDEN, "scope_needed", detail, "use one that has it")
+        .at("authorization", format!("a key or token with the scope {}", scope.as_str()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use docmill_core::id::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -194,7 +195,7 @@ pub async fn create(
     }
     let admissions = looked(&api, &caller, batch, &new.uris).await?;
     api.database.create_batch(batch, &caller.tenant, new.name.as_deref()).await?;
-    let documents = admit(&api, batch, admissions).await?;
+    let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedBatch { id: batch.to_string(), documents };
     idempotency::answer(&api.database, &caller.tenant, key, fingerprint, &said).await
 }
@@ -207,7 +208,7 @@ pub async fn add(
     Body(more): Body<MoreDocuments>,
 ) -> Result<Response, Problem> {
     let admissions = looked(&api, &caller, batch, &more.uris).await?;
-    let documents = admit(&api, batch, admissions).await?;
+    let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedBatch { id: batch.to_string(), documents };
     idempotency::answer(&api.database, &caller.tenant, None, [0; 32], &said).await
 }
@@ -233,15 +234,22 @@ async fn looked(
 /// Takes documents into a batch; naming one again changes nothing.
 pub(super) async fn admit(
     api: &Shared,
+    tenant: &TenantId,
     batch: Uuid,
     admissions: Vec<crate::postgres::Admission>,
 ) -> Result<Vec<AcceptedDocument>, Problem> {
+    let missing = || Problem::missing("open batch", &batch.to_string());
     if admissions.is_empty() {
-        return Ok(Vec::new());
+        // Nothing goes through the door, so nobody else looks whose the batch is.
+        let row = api.database.batch(tenant, batch).await?;
+        return match row.is_some_and(|row| row.cancelled_at_ms.is_none()) {
+            true => Ok(Vec::new()),
+            false => Err(missing()),
+        };
     }
     let admitted = api.door.admit(admissions.clone()).await?;
     if admitted.contains(&Admitted::NoBatch) {
-        return Err(Problem::missing("open batch", &batch.to_string()));
+        return Err(missing());
     }
     api.metrics.documents.inc_by(admitted.len() as u64);
     Ok(told(&admissions, &admitted))

@@ -38,6 +38,7 @@ mod indexes;
 pub mod keys;
 mod load;
 mod metrics;
+pub mod oidc;
 pub mod openapi;
 mod prefixes;
 mod problem;
@@ -55,6 +56,7 @@ pub use problem_codes::PROBLEM_CODES;
 use admission::Door;
 use auth::{Authenticator, ByKey, OnThisMachine};
 use load::Load;
+use oidc::{ByToken, ByTokenOrKey, Keeper};
 
 /// Uploads that are read at once; each holds at most a part of an object in memory.
 const UPLOADS_MAX: usize = 64;
@@ -93,6 +95,9 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The issuer of tokens.
+    #[error("api.oidc: {0}")]
+    Oidc(#[from] oidc::Error),
     /// There are no random numbers.
     #[error("the system has no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -129,7 +134,7 @@ type Shared = Arc<Api>;
 /// It cannot begin.
 pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let database = Box::pin(Database::open(&settings.postgres)).await?;
-    let (authenticator, listen) = authenticator(&settings.api, &database).await?;
+    let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database).await?;
     let internal = bind(settings.api.internal_listen).await?;
     let public = bind(listen).await?;
     let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
@@ -167,6 +172,9 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
     }
     beside.spawn(watch_back_ends(api.clone()));
     beside.spawn(Box::pin(graph_memory::watch(api.clone())));
+    if let Some(keeper) = keeper {
+        beside.spawn(keeper.run());
+    }
     tracing::info!(address = %listen, internal = %settings.api.internal_listen, "the API answers");
     let (users, operator) =
         (router::router(api.clone(), router::PUBLIC), router::router(api.clone(), router::INTERNAL));
@@ -183,13 +191,24 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| Error::Address { address, error })
 }
 
-/// Keys where there are any; else this machine alone.
-async fn authenticator(
-    settings: &ApiSettings,
-    database: &Database,
-) -> Result<(Arc<dyn Authenticator>, SocketAddr), Error> {
+/// Who is answered, and where.
+struct WhoMay {
+    authenticator: Arc<dyn Authenticator>,
+    listen: SocketAddr,
+    /// What has to run beside.
+    keeper: Option<Keeper>,
+}
+
+/// Tokens and keys where there is an issuer, keys where there are any; else this machine alone.
+async fn who_may(settings: &ApiSettings, database: &Database) -> Result<WhoMay, Error> {
+    let (keys, listen) = (ByKey::new(database.clone()), settings.listen);
+    if let Some(oidc) = &settings.oidc {
+        let (tokens, keeper) = ByToken::new(oidc)?;
+        let authenticator = Arc::new(ByTokenOrKey { tokens, keys });
+        return Ok(WhoMay { authenticator, listen, keeper: Some(keeper) });
+    }
     if database.has_keys().await? {
-        return Ok((Arc::new(ByKey::new(database.clone())), settings.listen));
+        return Ok(WhoMay { authenticator: Arc::new(keys), listen, keeper: None });
     }
     let token = Secret::new(keys::random_hex(32)?);
     let path = &settings.token_file;
@@ -200,7 +219,8 @@ async fn authenticator(
         token_file = %path.display(),
         "there are no keys, so only this machine is answered; `docmill-worker keys create` makes one"
     );
-    Ok((Arc::new(OnThisMachine::new(token, database.clone())), listen))
+    let authenticator = Arc::new(OnThisMachine::new(token, database.clone()));
+    Ok(WhoMay { authenticator, listen, keeper: None })
 }
 
 /// Only its owner may read it, from its first byte on.

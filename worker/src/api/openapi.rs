@@ -55,9 +55,10 @@ fn document() -> Value {
     let mut components = serde_json::to_value(components).unwrap_or_default();
     components["securitySchemes"] = json!({
         "key": {"type": "http", "scheme": "bearer",
-            "description": "A key of `docmill-worker keys create`; its scopes say what it may do."},
+            "description": "A key of `docmill-worker keys create`; its scopes say what it may do. Where `api.oidc` names \
+                an issuer, also one of its tokens, with scopes as `docmill:read`."},
         "token": {"type": "apiKey", "in": "header", "name": "X-Docmill-Token",
-            "description": "While there are no keys: for changes, from this machine alone."},
+            "description": "With neither keys nor an issuer: for changes, from this machine alone."},
         "operator": {"type": "http", "scheme": "bearer", "description": "The operator's, on its own port."}
     });
     let mut paths = Map::new();

@@ -47,7 +47,7 @@ pub async fn add(
     let (admissions, next) =
         sources::list(&api, &caller.tenant, batch, &new.prefix, new.cursor.as_deref()).await?;
     api.load.admit(&caller.tenant, admissions.len() as u64).await?;
-    let documents = admit(&api, batch, admissions).await?;
+    let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedPrefix { id: batch.to_string(), documents, next };
     idempotency::answer(&api.database, &caller.tenant, None, [0; 32], &said).await
 }

@@ -82,6 +82,11 @@ impl Problem {
         self
     }
 
+    /// The same with the URI that was given, as far as it can hold no secret.
+    pub fn given_uri(self, uri: &str) -> Self {
+        self.given(&without_secrets(uri))
+    }
+
     /// The same with when to try again.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds.max(1));
@@ -117,6 +122,16 @@ impl Problem {
         )
         .retry_after(AWAY_RETRY_S)
     }
+}
+
+/// A URI without what may be secret in it: user and password, query and fragment. A password may hold slashes, so
+/// everything up to the last `@` goes; where it may hold more, all but the scheme does.
+pub fn without_secrets(uri: &str) -> String {
+    let bare = |text: &str| text[..text.find(['?', '#']).unwrap_or(text.len())].to_owned();
+    let Some((before, after)) = uri.rsplit_once('@') else { return bare(uri) };
+    let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+    let rest = if before.contains(['?', '#']) { String::new() } else { format!("@{}", bare(after)) };
+    format!("{scheme}://…{rest}")
 }
 
 impl IntoResponse for Problem {
@@ -199,5 +214,27 @@ impl From<queue::Error> for Problem {
         let detail = "the queue does not answer; what was handed in is safe";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_unavailable", detail, "ask again later")
             .retry_after(AWAY_RETRY_S)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_repeated_without_its_secrets() {
+        let cases = [
+            ("s3://bucket/a b.txt", "s3://bucket/a b.txt"),
+            ("s3://me:hunter2@bucket/a.txt", "s3://…@bucket/a.txt"),
+            ("https://me:hun/ter@2@host/a?X-Amz-Signature=hunter2", "https://…@host/a"),
+            ("https://host/a#hunter2", "https://host/a"),
+            ("me:hunter2@host/a", "://…@host/a"),
+            ("s3://me:hunt?er2@bucket/a", "s3://…"),
+            ("https://host/a?sig=hunter@2", "https://…"),
+            ("?hunter2", ""),
+        ];
+        for (uri, expected) in cases {
+            assert_eq!(without_secrets(uri), expected);
+        }
     }
 }

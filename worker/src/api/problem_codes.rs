@@ -23,6 +23,7 @@ pub const PROBLEM_CODES: &[(&str, StatusCode, &str)] = &[
         StatusCode::UNPROCESSABLE_ENTITY,
         "A parameter, a header or the body says what is not allowed",
     ),
+    ("issuer_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer of tokens does not answer, and its key is not known"),
     ("key_needed", StatusCode::UNAUTHORIZED, "No good key was shown"),
     ("kind_unknown", StatusCode::NOT_FOUND, "`/ingest/{kind}` names a kind of document that is not read"),
     ("ledger_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The ledger does not answer"),
@@ -44,7 +45,9 @@ pub const PROBLEM_CODES: &[(&str, StatusCode, &str)] = &[
     ("restart_needed", StatusCode::UNAUTHORIZED, "Keys were made after this process began without"),
     ("scope_needed", StatusCode::FORBIDDEN, "The key may not do this"),
     ("source_refused", StatusCode::UNPROCESSABLE_ENTITY, "The URI is none that this tenant may name"),
+    ("tenant_needed", StatusCode::FORBIDDEN, "The token names no tenant, or none that can be one"),
     ("token_needed", StatusCode::UNAUTHORIZED, "The API's or the operator's token was not shown"),
+    ("token_refused", StatusCode::UNAUTHORIZED, "The token is not a good one of the issuer"),
     ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The file is larger than an upload may be"),
     ("upload_interrupted", StatusCode::BAD_REQUEST, "The upload ended before its end"),
 ];

@@ -70,7 +70,7 @@ pub async fn list(
     let allowed = "a folder or an object of the configured store";
     let wrong = |problem: Problem| match problem.status() {
         500.. => problem,
-        _ => problem.at("prefix", allowed).given(prefix),
+        _ => problem.at("prefix", allowed).given_uri(prefix),
     };
     let Some((objects, options)) = &api.objects else {
         return Err(wrong(refused("there is no object store")));
@@ -114,7 +114,7 @@ impl Problem {
             return self;
         }
         self.at(format!("uris[{at}]"), "an object of the configured store, or a file below fileRoot")
-            .given(uri)
+            .given_uri(uri)
     }
 }
 

@@ -285,6 +285,11 @@ fn content(field: Field<'_>) -> objects::Content<'_> {
 }
 
 fn judged(place: String) -> Result<String, Problem> {
+    // A place is shown to everybody who may list documents, and stands in logs.
+    if place.contains("://") && place.contains('@') {
+        let allowed = "a name, or a URI without a user or a password";
+        return Err(Problem::invalid("uri", "may hold a user or a password", allowed).given_uri(&place));
+    }
     if place.is_empty() || place.len() > PLACE_BYTES_MAX || place.chars().any(char::is_control) {
         let allowed = format!("1 to {PLACE_BYTES_MAX} bytes without control characters");
         return Err(Problem::invalid("uri", "cannot be the place of an upload", allowed).given(&place));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::Api;
+use super::oidc::OidcSettings;
 use super::read::quoted;
 use super::resolve::Judge;
 use crate::secret::Secret;
@@ -29,6 +30,8 @@ pub struct ApiSettings {
     pub tenant_documents_in_flight: Option<u64>,
     /// A tenant other than `default` names only what is in the folder of its name.
     pub tenant_folders: bool,
+    /// Whose tokens are taken beside keys; none: nobody's.
+    pub oidc: Option<OidcSettings>,
 }
 
 impl Judge<'_> {
@@ -47,6 +50,7 @@ impl Judge<'_> {
             self.wrong("api.internalListen", Some(quoted(&given.internal_listen)), what, what_to_do);
         }
         let token_file = self.file("api.tokenFile", given.token_file.as_deref());
+        let oidc = self.oidc(&given.oidc);
         Some(ApiSettings {
             listen: listen?,
             internal_listen: internal_listen?,
@@ -57,6 +61,7 @@ impl Judge<'_> {
             tenant_bytes_per_day: given.tenant_bytes_per_day,
             tenant_documents_in_flight: given.tenant_documents_in_flight,
             tenant_folders: given.tenant_folders,
+            oidc: oidc?,
         })
     }
 

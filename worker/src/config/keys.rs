@@ -87,6 +87,9 @@ const NEO4J_URL: &str = "bolt://HOST[:PORT], or bolt+s://… for TLS; neo4j and 
     without a user or a password";
 const HTTP_URL: &str =
     "https://HOST[:PORT] or, with allowHttp, http://HOST[:PORT], without a user or a password";
+const ISSUER_URL: &str =
+    "https://HOST[:PORT][/PATH] or, with allowHttp, http://…, as tokens name it in `iss`";
+const CLAIM: &str = "a name of up to 200 characters; dots lead nowhere deeper";
 const PREFIX: &str = "parts of a name, joined by '/'";
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -121,7 +124,7 @@ pub const KEYS: &[Key] = &[
         "api.listen",
         true,
         ADDRESS,
-        "Where users reach the API; while there are no keys, only its port on loopback",
+        "Where users reach the API; with neither keys nor `api.oidc`, only its port on loopback",
     ),
     text(
         "api.internalListen",
@@ -135,7 +138,7 @@ pub const KEYS: &[Key] = &[
         "api.tokenFile",
         false,
         FILE,
-        "Where the token for changes is written while there are no keys; without it, `api-token` in `scratch.path`",
+        "Where the token for changes is written with neither keys nor `api.oidc`; without it, `api-token` in `scratch.path`",
     ),
     number("api.maxUploadBytes", 1, BYTES_MAX, "Largest uploaded file"),
     number(
@@ -159,6 +162,42 @@ pub const KEYS: &[Key] = &[
     flag(
         "api.tenantFolders",
         "Whether a tenant other than `default` names only objects and files in the folder of its name",
+    ),
+    text(
+        "api.oidc.issuer",
+        false,
+        ISSUER_URL,
+        "Issuer (OpenID Connect) whose tokens are taken beside keys; without it, none are",
+    )
+    .env("OIDC_ISSUER"),
+    text(
+        "api.oidc.audience",
+        true,
+        "a text that tokens name in `aud`",
+        "What tokens must be for: a name of this API alone",
+    )
+    .env("OIDC_AUDIENCE"),
+    text("api.oidc.tenantClaim", true, CLAIM, "Claim that names the tenant; a token without it is refused"),
+    text(
+        "api.oidc.scopeClaim",
+        true,
+        CLAIM,
+        "Claim that names scopes, a text with spaces or a list: `docmill:read`, `docmill:write`, `docmill:admin`",
+    ),
+    text(
+        "api.oidc.tlsCaFile",
+        false,
+        FILE,
+        "Authorities to trust in place of the system's for the issuer, in PEM",
+    ),
+    flag("api.oidc.allowHttp", "Whether the issuer may be asked without TLS"),
+    number("api.oidc.leewayS", 0, 300, "How far the issuer's clock may be from this one, in seconds"),
+    number("api.oidc.timeoutMs", 100, 60_000, "Longest wait until the issuer's keys are there"),
+    number(
+        "api.oidc.keysMaxAgeS",
+        10,
+        86_400,
+        "Age of the issuer's keys at which they are fetched again, in seconds: a withdrawn one works so long",
     ),
     text("fileRoot", false, FILE, "Directory below which documents may be files; without it, none may"),
     text("queue.redis.url", false, REDIS_URL, "Where Redis is").env("CELERY_BROKER_URL").required(),

@@ -8,6 +8,7 @@ mod cache;
 mod graph;
 mod keys;
 mod objects;
+mod oidc;
 mod problem;
 mod read;
 mod reference;
@@ -22,12 +23,13 @@ pub use api::ApiSettings;
 pub use cache::CacheSettings;
 pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
+pub use oidc::OidcSettings;
 pub use problem::Problem;
 pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
     Api, Azure, Cache, CacheRedis, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger,
-    Neo4j, Objects, Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
+    Neo4j, Objects, Oidc, Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
 /// The environment, by name.

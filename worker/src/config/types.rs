@@ -90,6 +90,32 @@ section! {
         tenant_documents_in_flight: Option<u64> = None,
         /// Whether a tenant may name only what is in the folder of its name.
         tenant_folders: bool = true,
+        /// Whose tokens are taken beside keys.
+        oidc: Oidc = Oidc::default(),
+    }
+}
+
+section! {
+    /// An issuer of tokens.
+    Oidc {
+        /// Its URL.
+        issuer: Option<String> = None,
+        /// The audience of tokens for this API.
+        audience: Option<String> = None,
+        /// The claim that names the tenant.
+        tenant_claim: String = "tenant".to_owned(),
+        /// The claim that names the scopes.
+        scope_claim: String = "scope".to_owned(),
+        /// Authorities to trust.
+        tls_ca_file: Option<String> = None,
+        /// Without TLS.
+        allow_http: bool = false,
+        /// How far clocks may be apart, in seconds.
+        leeway_s: u64 = 30,
+        /// Longest wait for the issuer's keys, in milliseconds.
+        timeout_ms: u64 = 5_000,
+        /// Age of keys at which they are fetched again, in seconds.
+        keys_max_age_s: u64 = 600,
     }
 }
 

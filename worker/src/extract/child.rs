@@ -144,7 +144,8 @@ impl io::Read for Stdin {
 }
 
 /// Faults on demand, for tests of what the parent does: `DOCMILL_TEST_HANG`, `DOCMILL_TEST_ABORT` and
-/// `DOCMILL_TEST_KILL` hold `part of the name:page`.
+/// `DOCMILL_TEST_KILL` hold `part of the name:page`; `DOCMILL_TEST_WAIT` holds `part of the name:milliseconds`, for
+/// each page.
 #[cfg(feature = "testing")]
 mod hooks {
     use super::{Event, Request};
@@ -158,6 +159,12 @@ mod hooks {
                 })
             })
         };
+        if let Ok(hook) = std::env::var("DOCMILL_TEST_WAIT")
+            && let Some((part, ms)) = hook.rsplit_once(':')
+            && request.name.contains(part)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)));
+        }
         while is_asked("DOCMILL_TEST_HANG") {
             std::thread::sleep(std::time::Duration::from_secs(1));
         }
