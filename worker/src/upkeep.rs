@@ -1,5 +1,6 @@
 //! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
-//! what commits replaced or dead workers left is removed, and indexes that are being built are filled.
+//! what commits replaced or dead workers left is removed, and indexes that are being built or stores that lost rows
+//! are filled.
 //!
 //! Every step may be repeated and may run twice at once. Promotion is a step of the queue alone and cheap, so every
 //! process does it: documents of a dead worker wait neither for a long clean-up nor for a process that stands
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use docmill_core::manifest::Store;
 
 use crate::delivery::{self, Sweep, maintain};
+use crate::fill;
 use crate::ledger::{self, Ledger};
 use crate::postgres::{Database, PostgresLedger};
 use crate::queue::Queue;
@@ -26,7 +28,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_ROWS: usize = 2_000;
 /// Time between two removals of derived values that nothing needs.
 const DERIVED_EVERY: Duration = Duration::from_secs(600);
-/// Time between two looks at indexes that are being built.
+/// Time between two looks at indexes that are being built and stores that are filled.
 const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Documents that one such look has done again.
 const BUILD_DOCUMENTS: u32 = 500;
@@ -100,11 +102,24 @@ impl Upkeep {
         }
         if last.built.elapsed() >= BUILD_EVERY {
             self.build().await?;
+            self.fill().await?;
             last.built = Instant::now();
         }
         if last.derived.elapsed() >= DERIVED_EVERY {
             self.ledger.sweep_derived().await?;
             last.derived = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Has documents done again that a store lacks rows of.
+    async fn fill(&self) -> Result<(), delivery::Error> {
+        let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
+        for going in self.database.fills_going().await.map_err(away)? {
+            if let Some(sink) = self.sinks.get(&going.store) {
+                let (ledger, queue) = (self.ledger.as_ref(), self.queue.as_ref());
+                fill::look(&self.database, ledger, queue, sink.as_ref(), going).await?;
+            }
         }
         Ok(())
     }

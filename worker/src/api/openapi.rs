@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::ComponentsBuilder;
 
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
-use super::{audits, batches, dead_letters, documents, export, fleet, indexes, prefixes, problem, upload};
+use super::{
+    audits, batches, dead_letters, documents, export, fleet, indexes, prefixes, problem, stores, upload,
+};
 
 /// The description as JSON, ending with a line end.
 pub fn text() -> String {
@@ -40,7 +42,11 @@ fn document() -> Value {
         .schema_from::<indexes::NewIndex>()
         .schema_from::<indexes::Index>()
         .schema_from::<indexes::Indexes>()
+        .schema_from::<stores::NewFill>()
+        .schema_from::<stores::Fill>()
+        .schema_from::<stores::Fills>()
         .schema_from::<audits::AuditFindings>()
+        .schema_from::<audits::AuditRepair>()
         .schema_from::<audits::AuditLine>()
         .schema_from::<fleet::LaneView>()
         .schema_from::<fleet::Queues>()
