@@ -39,6 +39,9 @@ enum Command {
     /// Kill at random moments and count what is lost
     #[command(subcommand)]
     Chaos(proof::Chaos),
+    /// Servers that restart, are emptied, full, away or wiped while documents come in
+    #[command(subcommand)]
+    Faults(proof::Faults),
     /// Measure, as ratios where machines differ
     #[command(subcommand)]
     Bench(proof::Bench),
@@ -66,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         Command::Services(passed) => proof::services(&passed),
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
+        Command::Faults(faults) => proof::faults(&faults),
         Command::Bench(bench) => proof::bench(&bench),
     }
 }
