@@ -34,6 +34,10 @@ const BUILD_EVERY: Duration = Duration::from_secs(2);
 const BUILD_DOCUMENTS: u32 = 500;
 /// Documents of a tenant on their way from which on no more are added: new ones must not wait behind old ones.
 const BUILD_UNSETTLED_MAX: u64 = 1_000;
+/// Time between two looks for deletions that are old.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// Deletions that one round forgets; while there are as many, the next round goes on.
+const FORGET_DOCUMENTS: usize = 1_000;
 /// The name of the lock.
 const LOCK: &str = "upkeep";
 
@@ -49,6 +53,8 @@ pub struct Upkeep {
     pub sinks: BTreeMap<Store, Arc<dyn Sink>>,
     /// Time between two promotions, where it is shorter than between two rounds: a beat.
     pub promote_every: Duration,
+    /// How long the rows of deleted documents stay.
+    pub deleted_kept: Duration,
 }
 
 /// When what is not done in each round was done last.
@@ -57,6 +63,7 @@ struct Last {
     swept: Instant,
     derived: Instant,
     built: Instant,
+    forgot: Instant,
 }
 
 impl Upkeep {
@@ -76,7 +83,7 @@ impl Upkeep {
 
     async fn rounds(&self) {
         let now = Instant::now();
-        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now };
+        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now, forgot: now };
         loop {
             if let Err(error) = self.round(&mut last).await {
                 tracing::warn!(%error, "upkeep is behind");
@@ -104,6 +111,12 @@ impl Upkeep {
             self.build().await?;
             self.fill().await?;
             last.built = Instant::now();
+        }
+        if last.forgot.elapsed() >= FORGET_EVERY {
+            let older_than_ms = u64::try_from(self.deleted_kept.as_millis()).unwrap_or(u64::MAX);
+            if ledger.forget_deleted(older_than_ms, FORGET_DOCUMENTS).await? < FORGET_DOCUMENTS as u64 {
+                last.forgot = Instant::now();
+            }
         }
         if last.derived.elapsed() >= DERIVED_EVERY {
             self.ledger.sweep_derived().await?;

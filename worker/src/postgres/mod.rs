@@ -17,6 +17,7 @@ mod check;
 mod chunk_table;
 mod claims;
 mod commits;
+mod deleted;
 mod derived;
 mod error;
 mod export;
