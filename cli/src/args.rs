@@ -151,8 +151,8 @@ pub enum Command {
     },
     /// Audit the ledger against every store; exit code 4 when something is wrong
     Verify {
-        /// Do again exactly what is wrong; on this machine alone
-        #[arg(long, conflicts_with = "wait")]
+        /// Do again exactly what is wrong
+        #[arg(long)]
         repair: bool,
         /// Of a server: until nothing is wrong and no removal is due
         #[arg(long)]
@@ -161,7 +161,7 @@ pub enum Command {
         #[arg(long, value_name = "S", requires = "wait")]
         timeout: Option<u64>,
     },
-    /// Build another index at a server, beside the active one; it takes its place when all is in it
+    /// At a server: build another index beside the active one, or fill a store that lost rows
     Rebuild(Rebuild),
     /// Build another index beside the active one and switch to it
     Reindex {
@@ -182,8 +182,7 @@ impl Command {
             | Self::Search { .. }
             | Self::Concepts { .. }
             | Self::Concept { .. }
-            | Self::Reindex { .. }
-            | Self::Verify { repair: true, .. } => Needs::Here,
+            | Self::Reindex { .. } => Needs::Here,
             Self::Documents(documents) if documents.pages_by_place() => Needs::Here,
             Self::Submit(_)
             | Self::Wait { .. }
@@ -313,7 +312,11 @@ pub struct Rebuild {
     /// [default: as the active index]
     #[arg(long, value_parser = ["builtin", "none"])]
     pub concepts: Option<String>,
-    /// Wait until searches read it
+    /// In place of another index, write again what this store lost
+    #[arg(long, value_name = "STORE", value_parser = ["text", "vectors", "graph"],
+          conflicts_with_all = ["embeddings", "concepts"])]
+    pub store: Option<String>,
+    /// Wait until searches read it, or the store has all rows
     #[arg(long)]
     pub wait: bool,
     /// Longest wait [default: as long as it takes]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// How long the row of a deleted document stays, in days: so long a late look at its source still finds what it was.
+pub const DELETED_KEPT_DAYS: u32 = 30;
+
 /// Limits that one document, page or process must keep. Over one: its own failure code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

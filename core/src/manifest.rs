@@ -30,7 +30,13 @@ impl Store {
         }
     }
 
-    fn bit(self) -> u8 {
+    /// The store with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|store| store.as_str() == name)
+    }
+
+    /// Its bit in a [`StoreSet`].
+    pub fn bit(self) -> u8 {
         match self {
             Self::Text => 1,
             Self::Vector => 2,

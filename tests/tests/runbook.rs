@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use docmill_tests::services::postgres::{client, shared};
+use docmill_tests::services::process::free_port;
 use docmill_tests::services::redis::{RedisServer, Setup};
 use docmill_tests::services::{neo4j, worker::WorkerSetup};
 use docmill_worker::postgres::Database;
@@ -61,6 +62,20 @@ async fn queries_are_known_to_neo4j() {
         }
     }
     assert!(RUNBOOK.contains("STARTS WITH 'docmill'"));
+}
+
+#[test]
+fn commands_are_known_to_docmill() {
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for line in blocks("docmill").into_iter().flat_map(str::lines) {
+        let mut command = std::process::Command::new(docmill_tests::command::locate(None).unwrap());
+        command.args(line.split(' ').skip(1)).args(["--server", &nobody, "--retry-seconds", "1"]);
+        let output = command.env("DOCMILL_API_KEY", "docmill_x_y").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Understood, and nobody is there; what is not understood is 2.
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("unreachable") || said.contains("cannot be reached"), "{line}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

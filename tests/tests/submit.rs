@@ -344,6 +344,54 @@ fn another_index_is_built_beside_the_active_one() {
     assert_eq!(other.json(&["rebuild"]).0["error"]["code"], "scope_needed");
 }
 
+/// Each store in its turn loses all it has, its tables included, and is filled while a worker runs. What was
+/// computed of a text is not computed again.
+#[test]
+fn a_store_that_lost_rows_is_filled_again() {
+    let (house, _api, user, client) = place();
+    let _worker = house.worker();
+    write_documents(&user, DOCUMENTS);
+    let docs = user.docs();
+    let docs = docs.to_str().unwrap();
+    let (told, code) = user.json(&["submit", docs, "--wait", "--timeout", "80"]);
+    assert_eq!(code, 0, "{told}");
+    let other = User::new(client.port, &house.key("one", "read,write"));
+    other.write("a.txt", prose(1).as_bytes());
+    other.json(&["submit", other.docs().to_str().unwrap(), "--wait", "--timeout", "80"]);
+    let derived = house.count("derived");
+    for (store, lost) in [
+        ("graph", "DROP TABLE mentions, evidence, concepts"),
+        ("vectors", "DROP TABLE vectors CASCADE"),
+        ("text", "DELETE FROM chunks WHERE tenant = 'default'"),
+    ] {
+        house.sql(lost);
+        let (done, code) = user.json(&["rebuild", "--store", store, "--wait", "--timeout", "80"]);
+        assert_eq!(code, 0, "{done}");
+        let stores = done["stores"].as_array().unwrap();
+        let fill = stores.iter().find(|fill| fill["store"] == store).unwrap();
+        assert_eq!(
+            (&fill["state"], &fill["again"], &fill["givenUp"]),
+            (&json!("filled"), &json!(DOCUMENTS), &json!(0)),
+            "{done}"
+        );
+    }
+    assert_eq!(house.count("derived"), derived, "what was computed is taken from where it is kept");
+    let (begun, code) = user.json(&["rebuild", "--store", "graph"]);
+    assert_eq!((code, &begun["stores"][0]["state"]), (0, &json!("filling")), "{begun}");
+    // The other tenant's rows of two stores are as lost as they were.
+    let (audit, code) = user.json(&["verify"]);
+    assert_eq!((code, &audit["clean"]), (4, &json!(false)), "{audit}");
+    assert_eq!(audit["missing"], json!(2), "{audit}");
+    // A repair does again what is wrong, of all tenants.
+    let (repaired, code) = user.json(&["verify", "--repair"]);
+    assert_eq!((code, &repaired["repaired"]["requeued"]), (4, &json!(1)), "{repaired}");
+    let (audit, code) = user.json(&["verify", "--repair", "--wait", "--timeout", "80"]);
+    assert_eq!((code, &audit["clean"]), (0, &json!(true)), "{audit}");
+    assert_eq!(other.json(&["rebuild", "--store", "graph"]).0["error"]["code"], "scope_needed");
+    let wrong = client.post("/v1/indexes/stores", &json!({"store": "tapes"}));
+    assert_eq!((wrong.status, &wrong.json()["field"]), (422, &json!("store")), "{}", wrong.text());
+}
+
 #[test]
 fn dead_letters_are_shown_and_replayed() {
     let (house, _api, user, client) = place();

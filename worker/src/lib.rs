@@ -16,6 +16,8 @@ pub mod embed;
 pub mod embedded;
 pub mod extract;
 #[cfg(feature = "services")]
+pub mod fill;
+#[cfg(feature = "services")]
 pub mod finding;
 pub mod health;
 #[cfg(feature = "services")]

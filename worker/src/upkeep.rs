@@ -1,5 +1,6 @@
 //! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
-//! what commits replaced or dead workers left is removed, and indexes that are being built are filled.
+//! what commits replaced or dead workers left is removed, and indexes that are being built or stores that lost rows
+//! are filled.
 //!
 //! Every step may be repeated and may run twice at once. Promotion is a step of the queue alone and cheap, so every
 //! process does it: documents of a dead worker wait neither for a long clean-up nor for a process that stands
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use docmill_core::manifest::Store;
 
 use crate::delivery::{self, Sweep, maintain};
+use crate::fill;
 use crate::ledger::{self, Ledger};
 use crate::postgres::{Database, PostgresLedger};
 use crate::queue::Queue;
@@ -26,12 +28,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_ROWS: usize = 2_000;
 /// Time between two removals of derived values that nothing needs.
 const DERIVED_EVERY: Duration = Duration::from_secs(600);
-/// Time between two looks at indexes that are being built.
+/// Time between two looks at indexes that are being built and stores that are filled.
 const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Documents that one such look has done again.
 const BUILD_DOCUMENTS: u32 = 500;
 /// Documents of a tenant on their way from which on no more are added: new ones must not wait behind old ones.
 const BUILD_AGAIN_MAX: u64 = 1_000;
+/// Time between two looks for deletions that are old.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// Deletions that one round forgets; while there are as many, the next round goes on.
+const FORGET_DOCUMENTS: usize = 1_000;
 /// The name of the lock.
 const LOCK: &str = "upkeep";
 
@@ -47,6 +53,8 @@ pub struct Upkeep {
     pub sinks: BTreeMap<Store, Arc<dyn Sink>>,
     /// Time between two promotions, where it is shorter than between two rounds: a beat.
     pub promote_every: Duration,
+    /// How long the rows of deleted documents stay.
+    pub deleted_kept: Duration,
 }
 
 /// When what is not done in each round was done last.
@@ -55,6 +63,7 @@ struct Last {
     swept: Instant,
     derived: Instant,
     built: Instant,
+    forgot: Instant,
 }
 
 impl Upkeep {
@@ -74,7 +83,7 @@ impl Upkeep {
 
     async fn rounds(&self) {
         let now = Instant::now();
-        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now };
+        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now, forgot: now };
         loop {
             let more = self.round(&mut last).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "upkeep is behind");
@@ -103,13 +112,32 @@ impl Upkeep {
         }
         if last.built.elapsed() >= BUILD_EVERY {
             self.build().await?;
+            self.fill().await?;
             last.built = Instant::now();
+        }
+        if last.forgot.elapsed() >= FORGET_EVERY {
+            let older_than_ms = u64::try_from(self.deleted_kept.as_millis()).unwrap_or(u64::MAX);
+            if ledger.forget_deleted(older_than_ms, FORGET_DOCUMENTS).await? < FORGET_DOCUMENTS as u64 {
+                last.forgot = Instant::now();
+            }
         }
         if last.derived.elapsed() >= DERIVED_EVERY {
             self.ledger.sweep_derived().await?;
             last.derived = Instant::now();
         }
         Ok(maintained.is_full())
+    }
+
+    /// Has documents done again that a store lacks rows of.
+    async fn fill(&self) -> Result<(), delivery::Error> {
+        let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
+        for going in self.database.fills_going().await.map_err(away)? {
+            if let Some(sink) = self.sinks.get(&going.store) {
+                let (ledger, queue) = (self.ledger.as_ref(), self.queue.as_ref());
+                fill::look(&self.database, ledger, queue, sink.as_ref(), going).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Has documents done again that an index lacks which is being built, and switches to it when it has all.

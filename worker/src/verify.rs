@@ -23,11 +23,13 @@ pub struct Options {
     pub grace_ms: u64,
     /// Findings that are told one by one.
     pub examples: usize,
+    /// Documents that one repair queues again at most: more would keep new ones waiting for long.
+    pub requeue_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { page: 1_000, grace_ms: 60_000, examples: 20 }
+        Self { page: 1_000, grace_ms: 60_000, examples: 20, requeue_max: 100_000 }
     }
 }
 
@@ -156,6 +158,9 @@ pub async fn repair(
         let missing = missing_of_page(ledger, sinks, &page).await?;
         let documents: BTreeSet<DocumentId> = missing.iter().map(|missing| missing.document).collect();
         for document in documents {
+            if repaired.requeued == options.requeue_max {
+                break;
+            }
             if let Some(message) = ledger.requeue(document).await? {
                 repaired.requeued += 1;
                 if let Some(queue) = queue {
@@ -164,7 +169,7 @@ pub async fn repair(
             }
         }
         match page.last() {
-            Some(last) if page.len() == options.page => {
+            Some(last) if page.len() == options.page && repaired.requeued < options.requeue_max => {
                 after = Some((last.manifest.document, last.manifest.index));
             }
             _ => break,

@@ -43,6 +43,9 @@ enum Command {
     Tenants(proof::PassedOn),
     /// Workers in network namespaces: scale, fairness, one that is cut off
     Namespaces(proof::PassedOn),
+    /// Servers that restart, are emptied, full, away or wiped while documents come in
+    #[command(subcommand)]
+    Faults(proof::Faults),
     /// Measure, as ratios where machines differ
     #[command(subcommand)]
     Bench(proof::Bench),
@@ -72,6 +75,7 @@ fn run() -> anyhow::Result<()> {
         Command::Chaos(chaos) => proof::chaos(&chaos),
         Command::Tenants(passed) => proof::tenants(&passed),
         Command::Namespaces(passed) => proof::namespaces(&passed),
+        Command::Faults(faults) => proof::faults(&faults),
         Command::Bench(bench) => proof::bench(&bench),
     }
 }

@@ -33,6 +33,13 @@ pub enum Chaos {
     Services(PassedOn),
 }
 
+/// Whose faults.
+#[derive(Subcommand)]
+pub enum Faults {
+    /// Many processes on real servers: what was acknowledged is there in the end, and it heals by itself
+    Services(PassedOn),
+}
+
 /// What is measured.
 #[derive(Subcommand)]
 pub enum Bench {
@@ -67,6 +74,13 @@ pub fn tenants(passed: &PassedOn) -> Result<()> {
 pub fn namespaces(passed: &PassedOn) -> Result<()> {
     build_as_tests_do()?;
     run("debug/namespaces", passed)
+}
+
+/// Faults of servers and disks.
+pub fn faults(faults: &Faults) -> Result<()> {
+    let Faults::Services(passed) = faults;
+    build_as_tests_do()?;
+    run("debug/faults_services", passed)
 }
 
 /// The shape of many processes, on this machine, until it is interrupted.

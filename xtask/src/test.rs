@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::proof::{self, Chaos, PassedOn};
+use crate::proof::{self, Chaos, Faults, PassedOn};
 use crate::{cache, check, process};
 
 /// Seeds of the simulation in a test run.
 const SIMULATION_SEEDS: &str = "20000";
+/// How long a server is away in a test run, in seconds.
+const AWAY_S: &str = "3";
 /// Kills of each shape in a test run.
 const CHAOS_KILLS: &str = "100";
 /// Documents for each worker in each measurement of namespaces in a test run.
@@ -54,6 +56,8 @@ pub fn run(args: &Args) -> Result<()> {
         proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
         let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
         proof("namespaces", &|| proof::namespaces(&few()));
+        let away = || PassedOn::of(&["--away-s", AWAY_S]);
+        proof("faults services", &|| proof::faults(&Faults::Services(away())));
     }
     proof("tests", &|| {
         process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))

@@ -15,6 +15,7 @@ mod dead_letters;
 mod documents;
 mod error;
 mod export;
+mod fill;
 mod progress;
 mod rebuild;
 mod results;
@@ -123,8 +124,11 @@ pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Fail
         Command::Export { format: _, output } => export::execute(&remote, output.as_deref()).await,
         Command::Documents(documents) => documents::execute(&remote, documents).await,
         Command::DeadLetters { action } => dead_letters::execute(&remote, action).await,
-        Command::Rebuild(asked) => rebuild::execute(&remote, asked).await,
-        Command::Verify { repair: _, wait, timeout } => verify::execute(&remote, wait, timeout).await,
+        Command::Rebuild(asked) => match asked.store.clone() {
+            Some(store) => fill::execute(&remote, &store, &asked).await,
+            None => rebuild::execute(&remote, asked).await,
+        },
+        Command::Verify { repair, wait, timeout } => verify::execute(&remote, repair, wait, timeout).await,
         Command::Run(_)
         | Command::Search { .. }
         | Command::Concepts { .. }

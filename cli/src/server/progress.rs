@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::wire::{Batch, Counts, Index};
+use super::wire::{Batch, Counts, Fill, Index};
 use crate::output::mib;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -111,6 +111,13 @@ pub fn of_index(indexes: &[Index]) -> Look {
     Look { done, total, text: format!("{done} of {total} documents in the new index") }
 }
 
+/// How far a store is filled again. A pass that met gaps is followed by another.
+pub fn of_fill(fill: &Fill) -> Look {
+    let Fill { looked, documents, again, .. } = fill;
+    let text = format!("{looked} of {documents} documents looked at, {again} done again");
+    Look { done: *looked, total: *documents, text }
+}
+
 /// Seconds as people say them: two units at most.
 pub fn duration(seconds: u64) -> String {
     match seconds {
@@ -160,6 +167,14 @@ mod tests {
         let look = of_index(&[index("active", 10), index("building", 4)]);
         assert_eq!((look.done, look.total), (4, 10));
         assert_eq!(look.text, "4 of 10 documents in the new index");
+    }
+
+    #[test]
+    fn a_store_is_filled_pass_by_pass() {
+        let fill = Fill { looked: 3, documents: 9, again: 2, ..Fill::default() };
+        let look = of_fill(&fill);
+        assert_eq!((look.done, look.total), (3, 9));
+        assert_eq!(look.text, "3 of 9 documents looked at, 2 done again");
     }
 
     #[test]

@@ -22,11 +22,25 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Longest line, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-pub async fn execute(remote: &Remote, wait: bool, timeout: Option<u64>) -> Result<ExitCode, Failure> {
+pub async fn execute(
+    remote: &Remote,
+    repair: bool,
+    wait: bool,
+    timeout: Option<u64>,
+) -> Result<ExitCode, Failure> {
     let until = Instant::now() + Duration::from_secs(timeout.unwrap_or(WAIT_S));
-    let (answer, findings) = loop {
-        let answer = audit(remote).await?;
+    // Once: what is done again is settled by workers, and found by the audits after it.
+    let (mut repair, mut repaired) = (repair, Value::Null);
+    let (mut answer, findings) = loop {
+        let mut line = audit(remote, repair).await?;
+        let answer = line["findings"].take();
         let findings: Findings = wire::read(&answer)?;
+        if std::mem::take(&mut repair) {
+            repaired = line["repaired"].take();
+            if !remote.json {
+                print_repair(&findings, &repaired);
+            }
+        }
         let settled = findings.clean && findings.cleanup_pending == 0;
         if !wait || settled || Instant::now() >= until {
             break (answer, findings);
@@ -34,6 +48,9 @@ pub async fn execute(remote: &Remote, wait: bool, timeout: Option<u64>) -> Resul
         tokio::time::sleep(AGAIN_EVERY).await;
     };
     if remote.json {
+        if !repaired.is_null() {
+            answer["repaired"] = repaired;
+        }
         output::json(&answer)?;
     } else {
         print(&findings);
@@ -61,14 +78,28 @@ fn print(findings: &Findings) {
     }
 }
 
-/// One audit, to its end.
-async fn audit(remote: &Remote) -> Result<Value, Failure> {
-    let request = async || remote.client.request(Method::POST, &["v1", "audits"], &[]);
+fn print_repair(findings: &Findings, repaired: &Value) {
+    let of = |name: &str| repaired[name].as_u64().unwrap_or(0);
+    match findings.clean {
+        true => println!("nothing is wrong, so nothing was repaired"),
+        false => println!(
+            "repaired: {} documents are done again, {} rows and {} loose ends removed; verify again",
+            of("requeued"),
+            of("removed"),
+            of("looseEnds")
+        ),
+    }
+}
+
+/// One audit, to its end; gives its last line.
+async fn audit(remote: &Remote, repair: bool) -> Result<Value, Failure> {
+    let query: &[(&str, &str)] = if repair { &[("repair", "true")] } else { &[] };
+    let request = async || remote.client.request(Method::POST, &["v1", "audits"], query);
     let mut response = remote.client.send(Again::Always, request).await?;
     let last = last_line(&mut response).await?;
     let line: Value = serde_json::from_slice(&last).map_err(|error| Error::foreign(&error.to_string()))?;
     if line["findings"].is_object() {
-        return Ok(line["findings"].clone());
+        return Ok(line);
     }
     let said = |field: &str| line["problem"][field].as_str().map(str::to_owned);
     match (said("code"), said("detail")) {

@@ -128,6 +128,18 @@ pub struct Index {
     pub documents: u64,
 }
 
+/// A store that is filled again.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fill {
+    pub store: String,
+    pub state: String,
+    pub documents: u64,
+    pub looked: u64,
+    pub again: u64,
+    pub given_up: u64,
+}
+
 /// What an audit found.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

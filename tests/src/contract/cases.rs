@@ -28,6 +28,7 @@ macro_rules! ledger_cases {
             commits_are_numbered_without_a_gap,
             removals_name_what_only_older_manifests_name,
             a_deletion_is_the_next_generation,
+            deletions_are_forgotten_when_they_are_old,
             requeueing_starts_final_documents_again,
             an_index_is_switched_when_it_is_whole,
             a_failed_document_keeps_what_search_shows_in_the_next_index,

@@ -118,6 +118,43 @@ pub async fn a_deletion_is_the_next_generation(backend: Backend) {
     assert!(matches!(backend.register("u", "A").await, Registered::Changed(_)));
 }
 
+/// Old deletions go, at most so many at once; what is young, on its way, or still to be removed stays.
+pub async fn deletions_are_forgotten_when_they_are_old(backend: Backend) {
+    const OLD_MS: u64 = 300;
+    backend.set_up().await;
+    let forget = async |limit| backend.ledger.forget_deleted(OLD_MS, limit).await.unwrap();
+    let mut deleted = Vec::new();
+    for uri in ["a", "b", "c", "kept", "removed later", "on its way"] {
+        let message = backend.news(uri, uri).await;
+        backend.settle(&message, &[uri]).await;
+        deleted.push(message.document);
+    }
+    for (at, document) in deleted.iter().enumerate().filter(|(at, _)| *at != 3) {
+        let deletion = backend.ledger.delete(*document).await.unwrap().unwrap();
+        let delay_ms = if at == 4 { 600_000 } else { 0 };
+        if at < 5 {
+            let grant = backend.grant(&deletion, "a").await;
+            seq(&backend.commit(&grant, &[], delay_ms).await);
+        }
+    }
+    for cleanup in backend.ledger.due_cleanups(9).await.unwrap() {
+        backend.ledger.cleanup_done(&cleanup).await.unwrap();
+    }
+    assert_eq!(backend.ledger.forget_deleted(3_600_000, 9).await.unwrap(), 0, "all are young");
+    backend.time.pass(OLD_MS).await;
+    assert_eq!((forget(2).await, forget(9).await, forget(9).await), (2, 1, 0));
+    let named = backend.ledger.manifests(None, 9).await.unwrap();
+    let named: Vec<_> = named.iter().map(|committed| committed.manifest.document).collect();
+    assert!(!named.iter().any(|document| deleted[..3].contains(document)), "their manifests are gone");
+    assert!(named.contains(&deleted[3]));
+    // It may come again, and is what it would have been without its past.
+    let again = backend.news("a", "a").await;
+    assert_eq!((again.document, again.generation), (deleted[0], Generation(1)));
+    backend.settle(&again, &["a"]).await;
+    assert!(matches!(backend.register("removed later", "x").await, Registered::Changed(_)));
+    assert_eq!(backend.ledger.self_audit(0).await.unwrap().duplicate, 0);
+}
+
 /// A final document is queued again; work on its way is left alone.
 pub async fn requeueing_starts_final_documents_again(backend: Backend) {
     backend.set_up().await;

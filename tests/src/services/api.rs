@@ -16,8 +16,7 @@ const OPERATOR_TOKEN: &str = "token-of-nobody";
 /// The API of a pipeline on one port, whatever process answers there.
 pub struct ApiServer {
     setup: WorkerSetup,
-    config: PathBuf,
-    log: PathBuf,
+    home: PathBuf,
     port: u16,
     internal: u16,
     process: Mutex<Option<Process>>,
@@ -31,16 +30,29 @@ impl ApiServer {
     pub fn new(setup: WorkerSetup, home: &Path) -> Self {
         let (port, internal) = (free_port(), free_port());
         std::fs::create_dir_all(home).unwrap();
-        let config = home.join("worker.yaml");
+        let server = Self { setup, home: home.to_owned(), port, internal, process: Mutex::default() };
+        server.configure(&server.setup);
+        server
+    }
+
+    /// Writes its file; what the setup says of secrets is as it was.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn configure(&self, setup: &WorkerSetup) {
+        let Self { home, port, internal, .. } = self;
         let text = format!(
             "{}api:\n  listen: 127.0.0.1:{port}\n  internalListen: 127.0.0.1:{internal}\n  \
              internalTokenEnv: {OPERATOR_VARIABLE}\n  tokenFile: {}\n{}",
-            setup.config(port, &home.join("scratch")),
+            setup.config(*port, &home.join("scratch")),
             home.join("token").display(),
             setup.api,
         );
-        std::fs::write(&config, text).unwrap();
-        Self { setup, config, log: home.join("log"), port, internal, process: Mutex::default() }
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.home.join("worker.yaml")
     }
 
     /// Starts a process, and waits until it answers.
@@ -48,10 +60,11 @@ impl ApiServer {
     /// # Panics
     /// It does not.
     pub fn start(&self) {
-        let process = Process::start(self.command(&["api"]).arg("--config").arg(&self.config), &self.log);
+        let log = self.log_file();
+        let process = Process::start(self.command(&["api"]).arg("--config").arg(self.config()), &log);
         *self.process.lock().unwrap() = Some(process);
         let client = self.client(None);
-        wait_until(&format!("the API, {}", self.log.display()), || {
+        wait_until(&format!("the API, {}", log.display()), || {
             client.send("GET", "/readyz", &[], b"").is_ok_and(|answer| answer.status == 200)
         });
     }
@@ -66,6 +79,16 @@ impl ApiServer {
         self.port
     }
 
+    /// Whether it ended by itself, or was killed.
+    pub fn ended(&self) -> bool {
+        self.process.lock().unwrap().as_mut().is_none_or(Process::ended)
+    }
+
+    /// What it said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
     /// A caller with this key.
     pub fn client(&self, key: Option<String>) -> Client {
         Client { port: self.port, key }
@@ -76,9 +99,9 @@ impl ApiServer {
         Client { port: self.internal, key: token }
     }
 
-    /// What it says.
-    pub fn log(&self) -> &Path {
-        &self.log
+    /// The file of what it says.
+    pub fn log_file(&self) -> PathBuf {
+        self.home.join("log")
     }
 
     /// Makes a key that may read and write.
@@ -95,7 +118,8 @@ impl ApiServer {
     /// The ledger does not answer.
     pub fn key_with(&self, tenant: &str, scopes: &str) -> String {
         let mut command = self.command(&["keys", "create", "--tenant", tenant, "--scope", scopes]);
-        let output = command.args(["--label", "of a test", "--config"]).arg(&self.config).output().unwrap();
+        let output =
+            command.args(["--label", "of a test", "--config"]).arg(self.config()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }

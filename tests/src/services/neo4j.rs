@@ -203,6 +203,17 @@ impl Neo4jServer {
         *self.process.lock().unwrap() = None;
     }
 
+    /// Gives it a new volume: nothing that it had is there any more, constraints included. It runs again
+    /// when this returns.
+    pub fn wipe(&self) {
+        self.kill();
+        let data = self.dir.join("data");
+        fs::remove_dir_all(&data).unwrap();
+        fs::create_dir(&data).unwrap();
+        self.set_password();
+        self.start_again();
+    }
+
     /// What it says.
     pub fn log(&self) -> PathBuf {
         self.dir.join("console.log")

@@ -131,9 +131,14 @@ pub async fn count(client: &Client, table: &str) -> i64 {
 impl Server {
     /// Starts a server that nobody else uses.
     pub fn start() -> Result<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// Starts one with its directory in this one, which every account can enter.
+    pub fn start_in(home: &Path) -> Result<Self> {
         let account = account()?;
         let prepared = prepared(account)?;
-        let dir = tempfile::Builder::new().prefix("docmill-pg-").tempdir()?.keep();
+        let dir = tempfile::Builder::new().prefix("docmill-pg-").tempdir_in(home)?.keep();
         if let Some(account) = account {
             chown(&dir, Some(account.uid), Some(account.gid))?;
         }
@@ -199,6 +204,11 @@ impl Server {
         kill_process(pid, Signal::KILL)?;
         process.wait()?;
         Ok(())
+    }
+
+    /// Whether it ended by itself, or was killed.
+    pub fn ended(&self) -> Result<bool> {
+        Ok(self.process.lock().expect("no code panics while holding it").try_wait()?.is_some())
     }
 
     /// Starts a server that was killed, in the same place.

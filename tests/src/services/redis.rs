@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use docmill_worker::queue::redis::check::rights;
 use docmill_worker::queue::redis::{Credentials, KeyPrefix, Keys, RedisOptions, RedisQueue};
@@ -24,7 +25,11 @@ pub const ADMIN: &str = "admin";
 pub const ADMIN_PASSWORD: &str = "test-only-admin";
 
 /// What documentation recommends: off, but not without rights.
-const DEFAULT_USER: &str = "user default off resetpass ~* &* +@all";
+pub const DEFAULT_USER: &str = "user default off resetpass ~* &* +@all";
+/// Off and without rights: what is replayed from the file at a start runs as this user.
+pub const DEFAULT_USER_TRAP: &str = "user default reset off";
+/// Longest time for an end that is asked for.
+const END_MAX: Duration = Duration::from_secs(30);
 
 /// How a server is to be.
 #[derive(Debug, Clone)]
@@ -41,6 +46,8 @@ pub struct Setup {
     pub rights: String,
     /// Further lines of the configuration.
     pub config: String,
+    /// Where its directory is made; without it, where temporary files are.
+    pub home: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -52,6 +59,7 @@ impl Default for Setup {
             default_user: DEFAULT_USER.to_owned(),
             rights: String::new(),
             config: String::new(),
+            home: None,
         }
     }
 }
@@ -69,7 +77,8 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts a server and waits until it answers.
     pub fn start(setup: &Setup) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let home = setup.home.clone().unwrap_or_else(std::env::temp_dir);
+        let dir = tempfile::Builder::new().prefix("redis-").tempdir_in(home).unwrap();
         let port = if setup.tcp || setup.cluster { free_port() } else { 0 };
         let tls_port = if setup.tls { free_port() } else { 0 };
         let home = dir.path().display();
@@ -89,12 +98,7 @@ impl RedisServer {
             config += &format!("cluster-enabled yes\ncluster-port {}\n", free_port());
         }
         config += &setup.config;
-        let users = format!(
-            "{}\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\nuser {USER} on >{PASSWORD} {} {}\n",
-            setup.default_user,
-            rights::rules(&Keys::new(&prefix())),
-            setup.rights
-        );
+        let users = users(&setup.default_user, &setup.rights);
         std::fs::write(dir.path().join("redis.conf"), config).unwrap();
         std::fs::write(dir.path().join("users.acl"), users).unwrap();
         let server = Self { dir, port, tls_port, process: Mutex::default() };
@@ -129,17 +133,59 @@ impl RedisServer {
         self.process.lock().unwrap().as_ref().expect("the server runs").signal(signal);
     }
 
+    /// Asks it to end and waits until it did, as a planned restart does.
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+        let mut process = self.process.lock().unwrap();
+        process.as_mut().expect("the server runs").wait(END_MAX);
+        *process = None;
+    }
+
+    /// Whether it ended by itself, or was killed.
+    pub fn ended(&self) -> bool {
+        self.process.lock().unwrap().as_mut().is_none_or(Process::ended)
+    }
+
     /// Starts it on the files that it has, and waits until it answers.
     pub fn start_again(&self) {
+        self.try_start_again().unwrap_or_else(|said| panic!("it ended: {said}"));
+    }
+
+    /// As [`RedisServer::start_again`], for files that it may refuse.
+    ///
+    /// # Errors
+    /// It ended instead of answering; gives what it said.
+    pub fn try_start_again(&self) -> Result<(), String> {
         let log = self.dir.path().join("redis.log");
         let mut command = Command::new("redis-server");
         command.arg(self.dir.path().join("redis.conf"));
         let mut process = Process::start(&mut command, &log);
+        let mut ended = false;
         wait_until("redis-server", || {
-            assert!(!process.ended(), "it ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
-            self.try_admin().is_ok_and(|mut admin| redis::cmd("PING").exec(&mut admin).is_ok())
+            ended = process.ended();
+            ended || self.try_admin().is_ok_and(|mut admin| redis::cmd("PING").exec(&mut admin).is_ok())
         });
+        if ended {
+            return Err(std::fs::read_to_string(&log).unwrap_or_default());
+        }
         *self.process.lock().unwrap() = Some(process);
+        Ok(())
+    }
+
+    /// The file that it adds to with every change.
+    pub fn append_only_file(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.dir.path().join("appendonlydir")).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "aof"));
+        files.retain(|path| path.to_string_lossy().contains(".incr."));
+        files.sort();
+        files.pop().expect("it appends to a file")
+    }
+
+    /// Changes the user `default` while it runs, and in the file that it starts with.
+    pub fn set_default_user(&self, line: &str) {
+        std::fs::write(self.dir.path().join("users.acl"), users(line, "")).unwrap();
+        redis::cmd("ACL").arg("LOAD").exec(&mut self.admin()).unwrap();
     }
 
     /// Empties it, scripts included, as a new volume would.
@@ -192,12 +238,17 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts it, and waits until it knows the master and this many replicas.
+    /// Starts one that decides alone, and waits until it knows the master and this many replicas.
     pub fn start(master: &RedisServer, replicas: usize) -> Self {
+        Self::of(master, replicas, 1)
+    }
+
+    /// Starts one of several, of which `quorum` must agree that the master is gone.
+    pub fn of(master: &RedisServer, replicas: usize, quorum: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let config = format!(
-            "bind 127.0.0.1\nport {port}\nprotected-mode no\ndir {}\nsentinel monitor main 127.0.0.1 {} 1\n\
+            "bind 127.0.0.1\nport {port}\nprotected-mode no\ndir {}\nsentinel monitor main 127.0.0.1 {} {quorum}\n\
              sentinel auth-user main {ADMIN}\nsentinel auth-pass main {ADMIN_PASSWORD}\n\
              sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
             dir.path().display(),
@@ -223,6 +274,14 @@ impl Sentinel {
         redis::Client::open(("127.0.0.1", port))?.get_connection()
     }
 
+    /// How many other sentinels it knows.
+    pub fn others(&self) -> usize {
+        let mut connection = Self::connect(self.port).unwrap();
+        let known =
+            redis::cmd("SENTINEL").arg("SENTINELS").arg("main").query::<Vec<redis::Value>>(&mut connection);
+        known.map_or(0, |known| known.len())
+    }
+
     /// Makes the replica the master.
     pub fn fail_over(&self) {
         let mut connection = Self::connect(self.port).unwrap();
@@ -242,6 +301,14 @@ impl Sentinel {
             .unwrap();
         address[1].parse().unwrap()
     }
+}
+
+/// The file of users.
+fn users(default_user: &str, without: &str) -> String {
+    format!(
+        "{default_user}\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\nuser {USER} on >{PASSWORD} {} {without}\n",
+        rights::rules(&Keys::new(&prefix())),
+    )
 }
 
 /// The prefix of every test's keys.

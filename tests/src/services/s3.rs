@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use docmill_worker::objects::S3Options;
@@ -23,7 +24,7 @@ pub struct S3Server {
     dir: TempDir,
     port: u16,
     secret: String,
-    _process: Process,
+    process: Mutex<Option<Process>>,
 }
 
 impl S3Server {
@@ -34,21 +35,32 @@ impl S3Server {
 
     /// The same whose account has this secret.
     pub fn start_with(secret: &str) -> Self {
-        let program = cache().expect("a home for the cache").join(PROGRAM);
         let dir = tempfile::tempdir().unwrap();
-        let buckets = dir.path().join("buckets");
-        std::fs::create_dir(&buckets).unwrap();
-        let port = free_port();
+        std::fs::create_dir(dir.path().join("buckets")).unwrap();
+        let server = Self { dir, port: free_port(), secret: secret.to_owned(), process: Mutex::default() };
+        server.start_again();
+        server
+    }
+
+    /// Kills it as a machine dies.
+    pub fn kill(&self) {
+        *self.process.lock().unwrap() = None;
+    }
+
+    /// Starts it on the objects that it has, and waits until it answers.
+    pub fn start_again(&self) {
+        let program = cache().expect("a home for the cache").join(PROGRAM);
+        let (dir, port) = (&self.dir, self.port);
         let mut command = Command::new(program);
-        command.env("ROOT_ACCESS_KEY", KEY_ID).env("ROOT_SECRET_KEY", secret).arg("--quiet");
-        command.args(["--port", &format!("127.0.0.1:{port}"), "posix"]).arg(&buckets);
+        command.env("ROOT_ACCESS_KEY", KEY_ID).env("ROOT_SECRET_KEY", &self.secret).arg("--quiet");
+        command.args(["--port", &format!("127.0.0.1:{port}"), "posix"]).arg(dir.path().join("buckets"));
         let log = dir.path().join("log");
         let mut process = Process::start(&mut command, &log);
         wait_until("versitygw", || {
             assert!(!process.ended(), "it ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        Self { dir, port, secret: secret.to_owned(), _process: process }
+        *self.process.lock().unwrap() = Some(process);
     }
 
     /// A bucket of its own.

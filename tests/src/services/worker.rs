@@ -18,8 +18,8 @@ const PAGE_MAX: Duration = Duration::from_secs(2);
 /// What workers are told, and where their servers are.
 #[derive(Debug, Clone)]
 pub struct WorkerSetup {
-    /// Port of Redis on this machine.
-    pub redis_port: u16,
+    /// Where the queue is.
+    pub redis_url: String,
     /// Ledger, texts, vectors.
     pub postgres: postgres::Options,
     /// The graph; without it, it is beside the ledger.
@@ -40,6 +40,8 @@ pub struct WorkerSetup {
     pub grace_ms: u64,
     /// Delay of removals.
     pub cleanup_delay_ms: u64,
+    /// Where the scratch of each process is made; without it, among its other files.
+    pub scratch: Option<PathBuf>,
     /// Further variables of the process.
     pub variables: Vec<(String, String)>,
 }
@@ -48,7 +50,7 @@ impl WorkerSetup {
     /// Usual times.
     pub fn new(redis_port: u16, postgres: postgres::Options) -> Self {
         Self {
-            redis_port,
+            redis_url: format!("redis://127.0.0.1:{redis_port}"),
             postgres,
             neo4j: None,
             file_root: None,
@@ -59,6 +61,7 @@ impl WorkerSetup {
             lease_ms: 30_000,
             grace_ms: 10_000,
             cleanup_delay_ms: 0,
+            scratch: None,
             variables: Vec::new(),
         }
     }
@@ -81,13 +84,13 @@ impl WorkerSetup {
             "pipeline: test\nconcurrency: {concurrency}\ncleanupDelayMs: {cleanup_delay_ms}\n\
              graceMs: {grace_ms}\nhealth: {{port: {port}}}\n{file_root}\
              scratch: {{path: {}, limitMib: 64}}\n{}\
-             queue:\n  redis:\n    url: redis://127.0.0.1:{}\n    username: {USER}\n    \
+             queue:\n  redis:\n    url: {}\n    username: {USER}\n    \
              passwordEnv: REDIS_PASSWORD\n    keyPrefix: docmill:test\n    leaseMs: {lease_ms}\n    \
              responseTimeoutMs: {}\n\
              ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n{}{}",
             scratch.display(),
             self.objects,
-            self.redis_port,
+            self.redis_url,
             (lease_ms / 3).min(1_000),
             postgres.url,
             postgres.user,
@@ -105,7 +108,9 @@ impl WorkerSetup {
         let port = free_port();
         std::fs::create_dir_all(home).unwrap();
         let file = home.join("worker.yaml");
-        std::fs::write(&file, self.config(port, &home.join("scratch"))).unwrap();
+        let scratch =
+            self.scratch.as_ref().map_or_else(|| home.join("scratch"), |scratch| scratch.join(name));
+        std::fs::write(&file, self.config(port, &scratch)).unwrap();
         let log = home.join("log");
         let mut command = self.command(&["run", "--config"], name);
         command.arg(&file);

@@ -430,6 +430,10 @@ impl Ledger for SteppedLedger {
         self.call("requeue", self.inner.requeue(document)).await
     }
 
+    async fn forget_deleted(&self, older_than_ms: u64, limit: usize) -> Result<u64, ledger::Error> {
+        self.call("forget_deleted", self.inner.forget_deleted(older_than_ms, limit)).await
+    }
+
     async fn manifests(
         &self,
         after: Option<(DocumentId, IndexId)>,

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use docmill_core::id::TenantId;
 use docmill_tests::services::http::Client;
-use docmill_tests::services::postgres::shared;
+use docmill_tests::services::postgres::{client, count, shared};
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
 use docmill_tests::services::{neo4j, s3};
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::Ledger;
 use docmill_worker::objects::S3Options;
-use docmill_worker::postgres::{Database, Options, PostgresLedger};
+use docmill_worker::postgres::{Database, Options, PostgresLedger, tokio_postgres};
 use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
 use rustix::process::Signal;
 
@@ -96,14 +96,36 @@ impl House {
         format!("file://{}", path.display())
     }
 
+    /// Does something to the ledger's tables that nobody does but a person.
+    #[allow(dead_code, reason = "not all tests that share this do it")]
+    pub fn sql(&self, statements: &str) {
+        self.ask(async |client| client.batch_execute(statements).await.unwrap());
+    }
+
+    /// Rows of a table, or of a table with a condition.
+    #[allow(dead_code, reason = "not all tests that share this do it")]
+    pub fn count(&self, table: &str) -> i64 {
+        self.ask(async |client| count(client, table).await)
+    }
+
+    fn ask<T>(&self, question: impl AsyncFnOnce(&tokio_postgres::Client) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { question(&client(&self.postgres).await.unwrap()).await })
+    }
+
     /// Uploaded objects that are on the volume.
     pub fn objects(&self) -> usize {
+        self.objects_in(&self.volume().join("uploads"))
+    }
+
+    /// Files in a folder and below.
+    pub fn objects_in(&self, folder: &Path) -> usize {
         fn count(dir: &Path) -> usize {
             let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
             let one = |path: PathBuf| if path.is_dir() { count(&path) } else { 1 };
             entries.map(|entry| one(entry.unwrap().path())).sum()
         }
-        count(&self.volume().join("uploads"))
+        count(folder)
     }
 
     fn config(&self, name: &str, port: u16, internal: u16) -> PathBuf {

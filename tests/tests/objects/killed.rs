@@ -73,6 +73,32 @@ async fn a_volume_that_is_not_mounted_is_not_made() {
     let objects = Objects::open(&ObjectsOptions::Volume(root.clone())).unwrap();
     let failed =
         tokio::time::timeout(Duration::from_secs(5), objects.put(&key("a"), content(b"x"), 10)).await;
-    assert!(matches!(failed.unwrap(), Err(Error::Missing(_))));
+    assert!(matches!(failed.unwrap(), Err(Error::Unreachable(_))));
     assert!(!root.exists());
+}
+
+/// Nothing on it is given up as vanished, and it is used again when it is back.
+#[tokio::test]
+async fn a_volume_that_goes_away_is_away_and_not_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, hidden) = (dir.path().join("volume"), dir.path().join("hidden"));
+    fs::create_dir(&root).unwrap();
+    let objects = Objects::open(&ObjectsOptions::Volume(root.clone())).unwrap();
+    objects.put(&key("a"), content(b"before"), 100).await.unwrap();
+    fs::rename(&root, &hidden).unwrap();
+    let away = |error: Error| matches!(error, Error::Unreachable(_)) && error.is_transient();
+    assert!(away(objects.head(&key("a")).await.unwrap_err()));
+    assert!(away(objects.put(&key("b"), content(b"meanwhile"), 100).await.unwrap_err()));
+    assert!(away(objects.delete(&key("a")).await.unwrap_err()));
+    assert!(away(objects.list(None, None, 10).await.unwrap_err()));
+    assert!(!root.exists());
+    fs::rename(&hidden, &root).unwrap();
+    assert_eq!(objects.head(&key("a")).await.unwrap().bytes, 6);
+    objects.put(&key("b"), content(b"after"), 100).await.unwrap();
+    // A new one in its place.
+    fs::remove_dir_all(&root).unwrap();
+    fs::create_dir(&root).unwrap();
+    assert!(matches!(objects.head(&key("a")).await, Err(Error::Missing(_))));
+    objects.put(&key("a"), content(b"again"), 100).await.unwrap();
+    assert_eq!(fs::read(root.join("a")).unwrap(), b"again");
 }

@@ -3,11 +3,12 @@
 use docmill_core::id::TextHash;
 use docmill_core::source::FileStat;
 use docmill_tests::contract::{registration, rows, spec, tenant, worker};
-use docmill_tests::services::postgres::{client, shared};
+use docmill_tests::services::postgres::{client, count, shared};
 use docmill_worker::ledger::{
     Claim, Commit, Grant, Ledger, Move, Registered, Registration, Start, Summary,
 };
-use docmill_worker::postgres::{Database, Options, PostgresLedger};
+use docmill_worker::postgres::{Database, GraphSink, Options, PostgresLedger, TextSink, VectorSink};
+use docmill_worker::sink::Sink;
 
 async fn ledger(options: &Options) -> PostgresLedger {
     let ledger = PostgresLedger::new(Database::open(options).await.unwrap(), 0);
@@ -124,4 +125,38 @@ async fn new_documents_do_not_keep_an_index_from_being_built() {
     ledger.requeue(committed[0]).await.unwrap();
     assert_eq!(lacking(9, 1).await, None, "one is on its way again");
     assert_eq!(lacking(9, 2).await, Some(committed[1..].to_vec()));
+}
+
+/// Tables of stores that somebody dropped are made again by whoever meets their absence, and are filled by
+/// the same writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_tables_of_stores_are_made_again() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let grant = grant(&ledger, "u").await;
+    let (rows, _) = rows(&grant, spec(1).id(), &["one", "two"]);
+    let chunks: Vec<_> = rows.iter().map(|row| row.chunk).collect();
+    let database = Database::open(&options).await.unwrap();
+    let sinks: [Box<dyn Sink>; 3] = [
+        Box::new(TextSink::new(database.clone())),
+        Box::new(VectorSink::new(database.clone())),
+        Box::new(GraphSink::new(database)),
+    ];
+    let admin = client(&options).await.unwrap();
+    for (sink, dropped) in
+        sinks.iter().zip(["chunks", "vectors CASCADE", "mentions, evidence, concepts CASCADE"])
+    {
+        let store = sink.store();
+        assert_eq!(sink.write(&rows, grant.epoch).await.unwrap(), 2, "{store:?}");
+        for look_first in [true, false] {
+            admin.batch_execute(&format!("DROP TABLE {dropped}")).await.unwrap();
+            if look_first {
+                let held = sink.look_up(&chunks).await.unwrap();
+                assert!(held.iter().all(Option::is_none), "{store:?}");
+            }
+            assert_eq!(sink.write(&rows, grant.epoch).await.unwrap(), 2, "{store:?}");
+            assert_eq!(sink.list(None, 9).await.unwrap().len(), 2, "{store:?}");
+        }
+    }
+    assert_eq!(count(&admin, "pg_indexes WHERE indexname IN ('chunk_terms', 'mentions_of_concept') AND schemaname = current_schema()").await, 2);
 }

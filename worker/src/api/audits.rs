@@ -1,7 +1,7 @@
 //! Audits: what the ledger says was committed against what the stores hold, of all tenants. `/v1/audits`.
 //!
 //! Nothing is kept of one: it goes on while somebody reads its lines, and who is cut off asks again. It repairs
-//! nothing.
+//! where that is asked for, and then what was found was there before.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -12,17 +12,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::Shared;
 use super::problem::Problem;
+use super::request::Params;
 use crate::delivery;
 use crate::ledger::Ledger;
 use crate::postgres::PostgresLedger;
 use crate::service;
-use crate::verify::{self, Findings, Options};
+use crate::verify::{self, Findings, Options, Repaired};
 
 /// Audits of a process at once: each reads everything.
 pub const AT_ONCE: usize = 1;
@@ -33,6 +34,14 @@ const BUSY_RETRY_S: u64 = 10;
 /// Seconds after which it is worth asking again what was away.
 const AWAY_RETRY_S: u64 = 5;
 
+/// How an audit is to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditParams {
+    #[serde(default)]
+    repair: bool,
+}
+
 /// A line of an audit: it goes on, or its end.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +51,9 @@ pub struct AuditLine {
     /// What it found: the last line.
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<AuditFindings>,
+    /// What was put right then; absent where nothing was wrong or nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<AuditRepair>,
     /// Why it found nothing out: the last line.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
@@ -73,6 +85,25 @@ pub struct AuditFindings {
     examples: Vec<String>,
 }
 
+/// What a repair did. What is done again is settled by the workers: audit again afterwards.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRepair {
+    /// Documents that are done again, as a store lacks rows of theirs.
+    requeued: u64,
+    /// Rows removed that nothing named or accounted for.
+    removed: u64,
+    /// Things removed that no row held up.
+    loose_ends: u64,
+}
+
+impl From<Repaired> for AuditRepair {
+    fn from(repaired: Repaired) -> Self {
+        let Repaired { requeued, removed, loose_ends } = repaired;
+        Self { requeued, removed, loose_ends }
+    }
+}
+
 impl From<Findings> for AuditFindings {
     fn from(found: Findings) -> Self {
         Self {
@@ -93,13 +124,16 @@ impl From<Findings> for AuditFindings {
 /// An audit that somebody reads.
 struct Going {
     /// None once it has ended.
-    audit: Option<BoxFuture<'static, Result<Findings, delivery::Error>>>,
+    audit: Option<BoxFuture<'static, Result<(Findings, Option<Repaired>), delivery::Error>>>,
     began: Instant,
     _place: OwnedSemaphorePermit,
 }
 
 /// `POST /v1/audits`: a line of JSON now and then, the findings in the last.
-pub async fn create(State(api): State<Shared>) -> Result<Response, Problem> {
+pub async fn create(
+    State(api): State<Shared>,
+    Params(AuditParams { repair }): Params<AuditParams>,
+) -> Result<Response, Problem> {
     let place = api.audits.clone().try_acquire_owned().map_err(|_| {
         let what_to_do = "wait as Retry-After says, then send the same again";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "audit_busy", "an audit is going on", what_to_do)
@@ -115,18 +149,27 @@ pub async fn create(State(api): State<Shared>) -> Result<Response, Problem> {
     let queue = api.queue.clone();
     let audit = async move {
         let ledger: &dyn Ledger = &ledger;
-        verify::verify(ledger, &sinks, Some(queue.as_ref()), &Options::default()).await
+        let (queue, options) = (Some(queue.as_ref()), Options::default());
+        let found = verify::verify(ledger, &sinks, queue, &options).await?;
+        let repaired = match repair && !found.is_clean() {
+            true => Some(verify::repair(ledger, &sinks, queue, &options).await?),
+            false => None,
+        };
+        Ok((found, repaired))
     };
     let going = Going { audit: Some(Box::pin(audit)), began: Instant::now(), _place: place };
     let lines = stream::unfold(going, |mut going| async move {
         let audit = going.audit.as_mut()?;
         let done = tokio::time::timeout(LINE_EVERY, audit).await;
-        let mut said =
-            AuditLine { elapsed_s: going.began.elapsed().as_secs(), findings: None, problem: None };
+        let elapsed_s = going.began.elapsed().as_secs();
+        let mut said = AuditLine { elapsed_s, findings: None, repaired: None, problem: None };
         if let Ok(done) = done {
             going.audit = None;
             match done {
-                Ok(findings) => said.findings = Some(findings.into()),
+                Ok((findings, repaired)) => {
+                    said.findings = Some(findings.into());
+                    said.repaired = repaired.map(AuditRepair::from);
+                }
                 Err(error) => said.problem = Some(unknown(&error)),
             }
         }

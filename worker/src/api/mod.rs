@@ -46,6 +46,7 @@ mod problem_codes;
 mod request;
 mod router;
 mod sources;
+mod stores;
 mod sweep;
 mod upload;
 
@@ -163,11 +164,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
     });
     if settings.upkeep {
         // Without it nothing wakes what is delayed where there is no worker.
-        let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
-        let sinks = service::sinks(&database, &settings.graph).await.map_err(service::Error::from)?;
-        let promote_every = Duration::from_millis(settings.lease.beat_ms());
-        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks, promote_every };
-        beside.spawn(Box::pin(upkeep.run()));
+        beside.spawn(Box::pin(upkeep(settings.clone(), database.clone(), queue)));
         beside.spawn(Box::pin(sweep::run(database.clone(), objects.map(|(objects, _)| objects))));
     }
     beside.spawn(watch_back_ends(api.clone()));
@@ -185,6 +182,21 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
     tracing::info!("the API ends");
     beside.shutdown().await;
     Ok(())
+}
+
+/// Keeps up, once the graph's server answers: documents are taken without it.
+async fn upkeep(settings: Settings, database: Database, queue: Arc<dyn Queue>) {
+    let sinks = loop {
+        match service::sinks(&database, &settings.graph).await {
+            Ok(sinks) => break sinks,
+            Err(error) => tracing::warn!(%error, "no upkeep before the graph answers"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
+    let promote_every = Duration::from_millis(settings.lease.beat_ms());
+    let deleted_kept = settings.deleted_kept;
+    Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept }.run().await;
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

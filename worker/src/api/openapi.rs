@@ -6,7 +6,7 @@ use utoipa::openapi::ComponentsBuilder;
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
 use super::{
     audits, batches, dead_letters, documents, export, fleet, graph_memory, indexes, prefixes, problem,
-    upload,
+    stores, upload,
 };
 
 /// The description as JSON, ending with a line end.
@@ -43,7 +43,11 @@ fn document() -> Value {
         .schema_from::<indexes::NewIndex>()
         .schema_from::<indexes::Index>()
         .schema_from::<indexes::Indexes>()
+        .schema_from::<stores::NewFill>()
+        .schema_from::<stores::Fill>()
+        .schema_from::<stores::Fills>()
         .schema_from::<audits::AuditFindings>()
+        .schema_from::<audits::AuditRepair>()
         .schema_from::<audits::AuditLine>()
         .schema_from::<fleet::LaneView>()
         .schema_from::<fleet::Queues>()

@@ -14,7 +14,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::auth::{self, Scope};
 use super::problem::Problem;
 use super::{
-    Shared, audits, batches, dead_letters, documents, export, fleet, indexes, openapi, prefixes, upload,
+    Shared, audits, batches, dead_letters, documents, export, fleet, indexes, openapi, prefixes, stores,
+    upload,
 };
 use crate::http;
 
@@ -102,7 +103,10 @@ operations! {
     ("get" "/v1/export" READ, "Documents with their chunks, oldest first", PAGE, None, (200, Some("Export")), get(export::page))
     ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it", &[], None, (200, Some("Indexes")), get(indexes::list))
     ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it", &[], Some("NewIndex"), (202, Some("Indexes")), post(indexes::create))
-    ("post" "/v1/audits" ADMIN, "Audit the ledger against every store, of all tenants: lines of JSON, the findings in the last", &[], None, (200, Some("AuditLine")), post(audits::create))
+    ("get" "/v1/indexes/stores" READ, "Show how far stores are that lost rows and are filled again", &[], None, (200, Some("Fills")), get(stores::list))
+    ("post" "/v1/indexes/stores" ADMIN, "Fill a store that lost rows: documents that lack some are done again, from what is kept of them", &[], Some("NewFill"), (202, Some("Fills")), post(stores::create))
+    ("post" "/v1/audits" ADMIN, "Audit the ledger against every store, of all tenants: lines of JSON, the findings in the last",
+        &[("repair", "query", "true: then do again exactly what was found wrong; false")], None, (200, Some("AuditLine")), post(audits::create))
     ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
     ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
     ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))

@@ -119,6 +119,12 @@ pub const KEYS: &[Key] = &[
         "How long documents in work may go on after SIGTERM; what is then left is handed back",
     ),
     flag("upkeep", "Whether this worker does the upkeep; of several one does it at a time"),
+    number(
+        "deletedKeptDays",
+        1,
+        3_650,
+        "How long the ledger keeps the rows of deleted documents, in days; then the upkeep forgets them",
+    ),
     number("health.port", 1, 65_535, "Port of /healthz, /readyz and /metrics"),
     text(
         "api.listen",

@@ -28,6 +28,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Whether it does the upkeep.
     pub upkeep: bool,
+    /// How long the rows of deleted documents stay.
+    pub deleted_kept: Duration,
     /// Port of its health endpoint.
     pub health_port: u16,
     /// Where documents are handed in.
@@ -84,6 +86,7 @@ pub(super) fn resolve(
         concurrency: config.concurrency,
         grace: Duration::from_millis(config.grace_ms),
         upkeep: config.upkeep,
+        deleted_kept: Duration::from_secs(u64::from(config.deleted_kept_days) * 86_400),
         health_port: config.health.port,
         api: api?,
         file_root,

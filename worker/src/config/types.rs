@@ -1,7 +1,7 @@
 //! The file as types. Every key has its default here, and its meaning and bounds in [`super::keys`].
 
 use docmill_core::delivery::LeaseConfig;
-use docmill_core::limits::Limits;
+use docmill_core::limits::{DELETED_KEPT_DAYS, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::neo4j;
@@ -36,6 +36,8 @@ section! {
         grace_ms: u64 = 25_000,
         /// Whether it does the upkeep.
         upkeep: bool = true,
+        /// How long the rows of deleted documents stay, in days.
+        deleted_kept_days: u32 = DELETED_KEPT_DAYS,
         /// Where it says how it is.
         health: Health = Health::default(),
         /// Where documents are handed in.

@@ -11,6 +11,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::failure::FailureCode;
 use docmill_core::id::TenantId;
 use docmill_core::index::{IndexSpec, IndexState};
+use docmill_core::limits::DELETED_KEPT_DAYS;
 use docmill_core::manifest::Store;
 use tokio::sync::watch;
 
@@ -35,6 +36,11 @@ const DOCUMENTS_IN_FLIGHT: usize = 64;
 const IDLE: Duration = Duration::from_millis(20);
 /// Rows that one look of the sweep takes.
 const SWEEP_ROWS: usize = 2_000;
+
+/// How long rows of deleted documents stay, in milliseconds.
+const DELETED_KEPT_MS: u64 = DELETED_KEPT_DAYS as u64 * 86_400_000;
+/// Of them, those that are forgotten together.
+const FORGET_DOCUMENTS: usize = 1_000;
 
 /// What a session needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -265,6 +271,7 @@ impl Session {
         self.pool.shutdown().await;
         self.sweep().await?;
         while self.database.sweep_derived().await? > 0 {}
+        while self.database.forget_deleted(DELETED_KEPT_MS, FORGET_DOCUMENTS).await? > 0 {}
         self.database.retire_worker(&self.deliverer.worker).await?;
         Ok(())
     }

@@ -71,6 +71,8 @@ struct Row {
     bytes: u64,
     generation: Generation,
     content: Option<ContentHash>,
+    /// When its deletion was handed in; 0 where it was not.
+    deleted_at_ms: u64,
     state: State,
     owner: Option<WorkerId>,
     epoch: Epoch,
@@ -184,6 +186,7 @@ impl Tables {
             bytes: registration.bytes,
             generation: Generation(1),
             content: Some(registration.content),
+            deleted_at_ms: 0,
             state: State::Queued,
             owner: None,
             epoch: Epoch(0),
@@ -307,11 +310,13 @@ impl Ledger for MemoryLedger {
     }
 
     async fn delete(&self, document: DocumentId) -> Result<Option<Message>, Error> {
+        let now_ms = self.clock.now_ms();
         let mut tables = self.lock();
         let Some(row) = tables.documents.get_mut(&document).filter(|row| row.content.is_some()) else {
             return Ok(None);
         };
         row.next_generation(None);
+        row.deleted_at_ms = now_ms;
         Ok(Some(row.message(document)))
     }
 
@@ -453,6 +458,11 @@ impl Ledger for MemoryLedger {
             row.queue_again();
         }
         Ok(Some(row.message(document)))
+    }
+
+    async fn forget_deleted(&self, older_than_ms: u64, limit: usize) -> Result<u64, Error> {
+        let before_ms = self.clock.now_ms().saturating_sub(older_than_ms);
+        Ok(self.lock().forget_deleted(before_ms, limit))
     }
 
     async fn manifests(

@@ -297,6 +297,11 @@ pub trait Ledger: Send + Sync {
     /// Queues the newest generation again although it is final: repair, replay. `None`: unknown.
     async fn requeue(&self, document: DocumentId) -> Result<Option<Message>, Error>;
 
+    /// Forgets documents whose newest generation is a deletion that was handed in `older_than_ms` ago or
+    /// earlier, is committed, and left nothing to remove: row, source and manifests, at most `limit`. Returns
+    /// how many went. Registered again, such a document is born anew.
+    async fn forget_deleted(&self, older_than_ms: u64, limit: usize) -> Result<u64, Error>;
+
     /// Committed manifests that are not replaced, of indexes not retired, ordered by (document, index).
     async fn manifests(
         &self,

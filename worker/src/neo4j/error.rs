@@ -37,6 +37,9 @@ pub enum Error {
     /// Two transactions met; the same again will find what the other left.
     #[error("another writer came first: {0}")]
     Raced(&'static str),
+    /// What was made at the start is not there any more: the server was emptied.
+    #[error("the constraints of the graph are gone")]
+    NoSchema,
     /// The server's disk is full.
     #[error("the disk of Neo4j is full")]
     DiskFull,

@@ -49,7 +49,18 @@ impl GraphSink {
         Self { database }
     }
 
+    /// Writes; a server that was emptied gets its constraints first, as nothing may be written without them.
     async fn write_rows(&self, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
+        match self.try_write_rows(rows).await {
+            Err(Error::NoSchema) => {
+                Box::pin(self.database.make_schema()).await?;
+                self.try_write_rows(rows).await
+            }
+            done => done,
+        }
+    }
+
+    async fn try_write_rows(&self, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
         let limit = self.database.pool.usual();
         transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows))
     }
@@ -159,17 +170,23 @@ async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoc
             ("hash", hexadecimal(&row.text_hash.0).into()),
         ])
     });
-    transaction
+    // The node of the schema is made last: where it is, the constraints are.
+    let held = transaction
         .run(
-            "UNWIND $rows AS row
+            "MATCH (:DocmillSchema {store: 'graph'})
+             UNWIND $rows AS row
              MERGE (c:Chunk {id: row.id})
              ON CREATE SET c.tenant_id = row.tenant, c.document = row.document, c.index = row.index,
                            c.text_hash = row.hash, c.epoch = $unwritten
-             SET c._lock = true",
+             SET c._lock = true
+             RETURN count(*)",
             map([("rows", list(heads)), ("unwritten", UNWRITTEN.into())]),
         )
-        .await
-        .map(drop)
+        .await?;
+    match held.first().and_then(|row| row.first()).and_then(Value::int) {
+        Some(0) if !rows.is_empty() => Err(Error::NoSchema),
+        _ => Ok(()),
+    }
 }
 
 /// Raises the epochs of chunks that are locked. Gives the ids of those that were just made.

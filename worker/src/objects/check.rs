@@ -122,7 +122,7 @@ fn finding(doing: &str, error: &Error, options: &ObjectsOptions) -> Finding {
         Error::Denied(_) => {
             "check the keys or the pod's identity, and its rights to put, get, list and delete"
         }
-        Error::Missing(_) if volume => "mount the volume there",
+        Error::Missing(_) | Error::Unreachable(_) if volume => "mount the volume there",
         Error::Missing(_) => "make the bucket or container, or correct its name and the region",
         Error::Unreachable(_) => {
             "check the endpoint, the network policy, and whether both sides agree on TLS"

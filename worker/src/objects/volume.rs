@@ -55,8 +55,9 @@ impl Volume {
     fn part(&self) -> io::Result<Part> {
         let mut parts = self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let dir = match &*parts {
-            Some(dir) => dir.clone(),
-            None => {
+            // Another volume may be there now.
+            Some(dir) if dir.path().is_dir() => dir.clone(),
+            _ => {
                 // Not made by us: a volume that is not mounted would be filled in the container's own layer.
                 if !self.root.is_dir() {
                     return Err(io::ErrorKind::NotFound.into());
@@ -76,9 +77,13 @@ impl Volume {
         mut content: Content<'_>,
         bytes_max: u64,
     ) -> Result<Stored, Error> {
-        let failed = |error: &io::Error| Error::io(&self.root.display().to_string(), error);
+        let failed = |error: &io::Error| match Error::io(&self.root.display().to_string(), error) {
+            // Nothing was asked for that could be missing but the volume.
+            Error::Missing(what) => Error::Unreachable(format!("{what} is not there")),
+            other => other,
+        };
         let part = self.part().map_err(|error| failed(&error))?;
-        let mut incoming = Incoming::create(&part.path)?;
+        let mut incoming = Incoming::create(&part.path).map_err(|error| self.seen(error))?;
         while let Some(next) = content.next().await {
             incoming.push(next.map_err(|error| Error::Sender(error.to_string()))?).await?;
             if incoming.bytes() > bytes_max {
@@ -100,11 +105,21 @@ impl Volume {
 
     pub(super) async fn head(&self, key: &ObjectKey) -> Result<Meta, Error> {
         let (place, key) = (self.place(key), key.clone());
-        blocking(move || {
+        let found = blocking(move || {
             let metadata = fs::metadata(&place).map_err(|error| absent(&key, &error))?;
             if metadata.is_file() { Ok(meta(key, &metadata)) } else { Err(Error::Missing(key.to_string())) }
-        })
-        .await?
+        });
+        found.await?.map_err(|error| self.seen(error))
+    }
+
+    /// An object that is missing on a volume that is not there may come back with it.
+    fn seen(&self, error: Error) -> Error {
+        match error {
+            Error::Missing(_) if !self.root.is_dir() => {
+                Error::Unreachable(format!("{} is not there", self.root.display()))
+            }
+            error => error,
+        }
     }
 
     /// One file is opened once: a put that replaces it meanwhile leaves that one as it is.
@@ -116,8 +131,8 @@ impl Volume {
     ) -> Result<(u64, ContentHash), Error> {
         let key = &asked.key;
         let (place, name) = (self.place(key), key.clone());
-        let mut file =
-            blocking(move || File::open(&place).map_err(|error| absent(&name, &error))).await??;
+        let opened = blocking(move || File::open(&place).map_err(|error| absent(&name, &error)));
+        let mut file = opened.await?.map_err(|error| self.seen(error))?;
         let changed = |file: &File| match file.metadata() {
             Ok(metadata) if meta(key.clone(), &metadata) == *asked => Ok(()),
             Ok(_) => Err(Error::Changed(key.to_string())),
@@ -151,6 +166,10 @@ impl Volume {
     }
 
     pub(super) async fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        if !self.root.is_dir() {
+            // It is not removed, and would be there again with the volume.
+            return Err(self.seen(Error::Missing(key.to_string())));
+        }
         let (place, key) = (self.place(key), key.clone());
         blocking(move || match fs::remove_file(&place) {
             Ok(()) => place.parent().map_or(Ok(()), sync_dir).map_err(|error| absent(&key, &error)),
@@ -169,6 +188,9 @@ impl Volume {
         let root = self.root.clone();
         let start = folder.map(ToString::to_string).unwrap_or_default();
         let after = after.map(ToString::to_string).unwrap_or_default();
+        if !root.is_dir() {
+            return Err(self.seen(Error::Missing(start)));
+        }
         blocking(move || {
             let mut page = Vec::new();
             walk(&root, &start, &after, limit, &mut page)

@@ -40,6 +40,9 @@ pub trait ChunkTable: Clone + Default + Send + Sync + 'static {
         true
     }
 
+    /// Somebody dropped tables: what is known of them is not so any more.
+    fn forget_tables(&self) {}
+
     /// Inserts the rows that are not there and raises the epoch of the others, in one transaction. They are
     /// ascending by chunk, each once.
     async fn write(&self, database: &Database, rows: &[Claimed<'_>]) -> Result<(), Error>;
@@ -64,6 +67,21 @@ pub trait ChunkTable: Clone + Default + Send + Sync + 'static {
     }
 }
 
+/// The call, and once more where it failed because a table is not there, which is made first: a store that was
+/// lost is filled without a restart of anything. A macro, as the call borrows the caller's arguments.
+macro_rules! with_tables {
+    ($sink:expr, $call:expr) => {
+        match $call.await {
+            Err(error) if error.lacks_a_table() => match Box::pin($sink.make_tables()).await {
+                Ok(()) => $call.await,
+                Err(error) => Err(error),
+            },
+            done => done,
+        }
+        .map_err(|error| error.of_store(T::STORE))
+    };
+}
+
 /// A store in a PostgreSQL server.
 #[derive(Clone)]
 pub struct TableSink<T> {
@@ -75,6 +93,14 @@ impl<T: ChunkTable> TableSink<T> {
     /// The store of this database.
     pub fn new(database: Database) -> Self {
         Self { database, table: T::default() }
+    }
+
+    /// Makes the tables that somebody dropped.
+    async fn make_tables(&self) -> Result<(), Error> {
+        tracing::warn!(store = T::STORE.as_str(), "a table of the store is gone and is made again");
+        self.database.make_stores().await?;
+        self.table.forget_tables();
+        Ok(())
     }
 
     async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
@@ -102,30 +128,31 @@ impl<T: ChunkTable> Sink for TableSink<T> {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Result<Vec<usize>, sink::Error> {
-        let written = self.table.write(&self.database, &ascending(writes)).await;
+        let ascending = ascending(writes);
+        let written = with_tables!(self, self.table.write(&self.database, &ascending));
         // Each row was inserted or locked by the one transaction that is now committed.
         let held = |write: &Write| write.rows.iter().filter(|row| T::holds(row)).count();
-        written.map(|()| writes.iter().map(held).collect()).map_err(|error| error.of_store(T::STORE))
+        written.map(|()| writes.iter().map(held).collect())
     }
 
     async fn remove(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, sink::Error> {
-        self.remove_rows(chunks, below).await.map_err(|error| error.of_store(T::STORE))
+        with_tables!(self, self.remove_rows(chunks, below))
     }
 
     async fn look_up(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, sink::Error> {
-        self.look_up_rows(chunks).await.map_err(|error| error.of_store(T::STORE))
+        with_tables!(self, self.look_up_rows(chunks))
     }
 
     async fn list(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<StoredChunk>, sink::Error> {
-        self.list_rows(after, limit).await.map_err(|error| error.of_store(T::STORE))
+        with_tables!(self, self.list_rows(after, limit))
     }
 
     async fn loose_ends(&self) -> Result<u64, sink::Error> {
-        T::count_loose(&self.database).await.map_err(|error| error.of_store(T::STORE))
+        with_tables!(self, T::count_loose(&self.database))
     }
 
     async fn remove_loose_ends(&self) -> Result<u64, sink::Error> {
-        T::remove_loose(&self.database).await.map_err(|error| error.of_store(T::STORE))
+        with_tables!(self, T::remove_loose(&self.database))
     }
 }
 

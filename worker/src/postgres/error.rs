@@ -76,6 +76,11 @@ impl Error {
         }
     }
 
+    /// Whether a table is not there, which only a person removes.
+    pub(super) fn lacks_a_table(&self) -> bool {
+        matches!(self, Self::Refused { state, .. } if *state == SqlState::UNDEFINED_TABLE)
+    }
+
     /// The same for a call on a store.
     pub(super) fn of_store(self, store: Store) -> sink::Error {
         match self {

@@ -9,7 +9,7 @@ use docmill_core::manifest::Manifest;
 use docmill_core::page::Page;
 
 use super::transaction::transaction;
-use super::{Database, audit, claims, commits, derived, indexes, manifests, moves, sources};
+use super::{Database, audit, claims, commits, deleted, derived, indexes, manifests, moves, sources};
 use crate::ledger::{
     Claim, Cleanup, Commit, CommittedManifest, Error, Failed, Grant, Ledger, Move, Registered,
     Registration, SelfAudit, Start, Summary, WorkerId,
@@ -169,6 +169,10 @@ impl Ledger for PostgresLedger {
 
     async fn requeue(&self, document: DocumentId) -> Result<Option<Message>, Error> {
         Ok(transaction!(self.database, |transaction| claims::requeue(transaction, document))?)
+    }
+
+    async fn forget_deleted(&self, older_than_ms: u64, limit: usize) -> Result<u64, Error> {
+        Ok(transaction!(self.database, |transaction| deleted::forget(transaction, older_than_ms, limit))?)
     }
 
     async fn manifests(

@@ -6,10 +6,13 @@ use super::{Database, Error};
 /// The files, in order; the number of a file is its place, from 1. Applied ones are never edited.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0001_ledger.sql")),
-    ("stores", include_str!("migrations/0002_stores.sql")),
+    ("stores", STORES),
     ("index begun", include_str!("migrations/0003_index_begun.sql")),
     ("api", include_str!("migrations/0004_api.sql")),
+    ("fills", include_str!("migrations/0005_fills.sql")),
 ];
+
+const STORES: &str = include_str!("migrations/0002_stores.sql");
 
 /// The version that this docmill writes and reads.
 pub const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -25,6 +28,20 @@ pub(super) async fn run(database: &Database) -> Result<(), Error> {
         transaction!(database, |transaction| apply(transaction, database))?;
     }
     Ok(())
+}
+
+/// Makes what lacks of the stores' tables and leaves the others as they are.
+pub(super) async fn make_stores(database: &Database) -> Result<(), Error> {
+    transaction!(database, |transaction| make_missing(transaction))
+}
+
+async fn make_missing(transaction: &deadpool_postgres::Transaction<'_>) -> Result<(), Error> {
+    transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    // The file has nothing but these two kinds of statements.
+    let where_lacking = STORES
+        .replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ")
+        .replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ");
+    Ok(transaction.batch_execute(&where_lacking).await?)
 }
 
 fn refuse_newer(database: &Database, found: i32) -> Result<(), Error> {

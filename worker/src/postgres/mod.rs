@@ -17,9 +17,11 @@ mod check;
 mod chunk_table;
 mod claims;
 mod commits;
+mod deleted;
 mod derived;
 mod error;
 mod export;
+mod fills;
 mod fleet;
 mod graph;
 mod hnsw;
@@ -50,6 +52,7 @@ pub use check::{Facts, Finding, Needs, Severity, findings};
 pub use chunk_table::{ChunkTable, TableSink};
 pub use error::Error;
 pub use export::{ExportedChunkRow, ExportedRow};
+pub use fills::{FillDocument, FillRow};
 pub use fleet::{LiveWorker, WorkerReport};
 pub use graph::GraphSink;
 pub use hnsw::{Hnsw, build_hnsw};
@@ -116,6 +119,14 @@ impl Database {
     /// [`Error::Newer`], or nothing of it took effect.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate::run(self).await
+    }
+
+    /// Makes tables of the stores where somebody dropped them. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// Nothing of it took effect.
+    pub(super) async fn make_stores(&self) -> Result<(), Error> {
+        migrate::make_stores(self).await
     }
 
     /// Does the work unless another process is at work under this name in this schema; `None`: it is. The

@@ -23,7 +23,7 @@ pub type VectorSink = TableSink<Vectors>;
 /// The vector store's own part.
 #[derive(Clone, Default)]
 pub struct Vectors {
-    /// Indexes whose table is known to be there; tables are never dropped while a process runs.
+    /// Indexes whose table is known to be there.
     made: Arc<Mutex<HashSet<IndexId>>>,
 }
 
@@ -57,6 +57,10 @@ impl ChunkTable for Vectors {
 
     fn holds(row: &ChunkRow) -> bool {
         row.embedding.is_some()
+    }
+
+    fn forget_tables(&self) {
+        self.made.lock().expect("no code panics while holding it").clear();
     }
 
     async fn write(&self, database: &Database, rows: &[Claimed<'_>]) -> Result<(), Error> {

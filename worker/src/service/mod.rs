@@ -172,7 +172,8 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     if settings.upkeep {
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
         let promote_every = Duration::from_millis(settings.lease.beat_ms());
-        let upkeep = Upkeep { database: database.clone(), ledger, queue, sinks, promote_every };
+        let (database, deleted_kept) = (database.clone(), settings.deleted_kept);
+        let upkeep = Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept };
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });

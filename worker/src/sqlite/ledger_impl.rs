@@ -10,7 +10,7 @@ use docmill_core::manifest::Manifest;
 use docmill_core::page::Page;
 use rusqlite::Connection;
 
-use super::{Answer, Database, audit, claims, derived, indexes, manifests, sources};
+use super::{Answer, Database, audit, claims, deleted, derived, indexes, manifests, sources};
 use crate::ledger::{
     Claim, Cleanup, Commit, CommittedManifest, Error, Failed, Grant, Ledger, Registered, Registration,
     SelfAudit, Start, Summary, WorkerId,
@@ -188,6 +188,11 @@ impl Ledger for Database {
 
     async fn requeue(&self, document: DocumentId) -> Result<Option<Message>, Error> {
         self.job(Answer::Durable, move |connection| claims::requeue(connection, document)).await
+    }
+
+    async fn forget_deleted(&self, older_than_ms: u64, limit: usize) -> Result<u64, Error> {
+        let before_ms = self.now_ms().saturating_sub(i64::try_from(older_than_ms).unwrap_or(i64::MAX));
+        self.job(Answer::Applied, move |connection| deleted::forget(connection, before_ms, limit)).await
     }
 
     async fn manifests(

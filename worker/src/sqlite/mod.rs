@@ -18,6 +18,7 @@ use crate::{ledger, sink};
 mod audit;
 mod chunk_table;
 mod claims;
+mod deleted;
 mod derived;
 mod graph;
 mod indexes;

@@ -105,6 +105,12 @@ impl Fleet {
         self.lock().ended_alone
     }
 
+    /// How many run; those that are to be started again are not counted.
+    pub fn running(&self) -> usize {
+        let runs = |slot: &mut Slot| slot.worker.as_mut().is_some_and(|worker| !worker.ended());
+        self.lock().slots.iter_mut().filter_map(|slot| runs(slot).then_some(())).count()
+    }
+
     /// Numbers of the processes that run.
     pub fn ids(&self) -> Vec<u32> {
         self.lock().slots.iter().filter_map(|slot| slot.worker.as_ref().map(Worker::id)).collect()

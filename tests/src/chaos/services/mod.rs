@@ -1,6 +1,7 @@
 //! Kills of workers and servers of the shape with many processes, while documents come in and change. What
 //! was submitted is counted by a list of the harness' own against what the servers hold in the end.
 
+pub mod faults;
 mod feeder;
 mod fleet;
 mod gather;
@@ -10,6 +11,7 @@ pub(crate) mod look;
 mod plan;
 mod recovery;
 pub(crate) mod servers;
+mod settle;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,21 +20,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use docmill_core::id::TenantId;
-use docmill_core::manifest::Store;
 use docmill_worker::delivery::PlantedFault;
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::Ledger;
 use docmill_worker::neo4j;
 use docmill_worker::objects::ObjectsOptions;
-use docmill_worker::postgres::{
-    Database, Options as PostgresOptions, PostgresLedger, TextSink, VectorSink,
-};
+use docmill_worker::postgres::{Database, Options as PostgresOptions, PostgresLedger};
 use docmill_worker::queue::redis::RedisQueue;
-use docmill_worker::sink::Sink;
 use docmill_worker::stages::models::{CONCEPTS_BUILTIN, spec};
-use docmill_worker::verify::{self, Findings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -63,18 +60,15 @@ const CLEANUP_DELAY_MS: u64 = 500;
 const DOWN_MS: std::ops::Range<u64> = 0..600;
 /// Documents that are settled before the first kill.
 const BEFORE_KILLS: i64 = 20;
-/// Longest wait for that, for the end of all work, and for an audit that finds nothing.
+/// Longest wait for that, and for the end of all work.
 const BEGIN_MAX: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// And this many leases: a poison document dies thrice.
 const SETTLE_LEASES: u32 = 6;
-const VERIFY_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at such things.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks at the processes.
 const KEEP_UP_EVERY: Duration = Duration::from_millis(20);
-/// Removals overdue by more than this are stale.
-const STALE_MS: u64 = 5_000;
 /// What recoveries have to be at the test lease, in seconds.
 const RECOVERY_P99_S: f64 = 5.0;
 const RECOVERY_MAX_S: f64 = 10.0;
@@ -392,61 +386,28 @@ impl Run {
     /// Waits until nothing moves, audits without repair, and counts.
     async fn settle(&self, outcome: &mut Outcome, inventory: &Inventory) -> Result<()> {
         let mut admin = self.servers.redis.admin();
-        let settled = async || {
-            let open = "SELECT count(*) FROM documents WHERE state IN ('queued', 'processing')";
-            let open = self.look.number(open).await.unwrap_or(1);
-            open + self.look.number("SELECT count(*) FROM cleanups").await.unwrap_or(1)
-        };
         let began = Instant::now();
         let settle_max = SETTLE_MAX + Duration::from_millis(outcome.lease_ms) * SETTLE_LEASES;
-        while settled().await > 0 || gather::queue_entries(&mut admin)? > 0 || !self.recovery.is_quiet() {
+        while !settle::is_settled(&self.look, &mut admin).await? || !self.recovery.is_quiet() {
             if began.elapsed() > settle_max {
                 // What is not settled is counted as lost, or as an entry that nobody needs.
-                eprintln!("not settled within {settle_max:?}: {} rows", settled().await);
+                eprintln!("not settled within {settle_max:?}: {} rows", settle::open(&self.look).await);
                 break;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         eprintln!("{:.0} s: settled", self.began.elapsed().as_secs_f64());
         let graph = neo4j::Database::connect(&self.servers.neo4j.options()).await?;
-        let found = self.verify(&graph).await?;
+        let queue = self.servers.redis.queue();
+        let found = settle::audit(&self.postgres, &graph, &queue, CLEANUP_DELAY_MS).await?;
         let seen = gather::gather(&self.look, &graph, &mut admin, &self.root).await?;
         ensure!(!seen.texts.is_empty(), "nothing was written");
         outcome.documents = inventory.entries.len() + inventory.poison.len();
         outcome.recovery = self.recovery.measured();
         outcome.verdict = judge::judge(inventory, &seen);
-        let Findings { missing, orphan, stale, duplicate, queue, .. } = found;
-        outcome.verdict.verify += missing + orphan + stale + duplicate + queue;
+        outcome.verdict.verify += settle::wrong(&found);
         let alive: BTreeSet<u32> = self.fleet.ids().into_iter().collect();
         ensure!(alive.len() == WORKERS, "{} of {WORKERS} workers run in the end", alive.len());
         Ok(())
-    }
-
-    /// The audit, again until it finds nothing: what dead workers left is swept away every few seconds.
-    async fn verify(&self, graph: &neo4j::Database) -> Result<Findings> {
-        let database = Database::open(&self.postgres).await?;
-        let ledger = PostgresLedger::new(database.clone(), CLEANUP_DELAY_MS);
-        let queue = self.servers.redis.queue();
-        let text: Arc<dyn Sink> = Arc::new(TextSink::new(database.clone()));
-        let sinks = [
-            text,
-            Arc::new(VectorSink::new(database)),
-            Arc::new(neo4j::GraphSink::new(graph.clone())) as Arc<dyn Sink>,
-        ];
-        let sinks: BTreeMap<Store, Arc<dyn Sink>> =
-            sinks.into_iter().map(|sink| (sink.store(), sink)).collect();
-        let options = verify::Options { grace_ms: STALE_MS, ..verify::Options::default() };
-        let began = Instant::now();
-        loop {
-            let found =
-                verify::verify(&ledger, &sinks, Some(&queue), &options).await.context("the audit")?;
-            if found.is_clean() || began.elapsed() > VERIFY_MAX {
-                if !found.is_clean() {
-                    eprintln!("{found:#?}");
-                }
-                return Ok(found);
-            }
-            tokio::time::sleep(LOOK_EVERY * 10).await;
-        }
     }
 }

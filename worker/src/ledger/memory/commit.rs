@@ -118,6 +118,21 @@ impl Tables {
         }
     }
 
+    pub(super) fn forget_deleted(&mut self, before_ms: u64, limit: usize) -> u64 {
+        let due = |document: &DocumentId| {
+            self.cleanups.values().any(|recorded| recorded.cleanup.document == *document)
+        };
+        let old = self.documents.iter().filter(|(document, row)| {
+            let deleted = row.content.is_none() && row.state == State::Committed;
+            deleted && row.deleted_at_ms <= before_ms && !due(document)
+        });
+        let old: BTreeSet<DocumentId> = old.map(|(document, _)| *document).take(limit).collect();
+        self.documents.retain(|document, _| !old.contains(document));
+        self.sources.retain(|_, document| !old.contains(document));
+        self.manifests.retain(|(document, _), _| !old.contains(document));
+        old.len() as u64
+    }
+
     pub(super) fn wanted(&self, chunks: &[ChunkId]) -> Vec<ChunkId> {
         let asked: BTreeSet<ChunkId> = chunks.iter().copied().collect();
         let named = |chunk: &ChunkId| asked.contains(chunk);
