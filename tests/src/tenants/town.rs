@@ -221,7 +221,7 @@ impl Town {
     pub fn logs(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files: Vec<PathBuf> =
             vec![self.redis.dir_file("redis.log"), self.postgres.log(), self.neo4j.log(), self.s3.log()];
-        files.push(self.api.log().to_owned());
+        files.push(self.api.log_file());
         files.extend((0..WORKERS).map(|number| self.dir.path().join(format!("worker-{number}/log"))));
         let read = |path: &PathBuf| {
             let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;

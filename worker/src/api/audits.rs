@@ -121,10 +121,13 @@ impl From<Findings> for AuditFindings {
     }
 }
 
+/// What an audit comes to: what it found, and what it then put right.
+type Done = Result<(Findings, Option<Repaired>), delivery::Error>;
+
 /// An audit that somebody reads.
 struct Going {
     /// None once it has ended.
-    audit: Option<BoxFuture<'static, Result<(Findings, Option<Repaired>), delivery::Error>>>,
+    audit: Option<BoxFuture<'static, Done>>,
     began: Instant,
     _place: OwnedSemaphorePermit,
 }

@@ -23,7 +23,11 @@ pub const PROBLEM_CODES: &[(&str, StatusCode, &str)] = &[
         StatusCode::UNPROCESSABLE_ENTITY,
         "A parameter, a header or the body says what is not allowed",
     ),
-    ("issuer_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The issuer of tokens does not answer, and its key is not known"),
+    (
+        "issuer_unavailable",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The issuer of tokens does not answer, and its key is not known",
+    ),
     ("key_needed", StatusCode::UNAUTHORIZED, "No good key was shown"),
     ("kind_unknown", StatusCode::NOT_FOUND, "`/ingest/{kind}` names a kind of document that is not read"),
     ("ledger_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The ledger does not answer"),

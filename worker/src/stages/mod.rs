@@ -202,29 +202,39 @@ impl Stages {
         let (sender, mut events) = tokio::sync::mpsc::channel(PAGES_IN_FLIGHT);
         let reading = self.pool.extract(&grant.tenant, input, sender);
         let collecting = async {
-            let mut info = DocumentInfo::default();
-            let mut kept = pages.len();
-            let mut last_kept = Instant::now();
-            while let Some(event) = events.recv().await {
-                match event {
-                    Event::Info(known) => info = known,
-                    Event::Page(page) => {
-                        tracker.touch();
-                        Counters::add(&self.counters.pages, 1);
-                        let recognised = page.source == PageSource::Ocr;
-                        Counters::add(&self.counters.ocr_pages, u64::from(recognised));
-                        pages.push(page);
-                        if checkpoint_due(pages.len() - kept, last_kept.elapsed().as_secs_f64(), recognised)
-                        {
-                            let progress = Progress { stage: Stage::Extract, units: pages.len() as u32 };
-                            tracker.mark(progress, pages[kept..].to_vec()).await?;
-                            (kept, last_kept) = (pages.len(), Instant::now());
+            let collected = async {
+                let mut info = DocumentInfo::default();
+                let mut kept = pages.len();
+                let mut last_kept = Instant::now();
+                while let Some(event) = events.recv().await {
+                    match event {
+                        Event::Info(known) => info = known,
+                        Event::Page(page) => {
+                            tracker.touch();
+                            Counters::add(&self.counters.pages, 1);
+                            let recognised = page.source == PageSource::Ocr;
+                            Counters::add(&self.counters.ocr_pages, u64::from(recognised));
+                            pages.push(page);
+                            if checkpoint_due(
+                                pages.len() - kept,
+                                last_kept.elapsed().as_secs_f64(),
+                                recognised,
+                            ) {
+                                let progress =
+                                    Progress { stage: Stage::Extract, units: pages.len() as u32 };
+                                tracker.mark(progress, pages[kept..].to_vec()).await?;
+                                (kept, last_kept) = (pages.len(), Instant::now());
+                            }
                         }
+                        Event::Done => {}
                     }
-                    Event::Done => {}
                 }
-            }
-            Ok::<_, NotPrepared>(info)
+                Ok::<_, NotPrepared>(info)
+            };
+            let collected = collected.await;
+            // Where it ended early, who reads must not wait for room that nobody makes any more.
+            events.close();
+            collected
         };
         let (read, collected) = futures::future::join(reading, collecting).await;
         let info = collected?;
