@@ -18,8 +18,8 @@ pub const STARTS_MAX: u32 = 6;
 /// Transient failures after which a document is dead-lettered.
 pub const TRANSIENT_FAILURES_MAX: u32 = 8;
 /// Of failures of a store, so many count, and never give a document up: a store may be away for hours, and when
-/// it is back nobody waits longer than the pause after the last one that counts, which is four seconds.
-pub const STORE_FAILURES_COUNTED: u32 = TRANSIENT_FAILURES_MAX / 2;
+/// it is back nobody waits longer than the pause after the last one that counts, which is two seconds.
+pub const STORE_FAILURES_COUNTED: u32 = 3;
 /// First delay after a transient failure, in milliseconds; doubled by each further one.
 pub const RETRY_BASE_MS: u64 = 500;
 /// Longest delay after a transient failure, in milliseconds.
@@ -339,7 +339,7 @@ mod tests {
         let mut history = History::default();
         for _ in 0..100 {
             let (decision, counted) = decide_failure(history, away(), 1.0);
-            assert!(matches!(decision, AfterFailure::Retry { after_ms: ..=4_000 }), "{decision:?}");
+            assert!(matches!(decision, AfterFailure::Retry { after_ms: ..=2_000 }), "{decision:?}");
             history = counted;
         }
         // Nor do they take the document's own trials away.

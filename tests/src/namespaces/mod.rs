@@ -31,6 +31,8 @@ use record::Record;
 const FLEETS: [usize; 3] = [1, 2, 4];
 /// Extractors of each.
 const CONCURRENCY: usize = 2;
+/// Documents that a worker has in work at most, with so many extractors.
+const HELD_MAX: usize = 8;
 /// Time that an extractor waits for a document: far more than it works, so that two processors are enough for all.
 const WAIT_MS: u64 = 400;
 /// A lease short enough to wait for, and long enough for a busy machine.
@@ -44,9 +46,9 @@ const LARGE: usize = 8;
 /// What the rates have to be, as a multiple of one worker's.
 const RATIO_2: f64 = 1.6;
 const RATIO_4: f64 = 2.8;
-/// What the large ones have to be of the first half; a quarter of the looks is theirs, and what is already in hand
-/// when they come is small.
-const LARGE_SHARE: f64 = 0.08;
+/// How many of the large ones have to be done in the first three quarters; a quarter of the looks is theirs, and what
+/// is already in hand when they come is small.
+const LARGE_SHARE: f64 = 0.5;
 /// Longest wait for whatever is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -67,7 +69,7 @@ pub struct Outcome {
     pub documents: usize,
     /// Documents that were with two workers at once, begun again without a cause, or committed twice.
     pub twice: i64,
-    /// The share of large documents among the first half.
+    /// The share of large documents that is done in the first three quarters.
     pub large_share: f64,
     /// Documents that the worker had that was cut off.
     pub held: usize,
@@ -298,7 +300,8 @@ impl Rig {
         documents: usize,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        self.submit(documents, 0).await?;
+        // More than the others take at once, so that something is left for it.
+        self.submit(documents.max(FLEETS[2] * HELD_MAX * 2), 0).await?;
         let name = self.workers[0].0.clone();
         self.until("documents at the first worker", async || {
             record.held_by(&name).await.is_ok_and(|held| held.len() >= CONCURRENCY)

@@ -124,15 +124,16 @@ impl<'a> Record<'a> {
         Ok(self.look.rows(sql, &[&format!("{worker}-%")]).await?[0].try_get(0)?)
     }
 
-    /// The share of large documents among the first half of the commits behind so many. Where large ones wait for all
-    /// small ones, it is 0.
+    /// The share of the large documents that is done within the first three quarters of the commits behind so many.
+    /// Where large ones wait for all small ones, it is 0.
     ///
     /// # Errors
     /// The server does not answer.
     pub async fn share_of_large(&self, commits: i64) -> Result<f64> {
-        let sql = "SELECT coalesce(avg(CASE WHEN bytes >= $2 THEN 1.0 ELSE 0.0 END), 0)::float8 FROM
+        let sql =
+            "SELECT coalesce(avg(CASE WHEN n <= all_of_them * 3 / 4 THEN 1.0 ELSE 0.0 END), 0)::float8 FROM
             (SELECT bytes, row_number() OVER (ORDER BY number) AS n, count(*) OVER () AS all_of_them
-               FROM seen.commits WHERE number > $1) phase WHERE n <= all_of_them / 2";
+               FROM seen.commits WHERE number > $1) phase WHERE bytes >= $2";
         Ok(self.look.rows(sql, &[&commits, &LARGE_BYTES]).await?[0].try_get(0)?)
     }
 }

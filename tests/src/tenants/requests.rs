@@ -358,6 +358,11 @@ impl Maker<'_> {
                 true => json!({}),
                 false => json!({"embeddings": neutral(&mut self.random)}),
             },
+            "NewFill" => {
+                let known = ["text", "vectors", "graph"].choose(&mut self.random).copied();
+                let store = known.filter(|_| self.random.random_bool(0.6));
+                json!({"store": store.map_or_else(|| neutral(&mut self.random), str::to_owned)})
+            }
             _ => json!({}),
         };
         if self.random.random_bool(0.1) {

@@ -18,6 +18,8 @@ use crate::services::http::{Answer, Client};
 
 /// Requests at once.
 const AT_ONCE: u64 = 4;
+/// Of a longer body a refusal may come before its end, and the connection is closed while it is still being sent.
+const READ_BYTES_MAX: usize = 1 << 20;
 /// The operation whose answer has no end.
 const ENDLESS: &str = "/internal/v1/observations";
 
@@ -114,6 +116,8 @@ impl Siege<'_> {
         tally.asked.insert(name.clone());
         let answer = match answer {
             Ok(answer) => answer,
+            // It was refused while it was still being sent; the answer may be lost with the connection.
+            Err(_) if request.body.len() > READ_BYTES_MAX => return,
             Err(error) => {
                 tally.outcome.unanswered += 1;
                 tally.outcome.examples.push(format!("no answer: {error}: {}", shown(request)));

@@ -34,8 +34,8 @@ use crate::services::worker::{Worker, WorkerSetup};
 const WORKERS: usize = 2;
 /// What is said: everything of ours, of others what they usually say.
 const LOG: &str = "info,docmill_worker=trace,docmill_core=trace,docmill=trace,h2=off,hyper=off";
-/// A lease longer than a run, so that no document is done again for being slow.
-const LEASE_MS: u64 = 120_000;
+/// Short: a generation that comes while the one before it is in work waits for a lease.
+const LEASE_MS: u64 = 3_000;
 /// Extractors of a worker.
 const CONCURRENCY: usize = 1;
 /// Largest object, in bytes.

@@ -45,9 +45,9 @@ use start::opened;
 use told::Told;
 
 /// Documents in work for each extractor: while one is read, the others are embedded or wait for the disks of stores.
-const DOCUMENTS_A_SLOT: usize = 8;
+const DOCUMENTS_A_SLOT: usize = 4;
 /// Fewest documents in work.
-const DOCUMENTS_MIN: usize = 16;
+const DOCUMENTS_MIN: usize = 8;
 /// Writes to a store at once, of all documents in work: while one waits for the disk the next one is put together.
 const WRITES_AT_ONCE: usize = 2;
 /// The same for the graph: writes of one process would only wait for each other's locks on common concepts.

@@ -23,6 +23,8 @@ use crate::corpus::Writer;
 use crate::services::worker::{Worker, WorkerSetup};
 
 const WORKERS: usize = 2;
+/// As it ships with `WORKER_CONCURRENCY`.
+const CONCURRENCY: usize = 4;
 const DOCUMENT_BYTES: usize = 4_000;
 /// Documents before the clock begins: caches and compilers of the servers are warm in what runs for days.
 const WARM_UP: usize = 300;
@@ -69,6 +71,7 @@ impl Rig {
         std::fs::create_dir(&files)?;
         let setup = WorkerSetup {
             neo4j: Some(servers.neo4j.options()),
+            concurrency: CONCURRENCY,
             file_root: Some(files.clone()),
             ..WorkerSetup::new(servers.redis.port, postgres.clone())
         };
