@@ -11,6 +11,7 @@ mod backend;
 mod codes;
 mod command;
 mod failure;
+mod findings;
 mod output;
 mod place;
 mod progress;

@@ -1,23 +1,16 @@
 //! `docmill-worker check-config` as an operator runs it, against real servers.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use docmill_tests::services::issuer::{Issuer, Manner, SigningKey};
 use docmill_tests::services::neo4j::{self, Neo4jServer};
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::redis::{ADMIN, ADMIN_PASSWORD, RedisServer, Setup};
+use docmill_tests::services::worker::program;
 use serde_json::Value;
 
 const WRONG: &str = "Wr0ng-and-secret";
-
-/// The worker beside this executable.
-fn worker() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("docmill-worker"));
-    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
-}
 
 /// Exit code and answer of a check of these servers; no secret may be seen anywhere.
 fn check(
@@ -56,7 +49,7 @@ fn check_with(
     let secrets = [redis_password, postgres_password];
     let mut last = None;
     for json in [false, true] {
-        let mut command = Command::new(worker());
+        let mut command = Command::new(program());
         command.args(["check-config", "--config"]).arg(&file).args(json.then_some("--json"));
         command.env("PG_PASSWORD", postgres_password).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -129,7 +122,7 @@ fn a_secret_in_the_file_is_a_problem_that_does_not_repeat_it() {
     std::fs::write(&file, format!("password: {WRONG}\nqueue: {{redis: {{url: 'redis://u:{WRONG}@h'}}}}\n"))
         .unwrap();
     for json in [false, true] {
-        let mut command = Command::new(worker());
+        let mut command = Command::new(program());
         command.args(["check-config", "--config"]).arg(&file).args(json.then_some("--json"));
         let output = command.output().unwrap();
         let said = format!(

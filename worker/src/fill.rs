@@ -11,8 +11,8 @@ use docmill_core::delivery::State;
 use docmill_core::id::{ChunkId, DocumentId, Epoch};
 
 use crate::delivery::Error;
-use crate::ledger::{self, Ledger};
-use crate::postgres::{self, Database, FillDocument, FillRow};
+use crate::ledger::Ledger;
+use crate::postgres::{Database, FillDocument, FillRow};
 use crate::queue::Queue;
 use crate::sink::Sink;
 
@@ -86,15 +86,14 @@ pub async fn look(
     sink: &dyn Sink,
     fill: FillRow,
 ) -> Result<(), Error> {
-    let away = |error: postgres::Error| Error::Ledger(ledger::Error::from(error));
-    if database.unsettled_of(&fill.tenant).await.map_err(away)? >= UNSETTLED_MAX {
+    if database.unsettled_of(&fill.tenant).await? >= UNSETTLED_MAX {
         return Ok(());
     }
     let (began, again_before) = (Instant::now(), fill.again);
     let mut now = fill;
     loop {
         let before = now.clone();
-        let page = database.fill_page(&now, PAGE).await.map_err(away)?;
+        let page = database.fill_page(&now, PAGE).await?;
         let lacking = lacking(sink, &page).await?;
         let mut messages = Vec::new();
         for document in &page {
@@ -107,7 +106,7 @@ pub async fn look(
         if at_end {
             end_of_pass(&mut now);
         }
-        if !database.keep_fill(&before, &now).await.map_err(away)? || at_end {
+        if !database.keep_fill(&before, &now).await? || at_end {
             if now.ended {
                 let (tenant, store) = (&now.tenant, now.store.as_str());
                 tracing::info!(%tenant, store, again = now.again, "the store has all rows again");

@@ -15,7 +15,7 @@ use docmill_core::manifest::Store;
 
 use crate::delivery::{self, Sweep, maintain};
 use crate::fill;
-use crate::ledger::{self, Ledger};
+use crate::ledger::Ledger;
 use crate::postgres::{Database, PostgresLedger};
 use crate::queue::Queue;
 use crate::sink::Sink;
@@ -98,7 +98,7 @@ impl Upkeep {
     /// One round, unless another process has its own; whether the next one has something to do already.
     async fn round(&self, last: &mut Last) -> Result<bool, delivery::Error> {
         let done = self.database.alone(LOCK, Box::pin(self.work(last))).await;
-        done.map_err(|error| delivery::Error::Ledger(ledger::Error::from(error)))?.unwrap_or(Ok(false))
+        done?.unwrap_or(Ok(false))
     }
 
     async fn work(&self, last: &mut Last) -> Result<bool, delivery::Error> {
@@ -130,8 +130,7 @@ impl Upkeep {
 
     /// Has documents done again that a store lacks rows of.
     async fn fill(&self) -> Result<(), delivery::Error> {
-        let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
-        for going in self.database.fills_going().await.map_err(away)? {
+        for going in self.database.fills_going().await? {
             if let Some(sink) = self.sinks.get(&going.store) {
                 let (ledger, queue) = (self.ledger.as_ref(), self.queue.as_ref());
                 fill::look(&self.database, ledger, queue, sink.as_ref(), going).await?;
@@ -142,11 +141,10 @@ impl Upkeep {
 
     /// Has documents done again that an index lacks which is being built, and switches to it when it has all.
     async fn build(&self) -> Result<(), delivery::Error> {
-        let away = |error| delivery::Error::Ledger(ledger::Error::from(error));
-        for (tenant, index) in self.database.building().await.map_err(away)? {
+        for (tenant, index) in self.database.building().await? {
             let lacking = self.database.lacking(&tenant, index, BUILD_DOCUMENTS, BUILD_AGAIN_MAX);
             // The switch counts all under a lock that commits wait for: not while it could only say no.
-            let Some(lacking) = lacking.await.map_err(away)? else { continue };
+            let Some(lacking) = lacking.await? else { continue };
             let mut messages = Vec::with_capacity(lacking.len());
             for document in &lacking {
                 messages.extend(self.ledger.requeue(*document).await?);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use docmill_core::id::{ChunkId, DocumentId, TextHash};
 use docmill_core::lane::Lane;
 use docmill_core::manifest::Store;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Error, orphans};
 use crate::ledger::{CommittedManifest, Ledger};
@@ -33,8 +33,9 @@ impl Default for Options {
     }
 }
 
-/// What an audit found, see protocol "verify".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// What an audit found, see protocol "verify". Read as the API writes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
 pub struct Findings {
     /// Entries of committed manifests that a store in their set lacks, or holds with another text.
     pub missing: u64,
@@ -59,7 +60,12 @@ pub struct Findings {
 impl Findings {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.missing + self.orphan + self.stale + self.duplicate + self.queue == 0
+        self.wrong() == 0
+    }
+
+    /// How much is wrong.
+    pub fn wrong(&self) -> u64 {
+        self.missing + self.orphan + self.stale + self.duplicate + self.queue
     }
 }
 

@@ -16,6 +16,7 @@ mod documents;
 mod error;
 mod export;
 mod fill;
+mod going;
 mod progress;
 mod rebuild;
 mod results;

@@ -2,7 +2,7 @@
 //! a program reads. What is shown is made by pure functions.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,7 +25,27 @@ pub struct Look {
 /// Shows until it is dropped.
 pub struct Shown(tokio::task::JoinHandle<()>, ProgressBar);
 
+/// What to show next.
+pub struct Told(Arc<Mutex<Look>>);
+
+impl Told {
+    /// That is how far it is now.
+    pub fn is(&self, now: Look) {
+        if let Ok(mut look) = self.0.lock() {
+            *look = now;
+        }
+    }
+}
+
 impl Shown {
+    /// Shows what it is told.
+    pub fn told(json: bool) -> (Self, Told) {
+        let look: Arc<Mutex<Look>> = Arc::default();
+        let shared = look.clone();
+        let current = move || shared.lock().map(|look| look.clone()).unwrap_or_default();
+        (Self::start(json, Arc::new(current)), Told(look))
+    }
+
     /// Looks at `look` again and again.
     pub fn start(json: bool, look: Arc<dyn Fn() -> Look + Send + Sync>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));

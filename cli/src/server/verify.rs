@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use docmill_worker::verify::Findings;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::Remote;
 use super::client::Again;
 use super::error::Error;
-use super::wire::{self, Findings};
+use super::wire;
 use crate::failure::{FOUND_SOMETHING, Failure};
-use crate::output::{self, escaped};
+use crate::{findings, output};
 
 /// How long it is waited for a clean audit where nothing is said, in seconds.
 pub const WAIT_S: u64 = 300;
@@ -31,19 +32,19 @@ pub async fn execute(
     let until = Instant::now() + Duration::from_secs(timeout.unwrap_or(WAIT_S));
     // Once: what is done again is settled by workers, and found by the audits after it.
     let (mut repair, mut repaired) = (repair, Value::Null);
-    let (mut answer, findings) = loop {
+    let (mut answer, found) = loop {
         let mut line = audit(remote, repair).await?;
         let answer = line["findings"].take();
-        let findings: Findings = wire::read(&answer)?;
+        let found: Findings = wire::read(&answer)?;
         if std::mem::take(&mut repair) {
             repaired = line["repaired"].take();
             if !remote.json {
-                print_repair(&findings, &repaired);
+                print_repair(&found, &repaired);
             }
         }
-        let settled = findings.clean && findings.cleanup_pending == 0;
+        let settled = found.is_clean() && found.cleanup_pending == 0;
         if !wait || settled || Instant::now() >= until {
-            break (answer, findings);
+            break (answer, found);
         }
         tokio::time::sleep(AGAIN_EVERY).await;
     };
@@ -53,34 +54,17 @@ pub async fn execute(
         }
         output::json(&answer)?;
     } else {
-        print(&findings);
+        let pending = found.cleanup_pending;
+        let note = format!("{pending} removals are not due yet; --wait waits for them");
+        findings::print(&found, (pending > 0).then_some(note));
     }
-    let good = findings.clean && (!wait || findings.cleanup_pending == 0);
+    let good = found.is_clean() && (!wait || found.cleanup_pending == 0);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(FOUND_SOMETHING) })
 }
 
-fn print(findings: &Findings) {
-    let counts = [
-        ("missing", findings.missing),
-        ("orphan", findings.orphan),
-        ("stale", findings.stale),
-        ("duplicate", findings.duplicate),
-        ("queue", findings.queue),
-    ];
-    let rows = counts.iter().map(|(name, count)| vec![(*name).to_owned(), count.to_string()]);
-    println!("{}", output::table(&["finding", "count"], rows.collect()));
-    println!("{} manifests and {} rows looked at", findings.checked_manifests, findings.checked_rows);
-    if findings.cleanup_pending > 0 {
-        println!("{} removals are not due yet; --wait waits for them", findings.cleanup_pending);
-    }
-    for example in &findings.examples {
-        println!("  {}", escaped(example));
-    }
-}
-
-fn print_repair(findings: &Findings, repaired: &Value) {
+fn print_repair(found: &Findings, repaired: &Value) {
     let of = |name: &str| repaired[name].as_u64().unwrap_or(0);
-    match findings.clean {
+    match found.is_clean() {
         true => println!("nothing is wrong, so nothing was repaired"),
         false => println!(
             "repaired: {} documents are done again, {} rows and {} loose ends removed; verify again",

@@ -1,7 +1,6 @@
 //! `docmill wait BATCH…`: until nothing of the batches is open.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Remote;
 use super::error::Error;
-use super::progress::{Look, Shown, of_batches};
+use super::progress::{Shown, of_batches};
 use super::wire::{self, Batch};
 use crate::failure::{DOCUMENTS_FAILED, Failure, INTERRUPTED};
 use crate::output;
@@ -106,10 +105,7 @@ pub async fn until_settled(
     let began = Instant::now();
     let mut answers: Vec<Value> = vec![Value::Null; ids.len()];
     let mut open: Vec<usize> = (0..ids.len()).collect();
-    let look: Arc<Mutex<Look>> = Arc::default();
-    let shared = look.clone();
-    let current = move || shared.lock().map(|look| look.clone()).unwrap_or_default();
-    let _shown = Shown::start(remote.json, Arc::new(current));
+    let (_shown, told) = Shown::told(remote.json);
     let mut pause = LOOK_FIRST;
     loop {
         let mut still = Vec::new();
@@ -121,9 +117,7 @@ pub async fn until_settled(
         }
         open = still;
         let batches: Vec<Batch> = answers.iter().map(wire::read).collect::<Result<_, Error>>()?;
-        if let Ok(mut look) = look.lock() {
-            *look = of_batches(&batches);
-        }
+        told.is(of_batches(&batches));
         if open.is_empty() {
             return Ok(Waited { answers, interrupted: false });
         }

@@ -140,22 +140,6 @@ pub struct Fill {
     pub given_up: u64,
 }
 
-/// What an audit found.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Findings {
-    pub clean: bool,
-    pub missing: u64,
-    pub orphan: u64,
-    pub stale: u64,
-    pub duplicate: u64,
-    pub queue: u64,
-    pub cleanup_pending: u64,
-    pub checked_manifests: u64,
-    pub checked_rows: u64,
-    pub examples: Vec<String>,
-}
-
 /// Reads a part of an answer.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     T::deserialize(value).map_err(|error| Error::foreign(&error.to_string()))

@@ -9,6 +9,7 @@ use docmill_tests::services::http::Client;
 use docmill_tests::services::postgres::{client, count, shared};
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_tests::services::redis::{PASSWORD, RedisServer, Setup, USER};
+use docmill_tests::services::worker::program;
 use docmill_tests::services::{neo4j, s3};
 use docmill_worker::embed::Mock;
 use docmill_worker::ledger::Ledger;
@@ -254,11 +255,4 @@ impl Running {
             client.send("GET", path, &[], b"").is_ok_and(|answer| answer.status == status)
         });
     }
-}
-
-/// The worker beside this executable.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join("docmill-worker"));
-    beside.into_iter().find(|path| path.is_file()).expect("`cargo build --workspace` makes docmill-worker")
 }

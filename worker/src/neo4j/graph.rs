@@ -23,7 +23,7 @@ use super::bolt::{Access, Value, list, map};
 use super::pool::Transaction;
 use super::transaction::transaction;
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, MentionRow, Sink, StoredChunk, Write};
+use crate::sink::{self, ChunkRow, Claimed, MentionRow, Sink, StoredChunk, Write, ascending};
 
 /// Rows of one statement: enough that round trips do not count, few enough that no statement is long.
 const ROWS_PER_STATEMENT: usize = 200;
@@ -50,7 +50,7 @@ impl GraphSink {
     }
 
     /// Writes; a server that was emptied gets its constraints first, as nothing may be written without them.
-    async fn write_rows(&self, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
+    async fn write_rows(&self, rows: &[Claimed<'_>]) -> Result<(), Error> {
         match self.try_write_rows(rows).await {
             Err(Error::NoSchema) => {
                 Box::pin(self.database.make_schema()).await?;
@@ -60,7 +60,7 @@ impl GraphSink {
         }
     }
 
-    async fn try_write_rows(&self, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
+    async fn try_write_rows(&self, rows: &[Claimed<'_>]) -> Result<(), Error> {
         let limit = self.database.pool.usual();
         transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows))
     }
@@ -112,17 +112,8 @@ impl Sink for GraphSink {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Result<Vec<usize>, sink::Error> {
-        // The order in which they are locked.
-        let mut by_chunk: BTreeMap<ChunkId, (&ChunkRow, Epoch)> = BTreeMap::new();
-        for Write { rows, epoch } in writes {
-            for row in rows {
-                let claimed = by_chunk.entry(row.chunk).or_insert((row, *epoch));
-                claimed.1 = claimed.1.max(*epoch);
-            }
-        }
-        let ascending: Vec<(&ChunkRow, Epoch)> = by_chunk.into_values().collect();
         // Each row was made or locked by the one transaction that is then committed.
-        self.write_rows(&ascending).await.map_err(Error::of_store)?;
+        self.write_rows(&ascending(writes)).await.map_err(Error::of_store)?;
         Ok(writes.iter().map(|write| write.rows.len()).collect())
     }
 
@@ -147,21 +138,21 @@ impl Sink for GraphSink {
     }
 }
 
-async fn write(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
+async fn write(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
     let mut fresh: Vec<&ChunkRow> = Vec::new();
     for some in rows.chunks(ROWS_PER_STATEMENT) {
         hold_chunks(transaction, some).await?;
         let made = raise(transaction, some).await?;
         // A chunk is its content: one that was there has its mentions.
-        let some = some.iter().map(|(row, _)| *row);
+        let some = some.iter().map(|claimed| claimed.row);
         fresh.extend(some.filter(|row| made.contains(&row.chunk.to_string())));
     }
     mention(transaction, &fresh).await
 }
 
 /// Makes the chunks that lack and locks all of them, in ascending order.
-async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoch)]) -> Result<(), Error> {
-    let heads = rows.iter().map(|(row, _)| {
+async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
+    let heads = rows.iter().map(|Claimed { row, .. }| {
         map([
             ("id", row.chunk.to_string().into()),
             ("tenant", row.tenant.as_str().into()),
@@ -190,13 +181,10 @@ async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[(&ChunkRow, Epoc
 }
 
 /// Raises the epochs of chunks that are locked. Gives the ids of those that were just made.
-async fn raise(
-    transaction: &mut Transaction<'_>,
-    rows: &[(&ChunkRow, Epoch)],
-) -> Result<BTreeSet<String>, Error> {
-    let claimed = rows
-        .iter()
-        .map(|(row, epoch)| map([("id", row.chunk.to_string().into()), ("epoch", big(epoch.0).into())]));
+async fn raise(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<BTreeSet<String>, Error> {
+    let claimed = rows.iter().map(|Claimed { row, epoch }| {
+        map([("id", row.chunk.to_string().into()), ("epoch", big(epoch.0).into())])
+    });
     let raised = transaction
         .run(
             "UNWIND $rows AS row

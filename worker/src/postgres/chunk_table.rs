@@ -1,7 +1,7 @@
 //! What the three stores have in common: tables of chunks with epochs, written and read by the batch, and
 //! the sink trait over them. What a store has beside that is said by its [`ChunkTable`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,16 +16,7 @@ use super::sql::{execute, rows};
 use super::transaction::transaction;
 use super::values::{big, chunk_key, chunk_keys, chunk_of, document_key, document_of, hash_of, number};
 use super::{Database, Error};
-use crate::sink::{self, ChunkRow, Sink, StoredChunk, Write};
-
-/// A row, and the epoch of the claim that writes it.
-#[derive(Debug, Clone, Copy)]
-pub struct Claimed<'a> {
-    /// The row.
-    pub row: &'a ChunkRow,
-    /// The epoch.
-    pub epoch: Epoch,
-}
+use crate::sink::{self, ChunkRow, Claimed, Sink, StoredChunk, Write, ascending};
 
 /// A store's own part.
 #[async_trait]
@@ -159,18 +150,6 @@ impl<T: ChunkTable> Sink for TableSink<T> {
 /// Rows of one statement: enough that round trips do not count, few enough that a statement with
 /// vectors stays under 2 MB.
 pub(super) const ROWS_PER_STATEMENT: usize = 200;
-
-/// The rows by chunk, ascending and each once: the order in which they are locked.
-fn ascending(writes: &[Write]) -> Vec<Claimed<'_>> {
-    let mut by_chunk: BTreeMap<ChunkId, Claimed<'_>> = BTreeMap::new();
-    for Write { rows, epoch } in writes {
-        for row in rows {
-            let claimed = by_chunk.entry(row.chunk).or_insert(Claimed { row, epoch: *epoch });
-            claimed.epoch = claimed.epoch.max(*epoch);
-        }
-    }
-    by_chunk.into_values().collect()
-}
 
 /// The columns that every table has, of some rows.
 pub(super) struct Heads<'a> {

@@ -138,6 +138,12 @@ impl From<deadpool_postgres::PoolError> for Error {
     }
 }
 
+impl From<Error> for crate::delivery::Error {
+    fn from(error: Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
 impl From<Error> for ledger::Error {
     fn from(error: Error) -> Self {
         match error {

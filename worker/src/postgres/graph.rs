@@ -13,12 +13,12 @@ use docmill_core::id::{ChunkId, Epoch};
 use docmill_core::manifest::Store;
 use uuid::Uuid;
 
-use super::chunk_table::{ChunkTable, Claimed, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
+use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
 use super::sql::{execute, one, rows as select, take_your_time};
 use super::transaction::{ATTEMPTS_MAX, transaction};
 use super::values::{chunk_key, int, number, storable};
 use super::{Database, Error};
-use crate::sink::{ChunkRow, MentionRow};
+use crate::sink::{ChunkRow, Claimed, MentionRow};
 
 /// Loose concepts removed by one transaction, so that its locks are few.
 const LOOSE_PER_TRANSACTION: i64 = 500;

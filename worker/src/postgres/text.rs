@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use docmill_core::manifest::Store;
 
-use super::chunk_table::{ChunkTable, Claimed, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
+use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
 use super::sql::execute;
 use super::terms::to_tsvector;
 use super::transaction::transaction;
 use super::values::storable;
 use super::{Database, Error};
+use crate::sink::Claimed;
 
 /// Texts and full text in a PostgreSQL server.
 pub type TextSink = TableSink<Text>;

@@ -10,12 +10,12 @@ use docmill_core::id::IndexId;
 use docmill_core::manifest::Store;
 use pgvector::Vector;
 
-use super::chunk_table::{ChunkTable, Claimed, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
+use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, or_raise};
 use super::sql::{execute, rows as select};
 use super::transaction::transaction;
 use super::{Database, Error};
 use crate::embed::Embedding;
-use crate::sink::ChunkRow;
+use crate::sink::{ChunkRow, Claimed};
 
 /// Vectors in a PostgreSQL server with pgvector.
 pub type VectorSink = TableSink<Vectors>;

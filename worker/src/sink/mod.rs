@@ -12,10 +12,16 @@ use docmill_core::manifest::Store;
 use crate::embed::Embedding;
 
 mod batched;
+#[cfg(feature = "services")]
+mod claimed;
 #[cfg(feature = "testing")]
 pub mod memory;
 
 pub use batched::Batched;
+#[cfg(feature = "services")]
+pub use claimed::Claimed;
+#[cfg(feature = "services")]
+pub(crate) use claimed::ascending;
 
 /// A store that did not take or give rows.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::super::Figures;
+
 /// Clock ticks of a second in /proc, on every Linux.
 const TICKS: f64 = 100.0;
 
@@ -51,11 +53,18 @@ impl Cpu {
         Ok(Self { at: Instant::now(), seconds })
     }
 
-    /// The share of one processor that each program took since then.
+    /// Tells the share of one processor that each program took since then, as figures of this measurement.
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub fn shares_since(&self) -> Result<BTreeMap<String, f64>> {
+    pub fn tell_shares(&self, measurement: &str, figures: &mut Figures) -> Result<()> {
+        for (program, share) in self.shares_since()? {
+            figures.told(&format!("{measurement}_cpu_{}", program.replace(['-', ' ', ':'], "_")), share);
+        }
+        Ok(())
+    }
+
+    fn shares_since(&self) -> Result<BTreeMap<String, f64>> {
         let now = Self::now()?;
         let wall = now.at.duration_since(self.at).as_secs_f64();
         let share = |(name, seconds): (&String, &f64)| {

@@ -172,13 +172,6 @@ impl Rig {
     }
 }
 
-fn tell_shares(name: &str, cpu: &Cpu, figures: &mut Figures) -> Result<()> {
-    for (program, share) in cpu.shares_since()? {
-        figures.told(&format!("{name}_cpu_{}", program.replace(['-', ' ', ':'], "_")), share);
-    }
-    Ok(())
-}
-
 /// Documents a second, without or with vectors.
 pub(super) async fn rate(options: &Options, vectors: bool, figures: &mut Figures) -> Result<()> {
     let mut rig = Rig::start(vectors).await?;
@@ -195,7 +188,7 @@ pub(super) async fn rate(options: &Options, vectors: bool, figures: &mut Figures
             figures.at_most("duplicate_model_calls", asked / texts as f64, DUPLICATE_CALLS);
         }
     }
-    tell_shares(name, &cpu, figures)?;
+    cpu.tell_shares(name, figures)?;
     rig.describe(name, figures).await
 }
 

@@ -187,9 +187,7 @@ pub(super) async fn held(options: &Options, figures: &mut Figures) -> Result<()>
     let (cpu, began) = (Cpu::now()?, Instant::now());
     let answered = rig.offer(options.sized(SECONDS, 2), &mut random, &prose).await?;
     let seconds = began.elapsed().as_secs_f64();
-    for (program, share) in cpu.shares_since()? {
-        figures.told(&format!("uploads_cpu_{}", program.replace(['-', ' ', ':'], "_")), share);
-    }
+    cpu.tell_shares("uploads", figures)?;
     let mut times: Vec<f64> = answered.iter().map(|one| one.took.as_secs_f64() * 1_000.0).collect();
     times.sort_by(f64::total_cmp);
     let refused: Vec<&String> = answered.iter().filter_map(|one| one.outcome.as_ref().err()).collect();

@@ -405,7 +405,7 @@ impl Run {
         outcome.documents = inventory.entries.len() + inventory.poison.len();
         outcome.recovery = self.recovery.measured();
         outcome.verdict = judge::judge(inventory, &seen);
-        outcome.verdict.verify += settle::wrong(&found);
+        outcome.verdict.verify += found.wrong();
         let alive: BTreeSet<u32> = self.fleet.ids().into_iter().collect();
         ensure!(alive.len() == WORKERS, "{} of {WORKERS} workers run in the end", alive.len());
         Ok(())

@@ -71,8 +71,3 @@ pub async fn audit(
         tokio::time::sleep(VERIFY_EVERY).await;
     }
 }
-
-/// Everything that it found wrong.
-pub fn wrong(found: &Findings) -> u64 {
-    found.missing + found.orphan + found.stale + found.duplicate + found.queue
-}

@@ -274,7 +274,7 @@ impl House {
         let seen = gather::gather(&self.look, &graph, &mut admin, NO_ROOT).await?;
         ensure!(!seen.texts.is_empty(), "nothing was written");
         let mut verdict = judge::judge(&self.uploader.inventory(), &seen);
-        verdict.verify += settle::wrong(&found);
+        verdict.verify += found.wrong();
         let mut lost = 0;
         for (name, hash) in self.uploader.acknowledged() {
             let there = seen.documents.iter().any(|document| {
