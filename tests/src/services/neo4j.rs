@@ -196,6 +196,22 @@ impl Neo4jServer {
             said.contains("Started.")
         });
         *self.process.lock().unwrap() = Some(process);
+        self.wait_for_an_answer();
+    }
+
+    /// It opens its port long before it answers anything. On a thread of its own, as the caller may or may not be
+    /// in a runtime.
+    fn wait_for_an_answer(&self) {
+        let ask = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let database = Database::connect(&self.options()).await?;
+                database.run("RETURN 1", map([])).await
+            })
+        };
+        wait_until("an answer of Neo4j", || {
+            std::thread::scope(|scope| scope.spawn(ask).join().is_ok_and(|answered| answered.is_ok()))
+        });
     }
 
     /// Kills it as a machine dies: no farewell, nothing written any more.

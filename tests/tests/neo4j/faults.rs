@@ -100,7 +100,7 @@ async fn as_written(database: &Database, sink: &GraphSink, all: &[Arc<ChunkRow>]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_are_waited_for_and_left_in_time() {
     let (server, _turn) = shared().await;
-    let options = Options { transaction_timeout_ms: 1_500, ..server.options() };
+    let options = Options { transaction_timeout_ms: 5_000, ..server.options() };
     let database = Database::open(&options).await.unwrap();
     let sink = Arc::new(GraphSink::new(database.clone()));
     let rows = [chunk("t", "x", &["held"])];
@@ -118,7 +118,7 @@ async fn locks_are_waited_for_and_left_in_time() {
     holder.commit().await.unwrap();
     let began = Instant::now();
     assert_eq!(sink.write(&rows, Epoch(1)).await.unwrap(), 1);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(count(&database, "(:Chunk)-[:MENTIONS]->(:CanonicalConcept)").await, 2);
     no_connection_is_free(&options).await;
 }

@@ -71,6 +71,8 @@ impl Error {
             "Neo.ClientError.Schema.ConstraintWithNameAlreadyExists",
             "Neo.ClientError.Schema.IndexAlreadyExists",
             "Neo.ClientError.Schema.IndexWithNameAlreadyExists",
+            // What statements do where they do not find what they wrote about: they divide by zero.
+            "Neo.ClientError.Statement.ArithmeticError",
         ];
         match self {
             Self::Raced(_) => true,

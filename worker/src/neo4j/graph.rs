@@ -19,9 +19,9 @@ use async_trait::async_trait;
 use docmill_core::id::{ChunkId, DocumentId, Epoch, IndexId, TextHash};
 use docmill_core::manifest::Store;
 
-use super::bolt::{Access, Value, list, map};
+use super::bolt::{Access, Answer, Value, list, map};
 use super::pool::Transaction;
-use super::transaction::transaction;
+use super::transaction::{at_once, transaction};
 use super::{Database, Error};
 use crate::sink::{self, ChunkRow, Claimed, MentionRow, Sink, StoredChunk, Write, ascending};
 
@@ -35,7 +35,7 @@ const LOOK_AT_ALL: Duration = Duration::from_secs(3_600);
 const UNWRITTEN: i64 = -1;
 
 /// A concept's key: tenant and canonical name.
-type Key = (String, String);
+type Key<'a> = (&'a str, &'a str);
 
 /// The concept graph in a Neo4j server.
 #[derive(Clone)]
@@ -61,13 +61,18 @@ impl GraphSink {
     }
 
     async fn try_write_rows(&self, rows: &[Claimed<'_>]) -> Result<(), Error> {
-        let limit = self.database.pool.usual();
-        transaction!(self.database, Access::Write, limit, |transaction| write(transaction, rows))
+        let judge = |answers: &[Answer], refused| written(rows.len(), answers, refused);
+        at_once(&self.database, &writing(rows), judge).await
     }
 
     async fn remove_rows(&self, chunks: &[ChunkId], below: Epoch) -> Result<usize, Error> {
-        let limit = self.database.pool.usual();
-        transaction!(self.database, Access::Write, limit, |transaction| remove(transaction, chunks, below))
+        let ascending: BTreeSet<ChunkId> = chunks.iter().copied().collect();
+        let ascending: Vec<String> = ascending.iter().map(ChunkId::to_string).collect();
+        let mut gone = 0;
+        for some in ascending.chunks(ROWS_PER_STATEMENT) {
+            gone += at_once(&self.database, &removing(some, below), removed).await?;
+        }
+        Ok(gone)
     }
 
     async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
@@ -138,197 +143,168 @@ impl Sink for GraphSink {
     }
 }
 
-async fn write(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
-    let mut fresh: Vec<&ChunkRow> = Vec::new();
-    for some in rows.chunks(ROWS_PER_STATEMENT) {
-        hold_chunks(transaction, some).await?;
-        let made = raise(transaction, some).await?;
-        // A chunk is its content: one that was there has its mentions.
-        let some = some.iter().map(|claimed| claimed.row);
-        fresh.extend(some.filter(|row| made.contains(&row.chunk.to_string())));
-    }
-    mention(transaction, &fresh).await
-}
-
-/// Makes the chunks that lack and locks all of them, in ascending order.
-async fn hold_chunks(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
-    let heads = rows.iter().map(|Claimed { row, .. }| {
-        map([
-            ("id", row.chunk.to_string().into()),
-            ("tenant", row.tenant.as_str().into()),
-            ("document", row.document.to_string().into()),
-            ("index", row.index.0.into()),
-            ("hash", hexadecimal(&row.text_hash.0).into()),
-        ])
+/// Statements that write these rows, whose chunks ascend, as one transaction: every chunk is made where it lacks
+/// and locked; then, of those just made, the concepts and the mentions; at last the epochs.
+fn writing(rows: &[Claimed<'_>]) -> Vec<(&'static str, Value)> {
+    let held = rows.chunks(ROWS_PER_STATEMENT).map(|some| {
+        let heads = list(some.iter().map(|claimed| head(claimed.row)));
+        (HOLD_CHUNKS, map([("rows", heads), ("unwritten", UNWRITTEN.into())]))
     });
-    // The node of the schema is made last: where it is, the constraints are.
-    let held = transaction
-        .run(
-            "MATCH (:DocmillSchema {store: 'graph'})
-             UNWIND $rows AS row
-             MERGE (c:Chunk {id: row.id})
-             ON CREATE SET c.tenant_id = row.tenant, c.document = row.document, c.index = row.index,
-                           c.text_hash = row.hash, c.epoch = $unwritten
-             SET c._lock = true
-             RETURN count(*)",
-            map([("rows", list(heads)), ("unwritten", UNWRITTEN.into())]),
-        )
-        .await?;
-    match held.first().and_then(|row| row.first()).and_then(Value::int) {
-        Some(0) if !rows.is_empty() => Err(Error::NoSchema),
-        _ => Ok(()),
-    }
-}
-
-/// Raises the epochs of chunks that are locked. Gives the ids of those that were just made.
-async fn raise(transaction: &mut Transaction<'_>, rows: &[Claimed<'_>]) -> Result<BTreeSet<String>, Error> {
-    let claimed = rows.iter().map(|Claimed { row, epoch }| {
-        map([("id", row.chunk.to_string().into()), ("epoch", big(epoch.0).into())])
+    let raised = rows.chunks(ROWS_PER_STATEMENT).map(|some| {
+        let claims = list(some.iter().map(|Claimed { row, epoch }| {
+            map([("id", row.chunk.to_string().into()), ("epoch", big(epoch.0).into())])
+        }));
+        (RAISE, map([("rows", claims), ("expected", big(some.len() as u64).into())]))
     });
-    let raised = transaction
-        .run(
-            "UNWIND $rows AS row
-             MATCH (c:Chunk {id: row.id})
-             WITH c, c.epoch AS before, row.epoch AS epoch
-             SET c.epoch = CASE WHEN before < epoch THEN epoch ELSE before END
-             RETURN c.id, before",
-            map([("rows", list(claimed))]),
-        )
-        .await?;
-    if raised.len() != rows.len() {
-        return Err(Error::Raced("a chunk was removed before it was locked"));
-    }
-    let mut made = BTreeSet::new();
-    for row in &raised {
-        let [Value::Text(id), Value::Int(before)] = row.as_slice() else {
-            return Err(Error::Damaged("a chunk without an epoch"));
-        };
-        if *before == UNWRITTEN {
-            made.insert(id.clone());
-        }
-    }
-    Ok(made)
+    held.chain(mentioning(rows)).chain(raised).collect()
 }
 
-/// Writes the mentions of chunks that were just made.
-async fn mention(transaction: &mut Transaction<'_>, rows: &[&ChunkRow]) -> Result<(), Error> {
-    let mut concepts: BTreeMap<Key, &MentionRow> = BTreeMap::new();
-    // Several mentions of one concept by a chunk are one, with the last one's count.
-    let mut mentions: BTreeMap<(ChunkId, Key), u32> = BTreeMap::new();
-    for row in rows {
-        for mention in row.mentions.iter() {
-            let key = (row.tenant.as_str().to_owned(), mention.canonical_name.clone());
-            mentions.insert((row.chunk, key.clone()), mention.count);
-            concepts.entry(key).or_insert(mention);
-        }
-    }
-    let concepts: Vec<Value> = concepts.iter().map(|(key, mention)| concept(key, mention)).collect();
-    for some in concepts.chunks(ROWS_PER_STATEMENT) {
-        transaction
-            .run(
-                "UNWIND $rows AS row
-                 MERGE (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
-                 ON CREATE SET k.display = row.display, k.kind = row.kind
-                 SET k._lock = true",
-                map([("rows", Value::List(some.to_vec()))]),
-            )
-            .await?;
-    }
-    let mentions: Vec<Value> = mentions
-        .iter()
-        .map(|((chunk, (tenant, name)), count)| {
-            map([
-                ("chunk", chunk.to_string().into()),
-                ("tenant", tenant.as_str().into()),
-                ("name", name.as_str().into()),
-                ("count", i64::from(*count).into()),
-            ])
-        })
-        .collect();
-    for some in mentions.chunks(ROWS_PER_STATEMENT) {
-        let made = transaction
-            .run(
-                "UNWIND $rows AS row
-                 MATCH (c:Chunk {id: row.chunk})
-                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
-                 CREATE (c)-[:MENTIONS {count: row.count}]->(k)
-                 RETURN count(*)",
-                map([("rows", Value::List(some.to_vec()))]),
-            )
-            .await?;
-        if number(&made)? != some.len() as u64 {
-            return Err(Error::Raced("a concept was removed before it was locked"));
-        }
-    }
-    Ok(())
-}
+/// Makes the chunks that lack and locks all of them, in ascending order. The node of the schema is made last:
+/// where it is, the constraints are.
+const HOLD_CHUNKS: &str = "MATCH (:DocmillSchema {store: 'graph'})
+     UNWIND $rows AS row
+     MERGE (c:Chunk {id: row.id})
+     ON CREATE SET c.tenant_id = row.tenant, c.document = row.document, c.index = row.index,
+                   c.text_hash = row.hash, c.epoch = $unwritten
+     SET c._lock = true
+     RETURN count(*)";
 
-fn concept((tenant, name): &Key, mention: &MentionRow) -> Value {
+/// Makes the concepts of chunks that were just made and locks them, in ascending order. A chunk is its content:
+/// one that was there has its mentions.
+const HOLD_CONCEPTS: &str = "UNWIND $rows AS row
+     WITH row WHERE EXISTS { MATCH (c:Chunk) WHERE c.id IN row.chunks AND c.epoch = $unwritten }
+     MERGE (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+     ON CREATE SET k.display = row.display, k.kind = row.kind
+     SET k._lock = true";
+
+/// Writes the mentions of chunks that were just made. Fails where a concept was removed before it was locked.
+const MENTION: &str = "UNWIND $rows AS row
+     MATCH (c:Chunk {id: row.chunk}) WHERE c.epoch = $unwritten
+     OPTIONAL MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+     WITH c, k, row, 1 / CASE WHEN k IS NULL THEN 0 ELSE 1 END AS found WHERE found = 1
+     CREATE (c)-[:MENTIONS {count: row.count}]->(k)";
+
+/// Raises the epochs of chunks that are locked. Fails where one was removed before it was locked.
+const RAISE: &str = "UNWIND $rows AS row
+     MATCH (c:Chunk {id: row.id})
+     WITH c, c.epoch AS before, row.epoch AS epoch
+     SET c.epoch = CASE WHEN before < epoch THEN epoch ELSE before END
+     WITH count(*) AS raised
+     RETURN 1 / CASE WHEN raised = $expected THEN 1 ELSE 0 END";
+
+fn head(row: &ChunkRow) -> Value {
     map([
-        ("tenant", tenant.as_str().into()),
-        ("name", name.as_str().into()),
-        ("display", mention.display.as_str().into()),
-        ("kind", mention.kind.into()),
+        ("id", row.chunk.to_string().into()),
+        ("tenant", row.tenant.as_str().into()),
+        ("document", row.document.to_string().into()),
+        ("index", row.index.0.into()),
+        ("hash", hexadecimal(&row.text_hash.0).into()),
     ])
 }
 
-async fn remove(
-    transaction: &mut Transaction<'_>,
-    chunks: &[ChunkId],
-    below: Epoch,
-) -> Result<usize, Error> {
-    let ascending: BTreeSet<ChunkId> = chunks.iter().copied().collect();
-    let ascending: Vec<String> = ascending.iter().map(ChunkId::to_string).collect();
-    let mut gone: Vec<String> = Vec::new();
-    let mut keys: BTreeSet<Key> = BTreeSet::new();
-    for some in ascending.chunks(ROWS_PER_STATEMENT) {
-        let ids = map([("ids", list(some.iter().cloned()))]);
-        transaction.run("UNWIND $ids AS id MATCH (c:Chunk {id: id}) SET c._lock = true", ids).await?;
-        // Another statement, so that it sees what those wrote for whom the lock was waited.
-        let old = transaction
-            .run(
-                "UNWIND $ids AS id
-                 MATCH (c:Chunk {id: id}) WHERE c.epoch < $below
-                 RETURN c.id, [(c)-[:MENTIONS]->(k) | [k.tenant_id, k.canonical_name]]",
-                map([("ids", list(some.iter().cloned())), ("below", big(below.0).into())]),
-            )
-            .await?;
-        for row in old {
-            let [Value::Text(id), Value::List(mentioned)] = row.as_slice() else {
-                return Err(Error::Damaged("a chunk without an id"));
-            };
-            gone.push(id.clone());
-            for key in mentioned {
-                keys.insert(key_of(key.items().unwrap_or_default())?);
-            }
-        }
+/// What the writing of rows came to.
+fn written(rows: usize, answers: &[Answer], refused: Option<Error>) -> Result<(), Error> {
+    let held = answers.first().map(|held| number(held)).transpose()?;
+    match (held, refused) {
+        // Whatever else was refused: without the node of the schema nothing is made or found.
+        (Some(0), _) if rows > 0 => Err(Error::NoSchema),
+        (_, refused) => refused.map_or(Ok(()), Err),
     }
-    // Concepts are locked after all chunks, as writers do, and before the mentions go, which locks them too.
-    let keys: Vec<Key> = keys.into_iter().collect();
-    hold_concepts(transaction, &keys).await?;
-    for some in gone.chunks(ROWS_PER_STATEMENT) {
-        let ids = map([("ids", list(some.iter().cloned()))]);
-        transaction.run("UNWIND $ids AS id MATCH (c:Chunk {id: id}) DETACH DELETE c", ids).await?;
-    }
-    remove_unmentioned(transaction, &keys).await?;
-    Ok(gone.len())
 }
 
-fn key_of(values: &[Value]) -> Result<Key, Error> {
+/// Statements for the concepts and mentions of those chunks that were just made.
+fn mentioning(rows: &[Claimed<'_>]) -> Vec<(&'static str, Value)> {
+    let mut concepts: BTreeMap<Key<'_>, (&MentionRow, BTreeSet<ChunkId>)> = BTreeMap::new();
+    // Several mentions of one concept by a chunk are one, with the last one's count.
+    let mut mentions: BTreeMap<(ChunkId, Key<'_>), u32> = BTreeMap::new();
+    for Claimed { row, .. } in rows {
+        for mention in row.mentions.iter() {
+            let key = (row.tenant.as_str(), mention.canonical_name.as_str());
+            mentions.insert((row.chunk, key), mention.count);
+            concepts.entry(key).or_insert_with(|| (mention, BTreeSet::new())).1.insert(row.chunk);
+        }
+    }
+    let concepts: Vec<Value> = concepts
+        .into_iter()
+        .map(|((tenant, name), (mention, chunks))| {
+            map([
+                ("tenant", tenant.into()),
+                ("name", name.into()),
+                ("display", mention.display.as_str().into()),
+                ("kind", mention.kind.into()),
+                ("chunks", list(chunks.iter().map(ChunkId::to_string))),
+            ])
+        })
+        .collect();
+    let mentions: Vec<Value> = mentions
+        .into_iter()
+        .map(|((chunk, (tenant, name)), count)| {
+            map([
+                ("chunk", chunk.to_string().into()),
+                ("tenant", tenant.into()),
+                ("name", name.into()),
+                ("count", i64::from(count).into()),
+            ])
+        })
+        .collect();
+    let of = |statement: &'static str, rows: &[Value]| {
+        (statement, map([("rows", Value::List(rows.to_vec())), ("unwritten", UNWRITTEN.into())]))
+    };
+    let held = concepts.chunks(ROWS_PER_STATEMENT).map(|some| of(HOLD_CONCEPTS, some));
+    let written = mentions.chunks(ROWS_PER_STATEMENT).map(|some| of(MENTION, some));
+    held.chain(written).collect()
+}
+
+/// Statements that remove these chunks, which ascend, as one transaction. Concepts are locked after all chunks, as
+/// writers do, and before the mentions go, which locks them too.
+fn removing(chunks: &[String], below: Epoch) -> [(&'static str, Value); 3] {
+    let of = |statement| {
+        (statement, map([("ids", list(chunks.iter().cloned())), ("below", big(below.0).into())]))
+    };
+    [
+        of("UNWIND $ids AS id MATCH (c:Chunk {id: id}) SET c._lock = true"),
+        // Another statement, so that it sees what those wrote for whom the lock was waited.
+        of("UNWIND $ids AS id
+            MATCH (c:Chunk {id: id})-[:MENTIONS]->(k:CanonicalConcept) WHERE c.epoch < $below
+            WITH DISTINCT k, k.tenant_id AS tenant, k.canonical_name AS name ORDER BY tenant, name
+            SET k._lock = true"),
+        of("UNWIND $ids AS id
+            MATCH (c:Chunk {id: id}) WHERE c.epoch < $below
+            OPTIONAL MATCH (c)-[:MENTIONS]->(k:CanonicalConcept)
+            WITH collect(DISTINCT c) AS chunks, collect(DISTINCT k) AS concepts
+            WITH chunks, concepts, size(chunks) AS gone
+            FOREACH (c IN chunks | DETACH DELETE c)
+            WITH gone, [k IN concepts WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }] AS loose
+            FOREACH (k IN loose | DELETE k)
+            RETURN gone"),
+    ]
+}
+
+/// How many chunks a removal took.
+fn removed(answers: &[Answer], refused: Option<Error>) -> Result<usize, Error> {
+    match (answers, refused) {
+        (_, Some(error)) => Err(error),
+        ([.., gone], None) => Ok(usize::try_from(number(gone)?).unwrap_or(usize::MAX)),
+        ([], None) => Err(Error::Damaged("a removal without an answer")),
+    }
+}
+
+fn key_of(values: &[Value]) -> Result<(String, String), Error> {
     match values {
         [Value::Text(tenant), Value::Text(name)] => Ok((tenant.clone(), name.clone())),
         _ => Err(Error::Damaged("a concept without tenant or name")),
     }
 }
 
-fn keys_value(keys: &[Key]) -> Value {
-    let key =
-        |(tenant, name): &Key| map([("tenant", tenant.as_str().into()), ("name", name.as_str().into())]);
+fn keys_value(keys: &[(String, String)]) -> Value {
+    let key = |(tenant, name): &(String, String)| {
+        map([("tenant", tenant.as_str().into()), ("name", name.as_str().into())])
+    };
     map([("rows", list(keys.iter().map(key)))])
 }
 
 /// Locks those of the concepts that are there; the keys ascend.
-async fn hold_concepts(transaction: &mut Transaction<'_>, keys: &[Key]) -> Result<(), Error> {
+async fn hold_concepts(transaction: &mut Transaction<'_>, keys: &[(String, String)]) -> Result<(), Error> {
     for some in keys.chunks(ROWS_PER_STATEMENT) {
         transaction
             .run(
@@ -343,7 +319,10 @@ async fn hold_concepts(transaction: &mut Transaction<'_>, keys: &[Key]) -> Resul
 }
 
 /// Removes those of the locked concepts that nothing mentions. Returns how many went.
-async fn remove_unmentioned(transaction: &mut Transaction<'_>, keys: &[Key]) -> Result<u64, Error> {
+async fn remove_unmentioned(
+    transaction: &mut Transaction<'_>,
+    keys: &[(String, String)],
+) -> Result<u64, Error> {
     let mut gone = 0;
     for some in keys.chunks(ROWS_PER_STATEMENT) {
         let removed = transaction
@@ -374,8 +353,8 @@ async fn remove_loose(transaction: &mut Transaction<'_>) -> Result<(usize, u64),
             map([("limit", big(LOOSE_PER_TRANSACTION as u64).into())]),
         )
         .await?;
-    let keys: BTreeSet<Key> = found.iter().map(|row| key_of(row)).collect::<Result<_, _>>()?;
-    let keys: Vec<Key> = keys.into_iter().collect();
+    let keys: BTreeSet<(String, String)> = found.iter().map(|row| key_of(row)).collect::<Result<_, _>>()?;
+    let keys: Vec<(String, String)> = keys.into_iter().collect();
     hold_concepts(transaction, &keys).await?;
     Ok((found.len(), remove_unmentioned(transaction, &keys).await?))
 }

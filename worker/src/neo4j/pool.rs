@@ -112,6 +112,19 @@ impl Transaction<'_> {
         Ok(done?)
     }
 
+    /// Runs these statements and commits, see [`Connection::finish`].
+    pub(super) async fn finish(
+        mut self,
+        statements: Vec<(&str, Value)>,
+    ) -> Result<(Vec<Answer>, Option<Error>), Error> {
+        let (answers, refused) = within(self.limit + GRACE, self.connection.finish(statements)).await?;
+        match refused {
+            None => self.give_back(),
+            Some(_) => self.connection_undone().await,
+        }
+        Ok((answers, refused.map(Error::from)))
+    }
+
     /// Undoes it, so that its locks are free before somebody waits for them.
     pub(super) async fn roll_back(self) {
         self.connection_undone().await;

@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::Error;
+use super::bolt::{Access, Answer, Value};
+use super::{Database, Error};
 
 /// Times that a transaction is run when it keeps meeting others: with the waits below at most four seconds,
 /// well within a lease.
@@ -28,6 +29,26 @@ impl Attempts {
                 None
             }
             done => Some(done),
+        }
+    }
+}
+
+/// Runs statements as one transaction that waits for nothing we say, and gives what `judge` makes of the answers
+/// and of what the server refused.
+pub(super) async fn at_once<T>(
+    database: &Database,
+    statements: &[(&str, Value)],
+    judge: impl Fn(&[Answer], Option<Error>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut attempts = Attempts::default();
+    loop {
+        let done = async {
+            let begun = database.pool.begin(Access::Write, database.pool.usual()).await?;
+            let (answers, refused) = begun.finish(statements.to_vec()).await?;
+            judge(&answers, refused)
+        };
+        if let Some(done) = attempts.after(done.await).await {
+            return done;
         }
     }
 }

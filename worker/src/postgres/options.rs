@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Error;
 use crate::secret::Secret;
 
+/// Longest pause of a process between two statements of a transaction. One that pauses longer hangs or was stopped,
+/// and others wait for its locks, commits among them.
+const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(2);
+
 /// Name of the schema that holds docmill's tables: what needs no quotes, so that it reads the same
 /// everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,7 +146,7 @@ impl Options {
         Ok(config)
     }
 
-    /// Settings of every session. An idle transaction is one whose process hangs: its locks must go.
+    /// Settings of every session.
     fn session(&self) -> String {
         format!(
             "-c search_path={},public -c statement_timeout={} -c lock_timeout={} \
@@ -150,7 +154,7 @@ impl Options {
             self.schema.as_str(),
             self.statement_timeout_ms,
             self.lock_timeout_ms,
-            self.statement_timeout_ms
+            IDLE_IN_TRANSACTION_MAX.as_millis()
         )
     }
 }

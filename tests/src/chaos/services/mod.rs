@@ -359,12 +359,16 @@ impl Run {
         let down = Duration::from_millis(random.random_range(DOWN_MS));
         let (servers, recovery) = (self.servers.clone(), self.recovery.clone());
         *outcome.kills.entry(service.name()).or_default() += 1;
+        let began = self.began;
         *away = Some(tokio::task::spawn_blocking(move || {
+            let at = || began.elapsed().as_secs_f64();
             recovery.service_away(service);
+            eprintln!("{:.1} s: {} is killed", at(), service.name());
             servers.kill(service)?;
             std::thread::sleep(down);
             let took = servers.start_again(service)?;
             recovery.service_back(service);
+            eprintln!("{:.1} s: {} answers again", at(), service.name());
             Ok((service, took))
         }));
         Ok(())

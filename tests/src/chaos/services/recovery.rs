@@ -190,7 +190,15 @@ impl Recovery {
                 let mut state = self.lock();
                 let since = state.back.map_or(since, |back| back.max(since));
                 if state.services.remove(&service).is_some() {
-                    state.measured.services.push((service, since.elapsed().as_secs_f64()));
+                    let took = since.elapsed();
+                    if took >= LONG {
+                        eprintln!(
+                            "{} answered {:.2} s before the next commit",
+                            service.name(),
+                            took.as_secs_f64()
+                        );
+                    }
+                    state.measured.services.push((service, took.as_secs_f64()));
                 }
             }
         }

@@ -11,6 +11,9 @@ use super::{Error, Value, map};
 const HANDSHAKE: [u8; 20] = [0x60, 0x60, 0xb0, 0x17, 0, 3, 4, 5, 0, 0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0];
 /// How a server of HTTP answers.
 const HTTP: [u8; 4] = *b"HTTP";
+/// Statements that are sent before their answers are read: a server that cannot get rid of its answers reads no
+/// more questions.
+const UNANSWERED_MAX: usize = 32;
 /// How we call ourselves.
 const AGENT: &str = concat!("docmill/", env!("CARGO_PKG_VERSION"));
 
@@ -115,11 +118,55 @@ impl Connection {
 
     /// Runs a statement in the transaction and takes all of its rows.
     pub async fn run(&mut self, statement: &str, parameters: Value) -> Result<Answer, Error> {
-        let run = message(RUN, &[statement.into(), parameters, map([])]);
         // Both at once: a statement is one round trip.
-        let pull = message(PULL, &[map([("n", Value::Int(-1))])]);
-        self.frames.send(&[run, pull]).await?;
-        let run = self.receive(&mut |_| ()).await;
+        self.frames.send(&statement_messages(statement, parameters)).await?;
+        self.receive_rows().await
+    }
+
+    /// Runs these statements and commits, without waiting between them: the server goes on by itself whatever
+    /// becomes of us, and nobody waits for locks of a client that stands still. Gives the answers of those
+    /// before the first that was refused, and the refusal: then nothing took effect.
+    pub async fn finish(
+        &mut self,
+        statements: Vec<(&str, Value)>,
+    ) -> Result<(Vec<Answer>, Option<Error>), Error> {
+        let mut left = statements.into_iter().peekable();
+        let (mut answers, mut refused) = (Vec::new(), None);
+        while refused.is_none() {
+            let some: Vec<_> = left.by_ref().take(UNANSWERED_MAX).collect();
+            let asked = some.len();
+            let mut messages: Vec<Vec<u8>> = some
+                .into_iter()
+                .flat_map(|(statement, parameters)| statement_messages(statement, parameters))
+                .collect();
+            let is_last = left.peek().is_none();
+            messages.extend(is_last.then(|| message(COMMIT, &[])));
+            self.frames.send(&messages).await?;
+            for _ in 0..asked {
+                match self.receive_rows().await {
+                    Ok(rows) => answers.push(rows),
+                    // What follows is ignored by the server, which says so.
+                    Err(error @ Error::Refused { .. }) => _ = refused.get_or_insert(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if is_last {
+                match self.receive(&mut |_| ()).await {
+                    Ok(_) => break,
+                    Err(error @ Error::Refused { .. }) => _ = refused.get_or_insert(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok((answers, refused))
+    }
+
+    /// Receives the answer to a statement.
+    async fn receive_rows(&mut self) -> Result<Answer, Error> {
+        let run = match self.receive(&mut |_| ()).await {
+            Err(error) if !matches!(error, Error::Refused { .. }) => return Err(error),
+            run => run,
+        };
         let mut rows = Vec::new();
         // Also after a refusal: what follows is ignored by the server, and says so.
         let pulled = self.receive(&mut |row| rows.push(row)).await;
@@ -170,6 +217,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// To run it and to take all of its rows.
+fn statement_messages(statement: &str, parameters: Value) -> [Vec<u8>; 2] {
+    let run = message(RUN, &[statement.into(), parameters, map([])]);
+    [run, message(PULL, &[map([("n", Value::Int(-1))])])]
 }
 
 fn message(kind: u8, fields: &[Value]) -> Vec<u8> {
