@@ -22,8 +22,9 @@ const PAGE: u32 = 100;
 const CHUNKS: usize = 2_000;
 /// Documents that one look has done again.
 const AGAIN_MAX: u64 = 500;
-/// Unsettled documents of the tenant from which on no more are added: new ones must not wait behind old ones.
-const UNSETTLED_MAX: u64 = 1_000;
+/// Documents of the tenant in the queue or in work for a second time from which on no more are added: new ones must
+/// not wait behind old ones.
+const WAITING_MAX: u64 = 1_000;
 /// Longest time of one look, as other upkeep waits for it.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
@@ -86,7 +87,7 @@ pub async fn look(
     sink: &dyn Sink,
     fill: FillRow,
 ) -> Result<(), Error> {
-    if database.unsettled_of(&fill.tenant).await? >= UNSETTLED_MAX {
+    if database.done_again(&fill.tenant).await? >= WAITING_MAX {
         return Ok(());
     }
     let (began, again_before) = (Instant::now(), fill.again);

@@ -1,13 +1,18 @@
 //! What the ledger offers beside its trait: upkeep, and giving back at the end of a process.
 
+use std::sync::Arc;
+
 use docmill_core::id::TextHash;
+use docmill_core::manifest::Store;
 use docmill_core::source::FileStat;
 use docmill_tests::contract::{registration, rows, spec, tenant, worker};
 use docmill_tests::services::postgres::{client, count, shared};
+use docmill_worker::clock::SystemClock;
 use docmill_worker::ledger::{
     Claim, Commit, Grant, Ledger, Move, Registered, Registration, Start, Summary,
 };
 use docmill_worker::postgres::{Database, GraphSink, Options, PostgresLedger, TextSink, VectorSink};
+use docmill_worker::queue::memory::MemoryQueue;
 use docmill_worker::sink::Sink;
 
 async fn ledger(options: &Options) -> PostgresLedger {
@@ -125,6 +130,30 @@ async fn new_documents_do_not_keep_an_index_from_being_built() {
     ledger.requeue(committed[0]).await.unwrap();
     assert_eq!(lacking(9, 1).await, None, "one is on its way again");
     assert_eq!(lacking(9, 2).await, Some(committed[1..].to_vec()));
+}
+
+/// A store that lost its rows is filled while a tenant brings new documents without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_documents_do_not_keep_a_store_from_being_filled() {
+    let options = shared().fresh();
+    let ledger = ledger(&options).await;
+    let database = Database::open(&options).await.unwrap();
+    let grant = grant(&ledger, "old").await;
+    let manifest = rows(&grant, spec(1).id(), &["never written"]).1;
+    ledger.commit(&grant, vec![manifest], Summary::default(), 0).await.unwrap();
+    let new: Vec<_> = (0..1_100).map(|n| registration(&format!("new {n}"), "B")).collect();
+    ledger.register(new).await.unwrap();
+    database.begin_fill(&tenant(), Store::Text).await.unwrap();
+    let queue = MemoryQueue::new(Arc::new(SystemClock), 60_000);
+    let sink = TextSink::new(database.clone());
+    let look = async || {
+        let going = database.fills_going().await.unwrap().remove(0);
+        docmill_worker::fill::look(&database, &ledger, &queue, &sink, going).await.unwrap();
+        database.fills(&tenant()).await.unwrap().0.remove(0)
+    };
+    assert_eq!((look().await.again, database.done_again(&tenant()).await.unwrap()), (1, 1));
+    // On its way already.
+    assert_eq!((look().await.again, database.done_again(&tenant()).await.unwrap()), (1, 1));
 }
 
 /// Tables of stores that somebody dropped are made again by whoever meets their absence, and are filled by

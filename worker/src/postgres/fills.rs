@@ -8,6 +8,7 @@ use docmill_core::id::{ChunkId, DocumentId, Epoch, TenantId};
 use docmill_core::manifest::Store;
 use uuid::Uuid;
 
+use super::rebuild::done_again;
 use super::sql::{execute, one, rows};
 use super::transaction::transaction;
 use super::values::{big, chunk_of, document_of, number, state_of, tenant_of};
@@ -92,12 +93,12 @@ impl Database {
         transaction!(self, |transaction| keep(transaction, before, now))
     }
 
-    /// Unsettled documents of the tenant.
+    /// Documents of the tenant that are done again, and not done yet.
     ///
     /// # Errors
     /// The server did not answer.
-    pub async fn unsettled_of(&self, tenant: &TenantId) -> Result<u64, Error> {
-        transaction!(self, |transaction| unsettled(transaction, tenant))
+    pub async fn done_again(&self, tenant: &TenantId) -> Result<u64, Error> {
+        transaction!(self, |transaction| done_again(transaction, tenant))
     }
 }
 
@@ -208,9 +209,4 @@ async fn keep(transaction: &Transaction<'_>, before: &FillRow, now: &FillRow) ->
     )
     .await?;
     Ok(kept == 1)
-}
-
-async fn unsettled(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<u64, Error> {
-    let sql = "SELECT count(*) FROM documents WHERE tenant = $1 AND state IN ('queued', 'processing')";
-    Ok(number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?))
 }

@@ -73,6 +73,15 @@ async fn building(transaction: &Transaction<'_>) -> Result<Vec<(TenantId, IndexI
     found.iter().map(|row| Ok((tenant_of(row.try_get(0)?)?, IndexId(row.try_get(1)?)))).collect()
 }
 
+/// Documents of the tenant whose present content was committed before, and that are queued or in work. New ones do
+/// not count: a tenant that never stops bringing them gets its old ones done again all the same.
+pub(super) async fn done_again(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM documents d WHERE tenant = $1 AND state IN ('queued', 'processing')
+               AND EXISTS (SELECT 1 FROM manifests m WHERE m.document = d.document
+                             AND m.generation = d.generation AND m.replaced_by IS NULL)";
+    Ok(number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?))
+}
+
 async fn lacking(
     transaction: &Transaction<'_>,
     tenant: &TenantId,
@@ -80,11 +89,7 @@ async fn lacking(
     limit: u32,
     again_max: u64,
 ) -> Result<Option<Vec<DocumentId>>, Error> {
-    let sql = "SELECT count(*) FROM documents d WHERE tenant = $1 AND state IN ('queued', 'processing')
-               AND EXISTS (SELECT 1 FROM manifests m WHERE m.document = d.document
-                             AND m.generation = d.generation AND m.replaced_by IS NULL)";
-    let again = number(one(transaction, sql, &[&tenant.as_str()]).await?.try_get(0)?);
-    if again >= again_max {
+    if done_again(transaction, tenant).await? >= again_max {
         return Ok(None);
     }
     // As the switch counts them, but for those that are on their way.

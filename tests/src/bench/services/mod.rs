@@ -76,6 +76,8 @@ pub async fn run(options: &Options) -> Result<Figures> {
     let mut figures = Figures::default();
     for &part in &options.parts {
         eprintln!("# {}", part.name());
+        // What the part before wrote and removed is no business of this one.
+        rustix::fs::sync();
         let measured = match part {
             Part::Queue => queue::settle(options, &mut figures).await,
             Part::Uploads => Box::pin(uploads::held(options, &mut figures)).await,
