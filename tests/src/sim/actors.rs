@@ -8,7 +8,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::id::{ContentHash, DocumentId, Generation};
 use docmill_core::lane::Lane;
 use docmill_core::manifest::Store;
-use docmill_worker::delivery::{Deliverer, Here, PlantedFault, Sweep, maintain, reindex_round};
+use docmill_worker::delivery::{Deliverer, Here, PlantedFault, Sweep, Writing, maintain, reindex_round};
 use docmill_worker::ledger::memory::MemoryLedger;
 use docmill_worker::ledger::{Ledger, Registered, Registration, WorkerId};
 use docmill_worker::queue::memory::MemoryQueue;
@@ -133,6 +133,7 @@ impl World {
             jitter: Arc::new(move || jitter.draw(|rng| rng.below(1000)) as f64 / 1000.0),
             alone: tokio::sync::RwLock::new(()),
             here: Here::default(),
+            writing: Writing::default(),
             planted: self.planted,
         });
         self.core.note(who, || format!("process {group} starts"));

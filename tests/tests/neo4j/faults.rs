@@ -1,7 +1,7 @@
 //! A server that is killed, loses everything, or holds a lock for ever.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use docmill_core::id::Epoch;
@@ -9,6 +9,10 @@ use docmill_tests::services::neo4j::{Neo4jServer, count, shared, told};
 use docmill_worker::neo4j::bolt::{Access, Connection, Login, map};
 use docmill_worker::neo4j::{Database, Error, GraphSink, Options};
 use docmill_worker::sink::{ChunkRow, Sink};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::chunk;
 
@@ -94,6 +98,81 @@ async fn as_written(database: &Database, sink: &GraphSink, all: &[Arc<ChunkRow>]
     let doubled = "(k:CanonicalConcept) WITH k.tenant_id AS t, k.canonical_name AS n, count(*) AS times WHERE times > 1";
     assert_eq!(count(database, doubled).await, 0);
     assert_eq!(sink.loose_ends().await.unwrap(), 0);
+}
+
+/// A worker that stands still in the middle of a write holds nobody up, and what it had sent is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_stands_still_holds_no_locks() {
+    let (server, _turn) = shared().await;
+    let way = StoppingWay::to(&server.options()).await;
+    let stopping = Database::open(&Options { url: way.url.clone(), ..server.options() }).await.unwrap();
+    let stopping = Arc::new(GraphSink::new(stopping));
+    // Its connection is made.
+    stopping.write(&[chunk("t", "before", &["common"])], Epoch(1)).await.unwrap();
+    // It hears that its transaction was begun, and then nothing any more.
+    way.answers_left.store(1, Ordering::SeqCst);
+    let stands =
+        tokio::spawn(async move { stopping.write(&[chunk("t", "still", &["common"])], Epoch(1)).await });
+    way.stopped.notified().await;
+    let database = Database::open(&server.options()).await.unwrap();
+    let other = GraphSink::new(database.clone());
+    let began = Instant::now();
+    assert_eq!(other.write(&[chunk("t", "other", &["common"])], Epoch(1)).await.unwrap(), 1);
+    assert!(began.elapsed() < Duration::from_millis(server.options().transaction_timeout_ms) / 2);
+    assert_eq!(count(&database, "(:Chunk)-[:MENTIONS]->(:CanonicalConcept)").await, 3);
+    assert!(!stands.is_finished(), "it heard no answer");
+    stands.abort();
+}
+
+/// A way to a server that lets only so many answers through.
+struct StoppingWay {
+    url: String,
+    answers_left: Arc<AtomicUsize>,
+    stopped: Arc<Notify>,
+}
+
+impl StoppingWay {
+    async fn to(options: &Options) -> Self {
+        let server = options.url.strip_prefix("bolt://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("bolt://{}", listener.local_addr().unwrap());
+        let (answers_left, stopped) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(Notify::new()));
+        let (left, notify) = (answers_left.clone(), stopped.clone());
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let (mut from_client, to_client) = client.into_split();
+                let there = TcpStream::connect(&server).await.unwrap();
+                let (from_server, mut to_server) = there.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                tokio::spawn(pass_answers(from_server, to_client, left.clone(), notify.clone()));
+            }
+        });
+        Self { url, answers_left, stopped }
+    }
+}
+
+async fn pass_answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    left: Arc<AtomicUsize>,
+    stopped: Arc<Notify>,
+) {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let count = from.read(&mut bytes).await.unwrap_or(0);
+        if count == 0 {
+            return;
+        }
+        let may_pass = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| match left {
+            usize::MAX => Some(left),
+            left => left.checked_sub(1),
+        });
+        match may_pass {
+            Ok(_) => to.write_all(&bytes[..count]).await.unwrap(),
+            Err(_) => stopped.notify_one(),
+        }
+    }
 }
 
 /// A lock that is held ends a writer's transaction in its time; a writer that is dropped holds nobody up.

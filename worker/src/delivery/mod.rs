@@ -28,6 +28,7 @@ mod planted;
 mod reindex;
 mod sweep;
 mod tracker;
+mod writing;
 
 pub use here::Here;
 pub use maintain::{Maintained, maintain};
@@ -36,6 +37,7 @@ pub use reindex::reindex_round;
 pub use sweep::{Sweep, Swept};
 pub(crate) use sweep::{orphans, remove as remove_orphan};
 pub use tracker::Tracker;
+pub use writing::Writing;
 
 /// Times that a store is asked again for rows that it did not take.
 const WRITE_ATTEMPTS_MAX: u32 = 3;
@@ -150,6 +152,8 @@ pub struct Deliverer {
     pub alone: tokio::sync::RwLock<()>,
     /// What this process works on, and what it no longer knows the outcome of.
     pub here: Here,
+    /// Which of it is prepared.
+    pub writing: Writing,
     /// A known mistake to make, for the simulation.
     #[cfg(feature = "planted-faults")]
     pub planted: Option<PlantedFault>,
@@ -305,6 +309,7 @@ impl Deliverer {
         } else {
             nothing_left(grant)
         };
+        let _writing = self.writing.enter();
         let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
             (&[][..], prepared.indexes.clone())
         } else {

@@ -17,11 +17,11 @@ use tokio::sync::watch;
 
 use super::{Concepts, Counters, Embeddings, Error};
 use crate::clock::{Clock, SystemClock};
-use crate::delivery::{Deliverer, Here, Outcome, Sweep, maintain};
+use crate::delivery::{Deliverer, Here, Outcome, Sweep, Writing, maintain};
 use crate::embed::{MiniLm, Mock};
 use crate::extract::{ExtractOptions, Pool};
 use crate::health::Bars;
-use crate::intake::{self, Finished, GateWatch, GivenUp, Intake};
+use crate::intake::{self, Finished, GateWatch, GivenUp, Intake, Room};
 use crate::ledger::Ledger;
 use crate::queue::Queue;
 use crate::queue::memory::MemoryQueue;
@@ -171,6 +171,7 @@ impl Session {
             jitter: intake::jitter(),
             alone: tokio::sync::RwLock::new(()),
             here: Here::default(),
+            writing: Writing::default(),
             #[cfg(feature = "planted-faults")]
             planted: None,
         };
@@ -205,7 +206,8 @@ impl Session {
     ) -> Result<(), Error> {
         let gate = GateWatch::new(&self.data_dir, self.bars);
         let kept = Arc::new(self.database.readers().clone());
-        let mut intake = Intake::new(self.deliverer.clone(), kept, gate, DOCUMENTS_IN_FLIGHT);
+        let room = Room { preparing: DOCUMENTS_IN_FLIGHT, in_all: DOCUMENTS_IN_FLIGHT };
+        let mut intake = Intake::new(self.deliverer.clone(), kept, gate, room);
         loop {
             if *stop.borrow() {
                 // As if it had not been begun.

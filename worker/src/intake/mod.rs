@@ -37,12 +37,28 @@ pub struct Finished {
     pub seconds: f64,
 }
 
+/// How many documents may be in work.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// That are not prepared yet: others could read what waits here for an extractor.
+    pub preparing: usize,
+    /// In all. What is prepared waits for stores, and one that is slow or away must not keep the rest from being read.
+    pub in_all: usize,
+}
+
+impl Room {
+    fn left(self, in_work: usize, writing: usize) -> usize {
+        let preparing = in_work.saturating_sub(writing);
+        self.preparing.saturating_sub(preparing).min(self.in_all.saturating_sub(in_work))
+    }
+}
+
 /// See the module. Dropped, it stops what is in work where it stands.
 pub struct Intake {
     deliverer: Arc<Deliverer>,
     kept: Arc<dyn Kept>,
     gate: GateWatch,
-    documents_max: usize,
+    room: Room,
     budget: Arc<Semaphore>,
     running: JoinSet<Result<Finished, Error>>,
     in_hand: HashMap<Id, (Delivery, SystemTime)>,
@@ -50,18 +66,13 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Takes at most this many documents at once.
-    pub fn new(
-        deliverer: Arc<Deliverer>,
-        kept: Arc<dyn Kept>,
-        gate: GateWatch,
-        documents_max: usize,
-    ) -> Self {
+    /// Takes as many documents at once as there is room for.
+    pub fn new(deliverer: Arc<Deliverer>, kept: Arc<dyn Kept>, gate: GateWatch, room: Room) -> Self {
         Self {
             deliverer,
             kept,
             gate,
-            documents_max,
+            room,
             budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
             running: JoinSet::new(),
             in_hand: HashMap::new(),
@@ -96,7 +107,7 @@ impl Intake {
     /// # Errors
     /// The queue did not answer.
     pub async fn receive(&mut self) -> Result<usize, queue::Error> {
-        let room = self.documents_max.saturating_sub(self.running.len());
+        let room = self.room.left(self.running.len(), self.deliverer.writing.count());
         if self.gate.look() != Gate::Open {
             return Ok(0);
         }
@@ -198,4 +209,19 @@ pub fn jitter() -> Jitter {
         x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         ((x ^ (x >> 33)) >> 11) as f64 / (1u64 << 53) as f64
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_prepared_makes_room_until_all_is_full() {
+        let room = Room { preparing: 4, in_all: 16 };
+        for (in_work, writing, left) in
+            [(0, 0, 4), (4, 0, 0), (4, 3, 3), (14, 14, 2), (16, 12, 0), (0, 1, 4)]
+        {
+            assert_eq!(room.left(in_work, writing), left, "{in_work} in work, {writing} writing");
+        }
+    }
 }

@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use crate::cache::{Cache, RedisCache};
 use crate::clock::SystemClock;
 use crate::config::{GraphStore, Settings};
-use crate::delivery::{Deliverer, Here, Outcome};
+use crate::delivery::{Deliverer, Here, Outcome, Writing};
 use crate::embedded::{Counters, Metrics};
 use crate::extract::Pool;
 use crate::health::Bars;
 use crate::http;
-use crate::intake::{self, Finished, GateWatch, Intake};
+use crate::intake::{self, Finished, GateWatch, Intake, Room};
 use crate::neo4j;
 use crate::objects::{self, Objects, Scratch};
 use crate::postgres::{self, Database, GraphSink, PostgresLedger, TextSink, VectorSink};
@@ -44,10 +44,14 @@ pub(crate) use sources::below;
 use start::opened;
 use told::Told;
 
-/// Documents in work for each extractor: while one is read, the others are embedded or wait for the disks of stores.
-const DOCUMENTS_A_SLOT: usize = 4;
-/// Fewest documents in work.
-const DOCUMENTS_MIN: usize = 8;
+/// Documents for each extractor that are not prepared yet: one is read, another is fetched, embedded or begun.
+const PREPARING_A_SLOT: usize = 2;
+/// Fewest of them.
+const PREPARING_MIN: usize = 4;
+/// Documents in work for each extractor in all: most of them wait for the disks of stores, which take many at once.
+const DOCUMENTS_A_SLOT: usize = 8;
+/// Fewest of them.
+const DOCUMENTS_MIN: usize = 16;
 /// Writes to a store at once, of all documents in work: while one waits for the disk the next one is put together.
 const WRITES_AT_ONCE: usize = 2;
 /// The same for the graph: writes of one process would only wait for each other's locks on common concepts.
@@ -161,6 +165,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         jitter: intake::jitter(),
         alone: tokio::sync::RwLock::new(()),
         here: Here::default(),
+        writing: Writing::default(),
         #[cfg(feature = "planted-faults")]
         planted: crate::delivery::PlantedFault::from_environment(),
     });
@@ -177,8 +182,11 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });
-    let documents = (slots * DOCUMENTS_A_SLOT).max(DOCUMENTS_MIN);
-    let mut intake = Intake::new(deliverer.clone(), Arc::new(database.clone()), gate, documents);
+    let room = Room {
+        preparing: (slots * PREPARING_A_SLOT).max(PREPARING_MIN),
+        in_all: (slots * DOCUMENTS_A_SLOT).max(DOCUMENTS_MIN),
+    };
+    let mut intake = Intake::new(deliverer.clone(), Arc::new(database.clone()), gate, room);
     let drain = Drain::start(&mut beside, database, deliverer.worker.clone(), place.host.clone());
     let worker = Worker { deliverer, ledger, pool, counters, told, drain, beating, grace: settings.grace };
     tracing::info!(worker = worker.deliverer.worker.0, slots, "the worker takes work");
@@ -236,6 +244,8 @@ impl Worker {
                     // There is room again.
                     wait = IDLE_MIN;
                 }
+                // There may be room again for one to prepare.
+                () = self.deliverer.writing.more() => {}
                 () = tokio::time::sleep(wait) => {}
                 // Who could say it is gone: that is to end, too.
                 changed = stop.changed() => if changed.is_err() { return },
