@@ -4,7 +4,7 @@
 //! own: dropped at any await, it leaves what another worker can take over. Spawns nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use docmill_core::delivery::{
@@ -37,6 +37,7 @@ pub use reindex::reindex_round;
 pub use sweep::{Sweep, Swept};
 pub(crate) use sweep::{orphans, remove as remove_orphan};
 pub use tracker::Tracker;
+use writing::InWriting;
 pub use writing::Writing;
 
 /// Times that a store is asked again for rows that it did not take.
@@ -212,7 +213,9 @@ impl Deliverer {
         if self.plants(PlantedFault::AckEarly) {
             self.queue.ack(&delivery).await?;
         }
-        let worked = self.work_under_lease(&delivery, &grant).await;
+        // Until all is settled: acks and the ledger may be what is slow.
+        let writing = OnceLock::new();
+        let worked = self.work_under_lease(&delivery, &grant, &writing).await;
         match worked {
             Ok(worked) => self.settle(&delivery, &grant, worked).await,
             Err(error) => Err(error),
@@ -223,9 +226,14 @@ impl Deliverer {
     }
 
     /// Works while the lease holds; whichever ends first drops the other, before anything is settled.
-    async fn work_under_lease(&self, delivery: &Delivery, grant: &Grant) -> Result<Worked, Error> {
+    async fn work_under_lease<'a>(
+        &'a self,
+        delivery: &Delivery,
+        grant: &Grant,
+        writing: &OnceLock<InWriting<'a>>,
+    ) -> Result<Worked, Error> {
         let tracker = Tracker::new(grant, self.ledger.as_ref(), self.clock.as_ref());
-        let work = std::pin::pin!(self.work(grant, &tracker));
+        let work = std::pin::pin!(self.work(grant, &tracker, writing));
         let lease = std::pin::pin!(self.keep_lease(delivery, &tracker));
         match select(work, lease).await {
             Either::Left((worked, _)) => worked,
@@ -286,7 +294,12 @@ impl Deliverer {
     }
 
     /// Prepares, writes and commits under the guard that a document of its history needs.
-    async fn work(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Worked, Error> {
+    async fn work<'a>(
+        &'a self,
+        grant: &Grant,
+        tracker: &Tracker<'_>,
+        writing: &OnceLock<InWriting<'a>>,
+    ) -> Result<Worked, Error> {
         let _alone;
         let _together;
         if grant.history.starts >= STARTS_ALONE {
@@ -309,7 +322,7 @@ impl Deliverer {
         } else {
             nothing_left(grant)
         };
-        let _writing = self.writing.enter();
+        writing.get_or_init(|| self.writing.enter());
         let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
             (&[][..], prepared.indexes.clone())
         } else {

@@ -71,8 +71,6 @@ impl Error {
             "Neo.ClientError.Schema.ConstraintWithNameAlreadyExists",
             "Neo.ClientError.Schema.IndexAlreadyExists",
             "Neo.ClientError.Schema.IndexWithNameAlreadyExists",
-            // What statements do where they do not find what they wrote about: they divide by zero.
-            "Neo.ClientError.Statement.ArithmeticError",
         ];
         match self {
             Self::Raced(_) => true,
@@ -81,6 +79,11 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// What our statements do where they do not find what they are about.
+    pub(super) fn divided_by_zero(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "Neo.ClientError.Statement.ArithmeticError")
     }
 
     /// Whether the server refused for want of rights.

@@ -27,8 +27,6 @@ use crate::sink::{self, ChunkRow, Claimed, MentionRow, Sink, StoredChunk, Write,
 
 /// Rows of one statement: enough that round trips do not count, few enough that no statement is long.
 const ROWS_PER_STATEMENT: usize = 200;
-/// Loose concepts removed by one transaction, so that its locks are few.
-const LOOSE_PER_TRANSACTION: usize = 500;
 /// Longest look at all concepts there are.
 const LOOK_AT_ALL: Duration = Duration::from_secs(3_600);
 /// The epoch of a chunk between the statement that makes it and the next one, which nobody else sees.
@@ -70,9 +68,9 @@ impl GraphSink {
         let ascending: Vec<String> = ascending.iter().map(ChunkId::to_string).collect();
         let mut gone = 0;
         for some in ascending.chunks(ROWS_PER_STATEMENT) {
-            gone += at_once(&self.database, &removing(some, below), removed).await?;
+            gone += at_once(&self.database, &removing(some, below), last_number).await?;
         }
-        Ok(gone)
+        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
     }
 
     async fn look_up_rows(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, Error> {
@@ -92,13 +90,13 @@ impl GraphSink {
     async fn remove_loose(&self) -> Result<u64, Error> {
         let mut removed = 0;
         loop {
-            let (found, gone) =
-                transaction!(self.database, Access::Write, LOOK_AT_ALL, |transaction| remove_loose(
-                    transaction
-                ))?;
-            removed += gone;
+            let found =
+                transaction!(self.database, Access::Read, LOOK_AT_ALL, |transaction| loose(transaction))?;
+            if !found.is_empty() {
+                removed += at_once(&self.database, &removing_loose(&found), last_number).await?;
+            }
             // Those of a full page are gone now or mentioned: the next page has others.
-            if found < LOOSE_PER_TRANSACTION {
+            if found.len() < ROWS_PER_STATEMENT {
                 return Ok(removed);
             }
         }
@@ -184,12 +182,12 @@ const MENTION: &str = "UNWIND $rows AS row
      WITH c, k, row, 1 / CASE WHEN k IS NULL THEN 0 ELSE 1 END AS found WHERE found = 1
      CREATE (c)-[:MENTIONS {count: row.count}]->(k)";
 
-/// Raises the epochs of chunks that are locked. Fails where one was removed before it was locked.
+/// Raises the epochs of chunks that are locked. Fails where one was removed before it was locked, or has none.
 const RAISE: &str = "UNWIND $rows AS row
      MATCH (c:Chunk {id: row.id})
      WITH c, c.epoch AS before, row.epoch AS epoch
      SET c.epoch = CASE WHEN before < epoch THEN epoch ELSE before END
-     WITH count(*) AS raised
+     WITH count(before) AS raised
      RETURN 1 / CASE WHEN raised = $expected THEN 1 ELSE 0 END";
 
 fn head(row: &ChunkRow) -> Value {
@@ -208,6 +206,9 @@ fn written(rows: usize, answers: &[Answer], refused: Option<Error>) -> Result<()
     match (held, refused) {
         // Whatever else was refused: without the node of the schema nothing is made or found.
         (Some(0), _) if rows > 0 => Err(Error::NoSchema),
+        (_, Some(refused)) if refused.divided_by_zero() => {
+            Err(Error::Raced("a chunk or a concept was removed before it was locked"))
+        }
         (_, refused) => refused.map_or(Ok(()), Err),
     }
 }
@@ -247,12 +248,21 @@ fn mentioning(rows: &[Claimed<'_>]) -> Vec<(&'static str, Value)> {
             ])
         })
         .collect();
-    let of = |statement: &'static str, rows: &[Value]| {
-        (statement, map([("rows", Value::List(rows.to_vec())), ("unwritten", UNWRITTEN.into())]))
+    let of = |statement: &'static str| {
+        move |rows: Vec<Value>| {
+            (statement, map([("rows", Value::List(rows)), ("unwritten", UNWRITTEN.into())]))
+        }
     };
-    let held = concepts.chunks(ROWS_PER_STATEMENT).map(|some| of(HOLD_CONCEPTS, some));
-    let written = mentions.chunks(ROWS_PER_STATEMENT).map(|some| of(MENTION, some));
-    held.chain(written).collect()
+    pieces(concepts).map(of(HOLD_CONCEPTS)).chain(pieces(mentions).map(of(MENTION))).collect()
+}
+
+/// Rows in as many as one statement takes.
+fn pieces(rows: Vec<Value>) -> impl Iterator<Item = Vec<Value>> {
+    let mut rows = rows.into_iter();
+    std::iter::from_fn(move || {
+        let some: Vec<Value> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
+        (!some.is_empty()).then_some(some)
+    })
 }
 
 /// Statements that remove these chunks, which ascend, as one transaction. Concepts are locked after all chunks, as
@@ -280,11 +290,11 @@ fn removing(chunks: &[String], below: Epoch) -> [(&'static str, Value); 3] {
     ]
 }
 
-/// How many chunks a removal took.
-fn removed(answers: &[Answer], refused: Option<Error>) -> Result<usize, Error> {
+/// The number that the last of the statements gives.
+fn last_number(answers: &[Answer], refused: Option<Error>) -> Result<u64, Error> {
     match (answers, refused) {
         (_, Some(error)) => Err(error),
-        ([.., gone], None) => Ok(usize::try_from(number(gone)?).unwrap_or(usize::MAX)),
+        ([.., last], None) => number(last),
         ([], None) => Err(Error::Damaged("a removal without an answer")),
     }
 }
@@ -296,67 +306,38 @@ fn key_of(values: &[Value]) -> Result<(String, String), Error> {
     }
 }
 
-fn keys_value(keys: &[(String, String)]) -> Value {
-    let key = |(tenant, name): &(String, String)| {
-        map([("tenant", tenant.as_str().into()), ("name", name.as_str().into())])
-    };
-    map([("rows", list(keys.iter().map(key)))])
-}
-
-/// Locks those of the concepts that are there; the keys ascend.
-async fn hold_concepts(transaction: &mut Transaction<'_>, keys: &[(String, String)]) -> Result<(), Error> {
-    for some in keys.chunks(ROWS_PER_STATEMENT) {
-        transaction
-            .run(
-                "UNWIND $rows AS row
-                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
-                 SET k._lock = true",
-                keys_value(some),
-            )
-            .await?;
-    }
-    Ok(())
-}
-
-/// Removes those of the locked concepts that nothing mentions. Returns how many went.
-async fn remove_unmentioned(
-    transaction: &mut Transaction<'_>,
-    keys: &[(String, String)],
-) -> Result<u64, Error> {
-    let mut gone = 0;
-    for some in keys.chunks(ROWS_PER_STATEMENT) {
-        let removed = transaction
-            .run(
-                "UNWIND $rows AS row
-                 MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
-                 WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }
-                 DELETE k RETURN count(*)",
-                keys_value(some),
-            )
-            .await?;
-        gone += number(&removed)?;
-    }
-    Ok(gone)
-}
-
 async fn count_loose(transaction: &mut Transaction<'_>) -> Result<u64, Error> {
     let loose = "MATCH (k:CanonicalConcept) WHERE NOT EXISTS { (k)<-[:MENTIONS]-() } RETURN count(k)";
     number(&transaction.run(loose, map([])).await?)
 }
 
-/// Removes some loose concepts. Returns how many were found and how many went.
-async fn remove_loose(transaction: &mut Transaction<'_>) -> Result<(usize, u64), Error> {
+/// Some loose concepts, in ascending order.
+async fn loose(transaction: &mut Transaction<'_>) -> Result<BTreeSet<(String, String)>, Error> {
     let found = transaction
         .run(
             "MATCH (k:CanonicalConcept) WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }
              RETURN k.tenant_id, k.canonical_name LIMIT $limit",
-            map([("limit", big(LOOSE_PER_TRANSACTION as u64).into())]),
+            map([("limit", big(ROWS_PER_STATEMENT as u64).into())]),
         )
         .await?;
-    let keys: BTreeSet<(String, String)> = found.iter().map(|row| key_of(row)).collect::<Result<_, _>>()?;
-    let keys: Vec<(String, String)> = keys.into_iter().collect();
-    hold_concepts(transaction, &keys).await?;
-    Ok((found.len(), remove_unmentioned(transaction, &keys).await?))
+    found.iter().map(|row| key_of(row)).collect()
+}
+
+/// Statements that remove those of these concepts that nothing mentions once they are locked.
+fn removing_loose(keys: &BTreeSet<(String, String)>) -> [(&'static str, Value); 2] {
+    let key = |(tenant, name): &(String, String)| {
+        map([("tenant", tenant.as_str().into()), ("name", name.as_str().into())])
+    };
+    let of = |statement| (statement, map([("rows", list(keys.iter().map(key)))]));
+    [
+        of("UNWIND $rows AS row
+            MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+            SET k._lock = true"),
+        of("UNWIND $rows AS row
+            MATCH (k:CanonicalConcept {tenant_id: row.tenant, canonical_name: row.name})
+            WHERE NOT EXISTS { (k)<-[:MENTIONS]-() }
+            DELETE k RETURN count(*)"),
+    ]
 }
 
 async fn look_up(

@@ -115,7 +115,7 @@ impl Transaction<'_> {
     /// Runs these statements and commits, see [`Connection::finish`].
     pub(super) async fn finish(
         mut self,
-        statements: Vec<(&str, Value)>,
+        statements: &[(&str, Value)],
     ) -> Result<(Vec<Answer>, Option<Error>), Error> {
         let (answers, refused) = within(self.limit + GRACE, self.connection.finish(statements)).await?;
         match refused {

@@ -44,7 +44,7 @@ pub(super) async fn at_once<T>(
     loop {
         let done = async {
             let begun = database.pool.begin(Access::Write, database.pool.usual()).await?;
-            let (answers, refused) = begun.finish(statements.to_vec()).await?;
+            let (answers, refused) = begun.finish(statements).await?;
             judge(&answers, refused)
         };
         if let Some(done) = attempts.after(done.await).await {

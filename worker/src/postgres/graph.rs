@@ -14,7 +14,7 @@ use docmill_core::manifest::Store;
 use uuid::Uuid;
 
 use super::chunk_table::{ChunkTable, Heads, ROWS_PER_STATEMENT, TableSink, lock_below, or_raise};
-use super::sql::{execute, one, rows as select, take_your_time};
+use super::sql::{execute, one, rows as select, take_your_time, think_longer};
 use super::transaction::{ATTEMPTS_MAX, transaction};
 use super::values::{chunk_key, int, number, storable};
 use super::{Database, Error};
@@ -68,6 +68,9 @@ impl ChunkTable for Graph {
 
 async fn write(transaction: &Transaction<'_>, rows: &[Claimed<'_>]) -> Result<(), Error> {
     take_your_time(transaction).await?;
+    if rows.len() > ROWS_PER_STATEMENT {
+        think_longer(transaction).await?;
+    }
     let sql = format!(
         "INSERT INTO evidence
          SELECT r.chunk, r.tenant, r.document, r.index_id, r.text_hash, r.epoch

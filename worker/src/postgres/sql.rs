@@ -50,3 +50,9 @@ pub(super) async fn execute(
 pub(super) async fn take_your_time(transaction: &Transaction<'_>) -> Result<(), Error> {
     Ok(transaction.batch_execute("SET LOCAL statement_timeout = 0").await?)
 }
+
+/// Gives the process a minute between two statements of a transaction in which it has much to put together, or to
+/// send, while its locks are held.
+pub(super) async fn think_longer(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(transaction.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '60s'").await?)
+}

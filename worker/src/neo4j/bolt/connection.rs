@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::frame::{Frames, Stream};
+use super::frame::{Receiver, Sender, Stream, frames};
 use super::value::Reader;
 use super::{Error, Value, map};
 
@@ -11,9 +11,6 @@ use super::{Error, Value, map};
 const HANDSHAKE: [u8; 20] = [0x60, 0x60, 0xb0, 0x17, 0, 3, 4, 5, 0, 0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0];
 /// How a server of HTTP answers.
 const HTTP: [u8; 4] = *b"HTTP";
-/// Statements that are sent before their answers are read: a server that cannot get rid of its answers reads no
-/// more questions.
-const UNANSWERED_MAX: usize = 32;
 /// How we call ourselves.
 const AGENT: &str = concat!("docmill/", env!("CARGO_PKG_VERSION"));
 
@@ -52,7 +49,8 @@ pub type Answer = Vec<Vec<Value>>;
 
 /// A connection that is logged in.
 pub struct Connection {
-    frames: Frames,
+    sender: Sender,
+    receiver: Receiver,
     server: String,
     /// Whether the server refused something since the last reset: it ignores all else until then.
     refused: bool,
@@ -61,16 +59,16 @@ pub struct Connection {
 impl Connection {
     /// Agrees on a version and logs in. Tries once.
     pub async fn open(stream: Box<dyn Stream>, login: &Login<'_>) -> Result<Self, Error> {
-        let mut frames = Frames::new(stream);
-        frames.send_raw(&HANDSHAKE).await?;
-        let modern = match frames.receive_raw().await? {
+        let (mut sender, mut receiver) = frames(stream);
+        sender.send_raw(&HANDSHAKE).await?;
+        let modern = match receiver.receive_raw().await? {
             [_, _, 1..=4, 5] => true,
             [_, _, 4, 4] => false,
             HTTP => return Err(Error::Protocol("this is the port of HTTP, not of Bolt")),
             [0, 0, 0, 0] => return Err(Error::Protocol("the server speaks neither Bolt 5 nor 4.4")),
             _ => return Err(Error::Protocol("this is not Neo4j, or it expects TLS")),
         };
-        let mut connection = Self { frames, server: String::new(), refused: false };
+        let mut connection = Self { sender, receiver, server: String::new(), refused: false };
         let credentials = match login.password {
             Some(password) => vec![
                 ("scheme".to_owned(), "basic".into()),
@@ -119,60 +117,44 @@ impl Connection {
     /// Runs a statement in the transaction and takes all of its rows.
     pub async fn run(&mut self, statement: &str, parameters: Value) -> Result<Answer, Error> {
         // Both at once: a statement is one round trip.
-        self.frames.send(&statement_messages(statement, parameters)).await?;
-        self.receive_rows().await
+        self.sender.send(&statement_messages(statement, &parameters)).await?;
+        receive_rows(&mut self.receiver, &mut self.refused).await
     }
 
     /// Runs these statements and commits, without waiting between them: the server goes on by itself whatever
-    /// becomes of us, and nobody waits for locks of a client that stands still. Gives the answers of those
-    /// before the first that was refused, and the refusal: then nothing took effect.
+    /// becomes of us, and nobody waits for locks of a client that stands still. Answers are read while the rest is
+    /// sent, as a server that cannot get rid of them reads no more. Gives the answers of those before the first that
+    /// was refused, and the refusal: then nothing took effect.
     pub async fn finish(
         &mut self,
-        statements: Vec<(&str, Value)>,
+        statements: &[(&str, Value)],
     ) -> Result<(Vec<Answer>, Option<Error>), Error> {
-        let mut left = statements.into_iter().peekable();
-        let (mut answers, mut refused) = (Vec::new(), None);
-        while refused.is_none() {
-            let some: Vec<_> = left.by_ref().take(UNANSWERED_MAX).collect();
-            let asked = some.len();
-            let mut messages: Vec<Vec<u8>> = some
-                .into_iter()
-                .flat_map(|(statement, parameters)| statement_messages(statement, parameters))
-                .collect();
-            let is_last = left.peek().is_none();
-            messages.extend(is_last.then(|| message(COMMIT, &[])));
-            self.frames.send(&messages).await?;
-            for _ in 0..asked {
-                match self.receive_rows().await {
+        let Self { sender, receiver, refused, .. } = self;
+        let sending = async {
+            for (statement, parameters) in statements {
+                sender.send(&statement_messages(statement, parameters)).await?;
+            }
+            sender.send(&[message(COMMIT, &[])]).await
+        };
+        let receiving = async {
+            let (mut answers, mut first_refusal) = (Vec::with_capacity(statements.len()), None);
+            for _ in statements {
+                match receive_rows(receiver, refused).await {
                     Ok(rows) => answers.push(rows),
                     // What follows is ignored by the server, which says so.
-                    Err(error @ Error::Refused { .. }) => _ = refused.get_or_insert(error),
+                    Err(error @ Error::Refused { .. }) => _ = first_refusal.get_or_insert(error),
                     Err(error) => return Err(error),
                 }
             }
-            if is_last {
-                match self.receive(&mut |_| ()).await {
-                    Ok(_) => break,
-                    Err(error @ Error::Refused { .. }) => _ = refused.get_or_insert(error),
-                    Err(error) => return Err(error),
-                }
+            match receive(receiver, refused, &mut |_| ()).await {
+                Ok(_) => {}
+                Err(error @ Error::Refused { .. }) => _ = first_refusal.get_or_insert(error),
+                Err(error) => return Err(error),
             }
-        }
-        Ok((answers, refused))
-    }
-
-    /// Receives the answer to a statement.
-    async fn receive_rows(&mut self) -> Result<Answer, Error> {
-        let run = match self.receive(&mut |_| ()).await {
-            Err(error) if !matches!(error, Error::Refused { .. }) => return Err(error),
-            run => run,
+            Ok((answers, first_refusal))
         };
-        let mut rows = Vec::new();
-        // Also after a refusal: what follows is ignored by the server, and says so.
-        let pulled = self.receive(&mut |row| rows.push(row)).await;
-        run?;
-        pulled?;
-        Ok(rows)
+        let ((), answered) = futures::future::try_join(sending, receiving).await?;
+        Ok(answered)
     }
 
     /// Commits the transaction. When the connection breaks meanwhile, nobody knows what became of it.
@@ -188,40 +170,59 @@ impl Connection {
     }
 
     async fn ask(&mut self, message: &[u8]) -> Result<Value, Error> {
-        self.frames.send(&[message.to_vec()]).await?;
-        self.receive(&mut |_| ()).await
+        self.sender.send(&[message.to_vec()]).await?;
+        receive(&mut self.receiver, &mut self.refused, &mut |_| ()).await
     }
+}
 
-    /// Receives rows until a message is answered.
-    async fn receive(&mut self, row: &mut (dyn FnMut(Vec<Value>) + Send)) -> Result<Value, Error> {
-        loop {
-            let message = self.frames.receive().await?;
-            let mut reader = Reader::new(&message);
-            let (fields, kind) = (reader.byte()?, reader.byte()?);
-            match (kind, fields) {
-                (IGNORED, _) => {
-                    return Err(Error::Refused { code: String::new(), message: "ignored".to_owned() });
-                }
-                (RECORD, 0xb1) => match reader.value()? {
-                    Value::List(values) => row(values),
-                    _ => return Err(Error::Protocol("a row is not a list")),
-                },
-                (SUCCESS, 0xb1) => return reader.value(),
-                (FAILURE, 0xb1) => {
-                    self.refused = true;
-                    let said = reader.value()?;
-                    let part = |name| said.entry(name).and_then(Value::text).unwrap_or_default().to_owned();
-                    return Err(Error::Refused { code: part("code"), message: part("message") });
-                }
-                _ => return Err(Error::Protocol("a message of an unknown kind")),
+/// Receives the answer to a statement.
+async fn receive_rows(receiver: &mut Receiver, refused: &mut bool) -> Result<Answer, Error> {
+    let run = match receive(receiver, refused, &mut |_| ()).await {
+        Err(error) if !matches!(error, Error::Refused { .. }) => return Err(error),
+        run => run,
+    };
+    let mut rows = Vec::new();
+    // Also after a refusal: what follows is ignored by the server, and says so.
+    let pulled = receive(receiver, refused, &mut |row| rows.push(row)).await;
+    run?;
+    pulled?;
+    Ok(rows)
+}
+
+/// Receives rows until a message is answered.
+async fn receive(
+    receiver: &mut Receiver,
+    refused: &mut bool,
+    row: &mut (dyn FnMut(Vec<Value>) + Send),
+) -> Result<Value, Error> {
+    loop {
+        let message = receiver.receive().await?;
+        let mut reader = Reader::new(&message);
+        let (fields, kind) = (reader.byte()?, reader.byte()?);
+        match (kind, fields) {
+            (IGNORED, _) => {
+                return Err(Error::Refused { code: String::new(), message: "ignored".to_owned() });
             }
+            (RECORD, 0xb1) => match reader.value()? {
+                Value::List(values) => row(values),
+                _ => return Err(Error::Protocol("a row is not a list")),
+            },
+            (SUCCESS, 0xb1) => return reader.value(),
+            (FAILURE, 0xb1) => {
+                *refused = true;
+                let said = reader.value()?;
+                let part = |name| said.entry(name).and_then(Value::text).unwrap_or_default().to_owned();
+                return Err(Error::Refused { code: part("code"), message: part("message") });
+            }
+            _ => return Err(Error::Protocol("a message of an unknown kind")),
         }
     }
 }
 
 /// To run it and to take all of its rows.
-fn statement_messages(statement: &str, parameters: Value) -> [Vec<u8>; 2] {
-    let run = message(RUN, &[statement.into(), parameters, map([])]);
+fn statement_messages(statement: &str, parameters: &Value) -> [Vec<u8>; 2] {
+    let mut run = vec![0xb3, RUN];
+    [&statement.into(), parameters, &map([])].iter().for_each(|field| field.write(&mut run));
     [run, message(PULL, &[map([("n", Value::Int(-1))])])]
 }
 

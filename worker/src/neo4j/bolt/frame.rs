@@ -1,6 +1,8 @@
 //! Messages on a stream: chunks with their sizes, closed by an empty one.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split,
+};
 
 use super::Error;
 
@@ -14,26 +16,23 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Messages over a stream.
-pub struct Frames(BufReader<Box<dyn Stream>>);
+/// Messages over a stream: both sides may speak at a time.
+pub fn frames(stream: Box<dyn Stream>) -> (Sender, Receiver) {
+    let (from, to) = split(stream);
+    (Sender(to), Receiver(BufReader::new(from)))
+}
 
-impl Frames {
-    /// Over this stream.
-    pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self(BufReader::new(stream))
-    }
+/// What is said.
+pub struct Sender(WriteHalf<Box<dyn Stream>>);
 
+/// What is heard.
+pub struct Receiver(BufReader<ReadHalf<Box<dyn Stream>>>);
+
+impl Sender {
     /// Sends bytes that are no message.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.0.write_all(bytes).await?;
         Ok(self.0.flush().await?)
-    }
-
-    /// Receives four bytes that are no message.
-    pub async fn receive_raw(&mut self) -> Result<[u8; 4], Error> {
-        let mut bytes = [0; 4];
-        self.0.read_exact(&mut bytes).await?;
-        Ok(bytes)
     }
 
     /// Sends messages, all in one go.
@@ -47,6 +46,15 @@ impl Frames {
             bytes.extend_from_slice(&[0, 0]);
         }
         self.send_raw(&bytes).await
+    }
+}
+
+impl Receiver {
+    /// Receives four bytes that are no message.
+    pub async fn receive_raw(&mut self) -> Result<[u8; 4], Error> {
+        let mut bytes = [0; 4];
+        self.0.read_exact(&mut bytes).await?;
+        Ok(bytes)
     }
 
     /// Receives a message. Empty ones are signs of life and skipped.
@@ -77,14 +85,15 @@ mod tests {
     #[tokio::test]
     async fn messages_of_any_size_arrive_whole() {
         let (here, there) = tokio::io::duplex(1 << 20);
-        let (mut here, mut there) = (Frames::new(Box::new(here)), Frames::new(Box::new(there)));
+        let ((mut here, heard), (said, mut there)) = (frames(Box::new(here)), frames(Box::new(there)));
         let messages = [1, 65_535, 65_536, 200_000].map(|size| vec![7; size]);
         here.send_raw(&[0, 0, 0, 0]).await.unwrap();
         here.send(&messages).await.unwrap();
         for message in messages {
             assert_eq!(there.receive().await.unwrap(), message);
         }
-        drop(here);
+        drop((here, heard));
         assert!(matches!(there.receive().await, Err(Error::Broken(_))));
+        drop(said);
     }
 }
