@@ -177,6 +177,11 @@ impl Side {
         self.check(town)
     }
 
+    /// Ids of its documents that no extractor can read.
+    pub fn broken(&self) -> impl Iterator<Item = &String> {
+        self.documents.iter().zip(&self.uris).filter(|(_, uri)| is_broken(uri)).map(|(id, _)| id)
+    }
+
     /// Everything that it brought is there as it was.
     ///
     /// # Errors
@@ -185,8 +190,7 @@ impl Side {
         let client = town.api.client(Some(self.key.clone()));
         for (id, uri) in self.documents.iter().zip(&self.uris) {
             let shown = client.get(&format!("/v1/documents/{id}")).json();
-            let broken = uri.ends_with(".pdf");
-            let expected = if broken { "failed" } else { "committed" };
+            let expected = if is_broken(uri) { "failed" } else { "committed" };
             ensure!(shown["uri"] == *uri && shown["state"] == expected, "{uri} is not as it was: {shown}");
             ensure!(shown["deleted"] != true, "{uri} was deleted");
         }
@@ -198,6 +202,11 @@ impl Side {
         ensure!(export.contains(&self.marks.text), "its texts are not in its export");
         Ok(())
     }
+}
+
+/// Whether what is at this place is one of those that no extractor can read.
+fn is_broken(uri: &str) -> bool {
+    uri.ends_with(".pdf")
 }
 
 fn accepted(answer: Answer) -> Result<Value> {

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::requests::{Maker, Operation, Request, Who, operations};
+use super::requests::{Maker, Operation, Request, Who, operations, plain};
 use super::side::Side;
 use super::stores::{Look, Wanted};
 use super::town::Town;
@@ -50,6 +50,13 @@ impl Siege<'_> {
         let operations = operations()?;
         ensure!(operations.len() > 20, "only {} operations are described", operations.len());
         let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+        // All that is shown is looked at once before anything is tried, whatever chance asks for later.
+        for (own, operation) in self.sides.iter().flat_map(|own| operations.iter().map(move |of| (own, of))) {
+            if let Some(request) = plain(own, operation) {
+                let answer = self.send(own, operation, &request);
+                self.judge(own, operation, &request, answer, &tally);
+            }
+        }
         std::thread::scope(|scope| {
             for thread in 0..AT_ONCE {
                 let (operations, next, tally) = (&operations, &next, &tally);

@@ -264,3 +264,41 @@ async fn consumers_that_ended_are_forgotten() {
     assert_eq!(names(&mut admin), ["holds"], "only who has nothing is forgotten");
     assert!(queue.ack(&held[0]).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_the_group_went_past_come_back() {
+    let server = RedisServer::start(&Setup::default());
+    let mut options = server.options();
+    options.lease_ms = 600_000;
+    let queue = RedisQueue::new(options);
+    assert_eq!(queue.bring_back_unreachable().await.unwrap(), 0, "nobody read yet");
+    // More than one call looks at.
+    let small: Vec<Message> = messages(2_000).into_iter().filter(|message| message.lane == Lane::Small).collect();
+    queue.enqueue(&small).await.unwrap();
+    let mut taken = Vec::new();
+    while taken.len() < 1_200 {
+        taken.extend(queue.receive("a", 0, 400).await.unwrap());
+    }
+    assert_eq!(queue.bring_back_unreachable().await.unwrap(), 0, "what is leased is somebody's");
+    // As a start does that has the entry and not who had it.
+    let mut admin = server.admin();
+    let keys = Keys::new(&prefix());
+    let lost: Vec<_> = taken.iter().step_by(7).collect();
+    for delivery in &lost {
+        let mut forget = redis::cmd("XACK");
+        forget.arg(keys.stream(Lane::Small)).arg("workers").arg(delivery.entry.as_str());
+        assert_eq!(forget.query::<u64>(&mut admin).unwrap(), 1);
+    }
+    let lost: BTreeSet<Message> = lost.iter().map(|delivery| delivery.message).collect();
+    let count = lost.len() as u64;
+    let expected = [300 + count, 1_200 - count, 0];
+    assert_eq!(depth(&queue).await, expected);
+    assert_eq!(queue.bring_back_unreachable().await.unwrap(), count);
+    queue.enqueue(&small).await.unwrap();
+    assert_eq!(depth(&queue).await, expected, "they have their entries");
+    // They come first, as what was handed out before.
+    let again = receive(&queue, "b", lost.len()).await;
+    let again: BTreeSet<Message> = again.iter().map(|delivery| delivery.message).collect();
+    assert_eq!(again, lost);
+    assert_eq!(queue.bring_back_unreachable().await.unwrap(), 0);
+}

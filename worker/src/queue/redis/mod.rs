@@ -47,19 +47,48 @@ const CONSUMER_IDLE_MAX_MS: u64 = 3_600_000;
 /// How often a process looks for such consumers.
 const CONSUMERS_EVERY: Duration = Duration::from_secs(600);
 
+/// How often a process looks for entries that nobody can reach.
+const UNREACHABLE_EVERY: Duration = Duration::from_secs(60);
+
+/// Streams that `common.lua` knows as places.
+const PLACES: usize = 4;
+
 /// See the module.
 pub struct RedisQueue {
     link: Link,
     keys: Keys,
     scripts: Scripts,
-    consumers_seen: Mutex<Option<Instant>>,
+    consumers_seen: Seldom,
+    unreachable_seen: Seldom,
+}
+
+/// When something was last done that is done seldom.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it was not done within this time; it counts as done now.
+    fn is_due(&self, every: Duration) -> bool {
+        let mut last = self.0.lock().expect("no code panics while holding this lock");
+        let due = last.is_none_or(|last| last.elapsed() >= every);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
 }
 
 impl RedisQueue {
     /// A queue that connects when it is first used.
     pub fn new(options: RedisOptions) -> Self {
         let keys = Keys::new(&options.key_prefix);
-        Self { link: Link::new(options), keys, scripts: Scripts::new(), consumers_seen: Mutex::default() }
+        Self {
+            link: Link::new(options),
+            keys,
+            scripts: Scripts::new(),
+            consumers_seen: Seldom::default(),
+            unreachable_seen: Seldom::default(),
+        }
     }
 
     /// A script with what all of them begin with.
@@ -84,12 +113,8 @@ impl RedisQueue {
 
     /// Forgets consumers of processes that ended, now and then. Failing at it harms nothing.
     async fn forget_consumers(&self) {
-        {
-            let mut seen = self.consumers_seen.lock().expect("no code panics while holding this lock");
-            if seen.is_some_and(|seen| seen.elapsed() < CONSUMERS_EVERY) {
-                return;
-            }
-            *seen = Some(Instant::now());
+        if !self.consumers_seen.is_due(CONSUMERS_EVERY) {
+            return;
         }
         match self.forget_consumers_idle_for(CONSUMER_IDLE_MAX_MS).await {
             Ok(0) => {}
@@ -108,6 +133,33 @@ impl RedisQueue {
         let mut call = self.call(&self.scripts.consumers);
         call.arg(idle_ms);
         self.link.invoke(&call, Repeat::Harmless).await
+    }
+
+    /// Brings back entries that were handed out and that nobody has, which a start of Redis can leave that
+    /// dropped a part of its file. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer, or the user lacks a right.
+    pub async fn bring_back_unreachable(&self) -> Result<u64, Error> {
+        let mut moved = 0;
+        for place in 1..=PLACES {
+            let mut from = "-".to_owned();
+            for _ in 0..PROMOTE_ROUNDS_MAX {
+                let mut call = self.call(&self.scripts.unreachable);
+                call.arg(place).arg(&from).arg(SCRIPT_MESSAGES_MAX);
+                let (round, next): (u64, String) = self.link.invoke(&call, Repeat::Harmless).await?;
+                moved += round;
+                if next.is_empty() {
+                    break;
+                }
+                from = next;
+            }
+        }
+        if moved > 0 {
+            tracing::warn!(entries = moved, "brought back entries that nobody had: Redis lost a part of its file");
+        }
+        Ok(moved)
     }
 
     async fn ack_raw(&self, entries: &[[&str; 4]], repeat: Repeat) -> Result<Vec<bool>, Error> {
@@ -217,7 +269,13 @@ impl Queue for RedisQueue {
         due.arg(SCRIPT_MESSAGES_MAX);
         let mut expired = self.call(&self.scripts.sweep);
         expired.arg(self.link.options().lease_ms).arg(SCRIPT_MESSAGES_MAX);
-        let promoted = self.until_done(&due).await? + self.until_done(&expired).await?;
+        let mut promoted = self.until_done(&due).await? + self.until_done(&expired).await?;
+        if self.unreachable_seen.is_due(UNREACHABLE_EVERY) {
+            promoted += self.bring_back_unreachable().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "cannot look for entries that nobody has");
+                0
+            });
+        }
         self.forget_consumers().await;
         Ok(promoted)
     }

@@ -38,6 +38,8 @@ scripts! {
     promote,
     /// Entries whose lease ran out.
     sweep,
+    /// Entries that no read and no lease gives back.
+    unreachable,
     /// Consumers that are no more.
     consumers,
     /// Counts.

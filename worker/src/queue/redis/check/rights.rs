@@ -30,6 +30,7 @@ pub const RIGHTS: &[Right] = &[
     right("xgroup|create", &["XGROUP", "CREATE", KEY, "probe", "0"]),
     right("xgroup|delconsumer", &["XGROUP", "DELCONSUMER", KEY, "probe", "probe"]),
     right("xinfo|consumers", &["XINFO", "CONSUMERS", KEY, "probe"]),
+    right("xinfo|groups", &["XINFO", "GROUPS", KEY]),
     right("zadd", &["ZADD", KEY, "XX", "0", "probe"]),
     right("zrem", &["ZREM", KEY, "probe"]),
     right("zcard", &["ZCARD", KEY]),

@@ -81,3 +81,20 @@ local function message_of(fields)
   end
   return nil
 end
+
+-- Whether the message has an entry, waiting, leased or delayed.
+local function has_entry(message)
+  local where = redis.call('HGET', queued, message)
+  if not where then
+    return false
+  end
+  local lane, id = string.match(where, '^(%a+)/(.+)$')
+  if not stream[lane] then
+    return false
+  end
+  if id == 'delayed' then
+    return redis.call('ZSCORE', delayed[lane], message)
+  end
+  local key, at = place_of(lane, id)
+  return #redis.call('XRANGE', key, at, at) == 1
+end
