@@ -392,6 +392,37 @@ fn a_store_that_lost_rows_is_filled_again() {
     assert_eq!((wrong.status, &wrong.json()["field"]), (422, &json!("store")), "{}", wrong.text());
 }
 
+/// A document whose newest content nobody can read is found by the one before; a store that is filled has that too.
+#[test]
+fn what_is_shown_of_a_dead_letter_is_filled_too() {
+    let (house, _api, user, client) = place();
+    let _worker = house.worker();
+    write_documents(&user, 3);
+    let docs = user.docs();
+    let submit = ["submit", docs.to_str().unwrap(), "--wait", "--timeout", "80"];
+    let (told, code) = user.json(&submit);
+    assert_eq!(code, 0, "{told}");
+    user.write("0/0.txt", &[0, 1, 2, 255, 0]);
+    let (told, code) = user.json(&submit);
+    assert_eq!(code, DOCUMENTS_FAILED, "{told}");
+    let rows = house.count("evidence");
+    house.sql("DROP TABLE mentions, evidence, concepts");
+    let (done, code) = user.json(&["rebuild", "--store", "graph", "--wait", "--timeout", "80"]);
+    assert_eq!(code, 0, "{done}");
+    let fill = &done["stores"][0];
+    assert_eq!(
+        (&fill["state"], &fill["again"], &fill["givenUp"]),
+        (&json!("filled"), &json!(3), &json!(0)),
+        "{done}"
+    );
+    assert_eq!(house.count("evidence"), rows);
+    let (audit, code) = user.json(&["verify", "--wait", "--timeout", "80"]);
+    assert_eq!((code, &audit["clean"]), (0, &json!(true)), "{audit}");
+    let failed: Vec<Value> =
+        documents(&client).into_iter().filter(|known| known["state"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+}
+
 #[test]
 fn dead_letters_are_shown_and_replayed() {
     let (house, _api, user, client) = place();

@@ -6,6 +6,8 @@
 #[cfg(feature = "services")]
 pub mod api;
 #[cfg(feature = "services")]
+mod attempts;
+#[cfg(feature = "services")]
 pub mod backends;
 pub mod cache;
 pub mod clock;

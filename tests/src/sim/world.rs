@@ -246,8 +246,7 @@ impl Preparer for SimPreparer {
         self.enrich(content).await?;
         tracker.touch();
         let grant = Grant { generation: shown.generation, ..grant.clone() };
-        let others = grant.indexes.iter().filter(|(index, _)| *index != shown.index);
-        let indexes = others.map(|(index, _)| rows_of(&grant, *index, content)).collect();
+        let indexes = grant.indexes.iter().map(|(index, _)| rows_of(&grant, *index, content)).collect();
         Ok(Some(Prepared { summary: Summary::default(), indexes }))
     }
 }

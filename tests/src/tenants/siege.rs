@@ -51,7 +51,8 @@ impl Siege<'_> {
         ensure!(operations.len() > 20, "only {} operations are described", operations.len());
         let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
         // All that is shown is looked at once before anything is tried, whatever chance asks for later.
-        for (own, operation) in self.sides.iter().flat_map(|own| operations.iter().map(move |of| (own, of))) {
+        for (own, operation) in self.sides.iter().flat_map(|own| operations.iter().map(move |of| (own, of)))
+        {
             if let Some(request) = plain(own, operation) {
                 let answer = self.send(own, operation, &request);
                 self.judge(own, operation, &request, answer, &tally);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use docmill_core::id::Epoch;
 use docmill_tests::services::neo4j::{Neo4jServer, count, shared};
@@ -146,4 +147,33 @@ async fn many_writers_and_removers() {
             whole(&database, &sinks[0], &held).await;
         }
     }
+}
+
+/// An audit while chunks go: what is found and then removed is not taken for damage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_meets_removals() {
+    let (server, _turn) = shared().await;
+    let ([first, second], database) = two(server).await;
+    let rows: Vec<_> = (0..100).map(|n| chunk("t", &format!("text {n}"), &NAMES[..2])).collect();
+    let chunks: Vec<_> = rows.iter().map(|row| row.chunk).collect();
+    let ended = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn({
+        let (ended, chunks) = (ended.clone(), chunks.clone());
+        async move {
+            let mut looks = 0;
+            while !ended.load(Ordering::Relaxed) {
+                assert!(second.list(None, 1_000).await.unwrap().len() <= chunks.len());
+                second.look_up(&chunks).await.unwrap();
+                looks += 1;
+            }
+            looks
+        }
+    });
+    for round in 0..ROUNDS / 20 {
+        first.write(&rows, Epoch(round + 1)).await.unwrap();
+        assert_eq!(first.remove(&chunks, Epoch(round + 2)).await.unwrap(), rows.len());
+    }
+    ended.store(true, Ordering::Relaxed);
+    assert!(reader.await.unwrap() > 1);
+    whole(&database, &first, &[]).await;
 }

@@ -268,3 +268,34 @@ async fn a_switch_meets_commits() {
         }
     }
 }
+
+/// A session that the server ends in the middle of a transaction, as it does where a client stands still, is no
+/// failure of what it was for: nothing of it was asked to be durable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_ended_in_the_middle_is_done_again() {
+    let options = shared().fresh();
+    let ledger = Arc::new(PostgresLedger::new(Database::open(&options).await.unwrap(), 0));
+    let registered = ledger.register(vec![registration("u", "A")]).await.unwrap();
+    let [Registered::New(message)] = registered[..] else { panic!("{registered:?}") };
+    let mut holder = client(&options).await.unwrap();
+    let held = holder.transaction().await.unwrap();
+    held.execute("SELECT 1 FROM documents FOR UPDATE", &[]).await.unwrap();
+    let deleting = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.delete(message.document).await }
+    });
+    let admin = client(&options).await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+               AND $1::int = ANY(pg_blocking_pids(pid))";
+    let holds: i32 = held.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let mut ended = 0;
+    while ended < 3 {
+        ended += admin.execute(end, &[&holds]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if deleting.is_finished() {
+            break;
+        }
+    }
+    held.rollback().await.unwrap();
+    assert!(deleting.await.unwrap().unwrap().is_some());
+}

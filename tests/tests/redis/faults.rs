@@ -273,7 +273,8 @@ async fn entries_that_the_group_went_past_come_back() {
     let queue = RedisQueue::new(options);
     assert_eq!(queue.bring_back_unreachable().await.unwrap(), 0, "nobody read yet");
     // More than one call looks at.
-    let small: Vec<Message> = messages(2_000).into_iter().filter(|message| message.lane == Lane::Small).collect();
+    let small: Vec<Message> =
+        messages(2_000).into_iter().filter(|message| message.lane == Lane::Small).collect();
     queue.enqueue(&small).await.unwrap();
     let mut taken = Vec::new();
     while taken.len() < 1_200 {

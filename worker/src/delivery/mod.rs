@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use docmill_core::delivery::{
     Beat, ClaimDecision, LeaseConfig, Progress, STARTS_ALONE, Stage, decide_beat,
 };
-use docmill_core::failure::{Failure, FailureClass, FailureCode};
+use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::CommitSeq;
 use docmill_core::manifest::{Manifest, Store};
 use futures::future::{Either, select};
@@ -21,6 +21,7 @@ use crate::queue::{Delivery, Queue};
 use crate::sink::{ChunkRow, Sink};
 use crate::{ledger, queue, sink};
 
+mod carry;
 mod drain;
 mod here;
 mod maintain;
@@ -83,8 +84,8 @@ pub trait Preparer: Send + Sync {
     /// mark kept is not done again by the next trial. Dropped, it stops, child processes included.
     async fn prepare(&self, grant: &Grant, tracker: &Tracker<'_>) -> Result<Prepared, NotPrepared>;
 
-    /// Prepares the older generation that search shows, from what is stored, for indexes of the grant that
-    /// may lack it. `None`: search shows none, or its texts are not all there.
+    /// Prepares the older generation that search shows, from what is stored, for the indexes of the grant.
+    /// `None`: search shows none, or its texts are not all there.
     async fn prepare_shown(
         &self,
         grant: &Grant,
@@ -158,15 +159,6 @@ pub struct Deliverer {
     /// A known mistake to make, for the simulation.
     #[cfg(feature = "planted-faults")]
     pub planted: Option<PlantedFault>,
-}
-
-/// What is recorded where a document failed and its older content could not be carried: what may pass by
-/// itself, so that both are tried again; else the document's own failure.
-fn first_tried_again(failure: Failure, carrying: Failure) -> Failure {
-    match carrying.code.class() {
-        FailureClass::Transient => carrying,
-        FailureClass::Permanent | FailureClass::ChildCrash => failure,
-    }
 }
 
 /// How the work on a granted document ended.
@@ -341,30 +333,6 @@ impl Deliverer {
                 Ok(Worked::Committed { seq, summary, deleted: grant.content.is_none() })
             }
             Commit::Fenced => Ok(Worked::Fenced),
-        }
-    }
-
-    /// Before a failure is recorded while another index is built: what search shows of the document goes
-    /// into that index too, or the switch would take it away.
-    async fn carry(&self, grant: &Grant, tracker: &Tracker<'_>, failure: Failure) -> Result<Worked, Error> {
-        if grant.indexes.len() < 2 {
-            return Ok(Worked::Failed(failure));
-        }
-        let prepared = match self.preparer.prepare_shown(grant, tracker).await {
-            Ok(Some(prepared)) => prepared,
-            Ok(None) => return Ok(Worked::Failed(failure)),
-            Err(NotPrepared::Failed(other)) => {
-                return Ok(Worked::Failed(first_tried_again(failure, other)));
-            }
-            Err(NotPrepared::Superseded) => return Ok(Worked::Fenced),
-        };
-        if let Err(other) = self.write_each(&prepared.indexes, grant, tracker).await? {
-            return Ok(Worked::Failed(first_tried_again(failure, other)));
-        }
-        let manifests = prepared.indexes.into_iter().map(|index| index.manifest).collect();
-        match self.ledger.carry(grant, manifests, self.lease.cleanup_delay_ms).await? {
-            true => Ok(Worked::Failed(failure)),
-            false => Ok(Worked::Fenced),
         }
     }
 

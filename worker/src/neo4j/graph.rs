@@ -302,7 +302,9 @@ fn last_number(answers: &[Answer], refused: Option<Error>) -> Result<u64, Error>
 fn key_of(values: &[Value]) -> Result<(String, String), Error> {
     match values {
         [Value::Text(tenant), Value::Text(name)] => Ok((tenant.clone(), name.clone())),
-        _ => Err(Error::Damaged("a concept without tenant or name")),
+        // As of chunks: it was removed after it was found.
+        values if values.contains(&Value::Null) => Err(Error::Raced("a concept lacks tenant or name")),
+        _ => Err(Error::Damaged("a concept has a tenant or a name that is no text")),
     }
 }
 
@@ -380,7 +382,11 @@ async fn list_page(
 }
 
 fn stored(row: &[Value]) -> Result<StoredChunk, Error> {
-    const DAMAGED: Error = Error::Damaged("a chunk lacks a property");
+    const DAMAGED: Error = Error::Damaged("a chunk has a property that is none of ours");
+    // What is found and then removed is read as nothing; the next look does not find it.
+    if row.contains(&Value::Null) {
+        return Err(Error::Raced("a chunk lacks a property"));
+    }
     let [chunk, document, index, hash, epoch] = row else { return Err(DAMAGED) };
     Ok(StoredChunk {
         chunk: chunk.text().and_then(ChunkId::parse).ok_or(DAMAGED)?,

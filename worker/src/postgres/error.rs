@@ -76,6 +76,19 @@ impl Error {
         }
     }
 
+    /// Whether the server says with it that the session is at its end.
+    pub(super) fn ends_the_session(&self) -> bool {
+        match self {
+            Self::Refused { state, .. } => [
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                SqlState::ADMIN_SHUTDOWN,
+                SqlState::CRASH_SHUTDOWN,
+            ]
+            .contains(state),
+            _ => false,
+        }
+    }
+
     /// Whether a table is not there, which only a person removes.
     pub(super) fn lacks_a_table(&self) -> bool {
         matches!(self, Self::Refused { state, .. } if *state == SqlState::UNDEFINED_TABLE)

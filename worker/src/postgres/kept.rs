@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use docmill_core::id::{ChunkId, ContentHash, DocumentId, Generation, IndexId, TenantId, TextHash};
+use docmill_core::id::{ChunkId, ContentHash, DocumentId, Generation, TenantId, TextHash};
 
 use super::sql::{optional, rows};
 use super::transaction::transaction;
@@ -48,7 +48,7 @@ async fn load(
     transaction.batch_execute(snapshot).await?;
     let head = optional(
         transaction,
-        "SELECT m.manifest, m.language, d.summary, m.generation, m.index_id
+        "SELECT m.manifest, m.language, d.summary, m.generation
          FROM manifests m JOIN documents d ON d.document = m.document
          WHERE m.document = $1 AND m.replaced_by IS NULL ORDER BY m.generation DESC LIMIT 1",
         &[&document_key(document)],
@@ -76,7 +76,6 @@ async fn load(
     }
     Ok((!with_texts.is_empty()).then_some(KeptGeneration {
         generation: Generation(number(head.try_get(3)?)),
-        index: IndexId(head.try_get(4)?),
         entries: with_texts,
         language: head.try_get(1)?,
         summary: summary.unwrap_or_default(),

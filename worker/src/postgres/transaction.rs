@@ -3,52 +3,52 @@
 use std::time::Duration;
 
 use super::Error;
+use crate::attempts::{Attempts, Plan};
 
 /// Times that a transaction is run when it keeps meeting others: enough for many crossing writers, and
 /// with the waits below about two seconds, well within a lease.
 pub(super) const ATTEMPTS_MAX: u32 = 12;
-/// Wait before the second attempt; doubled by each further one.
-const WAIT: Duration = Duration::from_millis(1);
-/// Longest wait between two attempts.
-const WAIT_MAX: Duration = Duration::from_millis(250);
 
-/// Counts the attempts of a transaction.
-#[derive(Default)]
-pub(super) struct Attempts(u32);
-
-impl Attempts {
-    /// What the attempt came to, or `None` after a wait: run it again.
-    pub(super) async fn after<T>(&mut self, done: Result<T, Error>) -> Option<Result<T, Error>> {
-        self.0 += 1;
-        match done {
-            Err(error) if error.met_another() && self.0 < ATTEMPTS_MAX => {
-                tracing::debug!(%error, attempt = self.0, "a transaction met another");
-                let doubled = WAIT.saturating_mul(1 << self.0.min(16));
-                tokio::time::sleep(doubled.min(WAIT_MAX)).await;
-                None
-            }
-            done => Some(done),
-        }
-    }
+/// Counts those of a transaction.
+pub(super) fn attempts() -> Attempts {
+    let (wait, wait_max) = (Duration::from_millis(1), Duration::from_millis(250));
+    Attempts::new(Plan { most: ATTEMPTS_MAX, wait, wait_max })
 }
 
-/// Runs the body in a transaction of the database and commits it; dropped at any await, it is rolled back.
+/// What a failure comes to before anything was asked to be durable, on a connection that the server ended: the
+/// same again finds nothing of it.
+pub(super) fn ended(error: Error) -> Error {
+    tracing::debug!(%error, "the server ended a session in the middle of a transaction");
+    Error::Raced("the server ended the session")
+}
+
+/// Runs the body in a transaction of the database and commits it; dropped at any await, it is rolled back. One
+/// whose session the server ended before the commit, as it does where we stood still, is run again too.
 /// A macro and not a function: the body borrows both the transaction and the caller's arguments.
 macro_rules! transaction {
     ($database:expr, |$transaction:ident| $body:expr) => {{
-        let mut attempts = $crate::postgres::transaction::Attempts::default();
+        let mut attempts = $crate::postgres::transaction::attempts();
         loop {
             let mut client = $database.client().await?;
+            let mut committing = false;
             let done: Result<_, $crate::postgres::Error> = async {
                 let begun = client.transaction().await?;
                 let $transaction = &begun;
                 let value = $body.await?;
+                committing = true;
                 begun.commit().await?;
                 Ok(value)
             }
             .await;
+            let closed = client.is_closed();
             drop(client);
-            if let Some(done) = attempts.after(done).await {
+            let done = match done {
+                Err(error) if !committing && (closed || error.ends_the_session()) => {
+                    Err($crate::postgres::transaction::ended(error))
+                }
+                done => done,
+            };
+            if let Some(done) = attempts.after(done, $crate::postgres::Error::met_another).await {
                 break done;
             }
         }

@@ -1,7 +1,7 @@
 //! What the stages look up again, in the data directory's file.
 
 use async_trait::async_trait;
-use docmill_core::id::{DocumentId, Generation, IndexId, TenantId, TextHash};
+use docmill_core::id::{DocumentId, Generation, TenantId, TextHash};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Readers, manifest_entries};
@@ -44,16 +44,21 @@ fn failed(error: impl std::fmt::Display) -> Error {
 fn load(connection: &Connection, document: DocumentId) -> rusqlite::Result<Option<KeptGeneration>> {
     let head = connection
         .prepare_cached(
-            "SELECT m.manifest, m.generation, m.index_id, m.language, d.summary
+            "SELECT m.manifest, m.generation, m.language, d.summary
              FROM manifests m JOIN documents d ON d.document = m.document
              WHERE m.document = ? AND m.replaced_by IS NULL ORDER BY m.generation DESC LIMIT 1",
         )?
         .query_row([&document.as_bytes()[..]], |row| {
-            let which = (Generation(row.get(1)?), IndexId(row.get(2)?));
-            Ok((row.get::<_, i64>(0)?, which, row.get::<_, String>(3)?, row.get::<_, Option<String>>(4)?))
+            let generation = Generation(row.get(1)?);
+            Ok((
+                row.get::<_, i64>(0)?,
+                generation,
+                row.get::<_, String>(2)?,
+                row.get::<_, Option<String>>(3)?,
+            ))
         })
         .optional()?;
-    let Some((manifest, (generation, index), language, summary)) = head else { return Ok(None) };
+    let Some((manifest, generation, language, summary)) = head else { return Ok(None) };
     let summary = summary.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let mut statement = connection.prepare_cached("SELECT text FROM chunks WHERE chunk = ?")?;
     let mut entries = Vec::new();
@@ -65,5 +70,5 @@ fn load(connection: &Connection, document: DocumentId) -> rusqlite::Result<Optio
         };
         entries.push((entry, text));
     }
-    Ok((!entries.is_empty()).then_some(KeptGeneration { generation, index, entries, language, summary }))
+    Ok((!entries.is_empty()).then_some(KeptGeneration { generation, entries, language, summary }))
 }

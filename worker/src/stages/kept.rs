@@ -2,7 +2,7 @@
 //! a database of its own.
 
 use async_trait::async_trait;
-use docmill_core::id::{ContentHash, DocumentId, Generation, IndexId, TenantId};
+use docmill_core::id::{ContentHash, DocumentId, Generation, TenantId};
 use docmill_core::manifest::ManifestEntry;
 
 use crate::ledger::{Error, Grant, Summary};
@@ -12,8 +12,6 @@ use crate::ledger::{Error, Grant, Summary};
 pub struct KeptGeneration {
     /// Which it is.
     pub generation: Generation,
-    /// An index that it is in.
-    pub index: IndexId,
     /// Its chunks, in order, each with its text.
     pub entries: Vec<(ManifestEntry, String)>,
     /// Language of most of it.

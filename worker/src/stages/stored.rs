@@ -25,15 +25,14 @@ pub async fn prepare(
     }
 }
 
-/// Prepares the older generation that search shows for the indexes that it may lack.
+/// Prepares the older generation that search shows for the indexes of the grant.
 pub async fn prepare_shown(
     stages: &Stages,
     grant: &Grant,
     tracker: &Tracker<'_>,
 ) -> Result<Option<Prepared>, NotPrepared> {
     let Some(stored) = stages.kept.shown(grant.document).await.map_err(internal)? else { return Ok(None) };
-    let mut grant = Grant { generation: stored.generation, ..grant.clone() };
-    grant.indexes.retain(|(index, _)| *index != stored.index);
+    let grant = Grant { generation: stored.generation, ..grant.clone() };
     prepared(stages, &grant, tracker, stored).await.map(Some)
 }
 

@@ -47,8 +47,8 @@ const CONSUMER_IDLE_MAX_MS: u64 = 3_600_000;
 /// How often a process looks for such consumers.
 const CONSUMERS_EVERY: Duration = Duration::from_secs(600);
 
-/// How often a process looks for entries that nobody can reach.
-const UNREACHABLE_EVERY: Duration = Duration::from_secs(60);
+/// How often a process looks for entries that nobody can reach: a call or two where little is in work.
+const UNREACHABLE_EVERY: Duration = Duration::from_secs(15);
 
 /// Streams that `common.lua` knows as places.
 const PLACES: usize = 4;
@@ -157,7 +157,10 @@ impl RedisQueue {
             }
         }
         if moved > 0 {
-            tracing::warn!(entries = moved, "brought back entries that nobody had: Redis lost a part of its file");
+            tracing::warn!(
+                entries = moved,
+                "brought back entries that nobody had: Redis lost a part of its file"
+            );
         }
         Ok(moved)
     }
