@@ -71,6 +71,20 @@ async fn a_worker_that_is_asked_to_end_hands_back_at_once() {
     assert_eq!(pipeline.commits().await, DOCUMENTS as i64);
 }
 
+/// Contents of a document that were handed in one after the other come to a worker together: the newest is not put
+/// off for as long as a lease because the others are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contents_that_come_together_do_not_wait_for_each_other() {
+    let pipeline = Pipeline::start().await;
+    for bytes in [1_000, 2_000, 3_000] {
+        pipeline.register(&pipeline.write_files(DOCUMENTS, bytes)).await;
+    }
+    let _worker = pipeline.worker(&Settings { lease_ms: LONG_LEASE_MS, ..Settings::default() });
+    pipeline.wait_committed(DOCUMENTS).await;
+    pipeline.verify_clean().await;
+    assert_eq!(pipeline.commits().await, DOCUMENTS as i64, "the newest content alone");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_costs_its_lease_and_nothing_else() {
     let pipeline = Pipeline::start().await;

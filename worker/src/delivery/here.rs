@@ -2,9 +2,12 @@
 //! its claims; one that it forgot would be held for ever, so it is remembered until it is given back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard};
 
 use docmill_core::id::DocumentId;
+use futures::future::{Either, select};
+use tokio::sync::Notify;
 
 use crate::ledger::{Claim, Error, Grant, Ledger, WorkerId};
 use crate::queue::Message;
@@ -13,6 +16,7 @@ use crate::queue::Message;
 #[derive(Default)]
 pub struct Here {
     state: Mutex<State>,
+    left: Notify,
 }
 
 #[derive(Default)]
@@ -40,6 +44,7 @@ pub(super) struct InWork<'a> {
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
         self.here.lock().in_work.remove(&self.document);
+        self.here.left.notify_waiters();
     }
 }
 
@@ -48,6 +53,26 @@ impl Here {
     pub(super) fn enter(&self, document: DocumentId) -> Option<InWork<'_>> {
         // Made only where it was entered: dropping one takes the document out again.
         self.lock().in_work.insert(document).then(|| InWork { here: self, document })
+    }
+
+    /// The same once the document is free, unless the time ends first.
+    pub(super) async fn enter_within(
+        &self,
+        document: DocumentId,
+        time: impl Future<Output = ()>,
+    ) -> Option<InWork<'_>> {
+        let mut time = pin!(time);
+        loop {
+            // Listens before it looks, so that nobody leaves in between.
+            let mut left = pin!(self.left.notified());
+            left.as_mut().enable();
+            if let Some(entered) = self.enter(document) {
+                return Some(entered);
+            }
+            if let Either::Right(_) = select(left, time.as_mut()).await {
+                return None;
+            }
+        }
     }
 
     pub(super) fn lost_claim(&self, message: Message) {
@@ -157,6 +182,24 @@ mod tests {
         drop(in_work);
         here.give_back(&ledger, &worker("ours")).await.unwrap();
         assert!(claim(&ledger, &message, "other").await.is_some(), "given back");
+    }
+
+    #[tokio::test]
+    async fn who_waits_enters_when_the_other_leaves() {
+        let here = Here::default();
+        let [one, other] = [1, 2].map(|n| DocumentId::from_bytes([n; 16]));
+        let first = here.enter(one).unwrap();
+        assert!(here.enter_within(one, async {}).await.is_none());
+        assert!(here.enter_within(other, async {}).await.is_some());
+        let second = here.enter_within(one, std::future::pending());
+        let leaving = async {
+            tokio::task::yield_now().await;
+            drop(here.enter(other));
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (entered, ()) = futures::join!(second, leaving);
+        assert!(entered.is_some());
     }
 
     #[tokio::test]
