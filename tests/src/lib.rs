@@ -10,6 +10,7 @@ pub mod command;
 pub mod contract;
 pub mod corpus;
 pub mod namespaces;
+pub mod page;
 pub mod services;
 pub mod sim;
 pub mod tenants;

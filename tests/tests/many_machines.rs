@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use docmill_tests::page;
 use docmill_tests::services::neo4j;
 use docmill_tests::services::postgres::{client, shared};
 use docmill_tests::services::process::{Process, free_port, wait_until};
-use docmill_tests::services::redis::{RedisServer, Setup};
+use docmill_tests::services::redis::{RedisServer, Setup, command};
 use docmill_tests::services::s3::{KEY_ID, S3Server, SECRET};
 use docmill_tests::services::worker::program;
 use docmill_worker::postgres::Options;
@@ -24,11 +25,8 @@ const END_MAX: Duration = Duration::from_secs(30);
 
 /// The one block that is marked so.
 fn block(kind: &str) -> &'static str {
-    let opening = format!("```{kind}\n");
-    let [_, rest] = PAGE.split(opening.as_str()).collect::<Vec<_>>()[..] else {
-        panic!("there is one block {kind}");
-    };
-    rest.split("```").next().unwrap()
+    let [block] = page::blocks(PAGE, kind)[..] else { panic!("there is one block {kind}") };
+    block
 }
 
 /// The lines of the page for Redis' users, with the rules that it names.
@@ -37,12 +35,7 @@ fn make_redis_user(server: &RedisServer) {
     assert!(PAGE.contains(&rules), "the rules are: {rules}");
     let mut admin = server.admin();
     for line in block("acl").lines() {
-        let mut words = line.split_whitespace();
-        let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| {
-            command.arg(word);
-        });
-        command.exec(&mut admin).unwrap_or_else(|error| panic!("{line}: {error}"));
+        command(line).exec(&mut admin).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
 
@@ -81,8 +74,10 @@ fn said(command: &mut Command) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_as_it_says() {
-    let redis =
-        RedisServer::start(&Setup { tcp: true, config: block("conf").to_owned(), ..Setup::default() });
+    // The server here keeps its users in a file of its own.
+    let (users, config) = block("conf").split_once('\n').unwrap();
+    assert!(users.starts_with("aclfile "), "{users}");
+    let redis = RedisServer::start(&Setup { tcp: true, config: config.to_owned(), ..Setup::default() });
     make_redis_user(&redis);
     let ledger = make_ledger().await;
     let (graph, _turn) = neo4j::shared().await;
@@ -96,9 +91,10 @@ async fn the_page_is_as_it_says() {
         ("redis://queue.example:6379", format!("redis://127.0.0.1:{}", redis.port)),
         ("postgresql://ledger.example:5432/docmill", ledger),
         ("bolt://graph.example:7687", graph.options().url.to_string()),
+        // Without TLS, which the server here has not.
         (
             "\"https://objects.example\"",
-            format!("\"{}\", allowHttp: true", options.endpoint.as_deref().unwrap()),
+            format!("\"{}\"\n    allowHttp: true", options.endpoint.as_deref().unwrap()),
         ),
         ("bucket: letters", format!("bucket: {}", options.bucket)),
         // Which servers other than Amazon's take for granted.
@@ -111,8 +107,6 @@ async fn the_page_is_as_it_says() {
         assert!(file.contains(named), "{named} is in the file");
         file = file.replace(named, &here);
     }
-    // In the page the endpoint has TLS, which the server here has not.
-    file = file.replace("\", allowHttp: true", "\"\n    allowHttp: true");
     let path = home.path().join("worker.yaml");
     std::fs::write(&path, file).unwrap();
     let variables = [

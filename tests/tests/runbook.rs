@@ -1,21 +1,17 @@
 //! The commands of the runbook, run against real servers: they fit the tables and keys there are.
 #![allow(clippy::unwrap_used)]
 
+use docmill_tests::page;
 use docmill_tests::services::postgres::{client, shared};
 use docmill_tests::services::process::free_port;
-use docmill_tests::services::redis::{RedisServer, Setup};
+use docmill_tests::services::redis::{RedisServer, Setup, command};
 use docmill_tests::services::{neo4j, worker::WorkerSetup};
 use docmill_worker::postgres::Database;
 
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 
-/// The lines of all blocks that are marked so, block by block.
 fn blocks(kind: &str) -> Vec<&'static str> {
-    let opening = format!("```{kind}\n");
-    let found: Vec<&str> =
-        RUNBOOK.split(opening.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!found.is_empty(), "no block is marked {kind}");
-    found
+    page::blocks(RUNBOOK, kind)
 }
 
 #[tokio::test]
@@ -43,12 +39,7 @@ fn commands_are_known_to_redis() {
             .unwrap();
     }
     for line in blocks("redis").into_iter().flat_map(str::lines) {
-        let mut words = line.split_whitespace();
-        let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| {
-            command.arg(word);
-        });
-        command.exec(&mut admin).unwrap_or_else(|error| panic!("{line}: {error}"));
+        command(line).exec(&mut admin).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
 

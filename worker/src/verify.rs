@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::{Error, orphans};
 use crate::ledger::{CommittedManifest, Ledger};
 use crate::queue::Queue;
-use crate::sink::{Sink, StoredChunk};
+use crate::sink::{self, Sink, StoredChunk};
 
 /// How an audit goes.
 #[derive(Debug, Clone)]
@@ -238,10 +238,10 @@ async fn missing_of_page(
                 break;
             }
             let held = sink.look_up(&chunks).await?;
-            let mut lacks = suspects.into_iter().zip(held);
-            suspects = lacks
-                .by_ref()
-                .filter(|(suspect, held)| held.is_none_or(|held| held.text_hash != suspect.2))
+            suspects = suspects
+                .into_iter()
+                .zip(held)
+                .filter(|(suspect, held)| sink::lacks(*held, suspect.2))
                 .map(|(suspect, _)| suspect)
                 .collect();
             if look == 0 && !suspects.is_empty() {

@@ -325,6 +325,19 @@ pub fn options(url: &str) -> RedisOptions {
     options
 }
 
+/// A command as it is typed: words with spaces between.
+///
+/// # Panics
+/// The line is empty.
+pub fn command(line: &str) -> redis::Cmd {
+    let mut words = line.split_whitespace();
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    command
+}
+
 /// A user and its password.
 pub fn credentials(username: &str, password: &str) -> Credentials {
     Credentials { username: Some(username.to_owned()), password: Some(Secret::new(password)) }

@@ -95,11 +95,7 @@ impl Deliverer {
             for some in named.chunks(LOOKED_UP) {
                 let chunks: Vec<_> = some.iter().map(|entry| entry.chunk).collect();
                 let held = sink.look_up(&chunks).await?;
-                let lacks = some
-                    .iter()
-                    .zip(held)
-                    .any(|(entry, held)| held.is_none_or(|held| held.text_hash != entry.text_hash));
-                if lacks {
+                if some.iter().zip(held).any(|(entry, held)| sink::lacks(held, entry.text_hash)) {
                     return Ok(true);
                 }
             }

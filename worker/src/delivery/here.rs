@@ -55,7 +55,7 @@ impl Here {
         self.lock().in_work.insert(document).then(|| InWork { here: self, document })
     }
 
-    /// The same once the document is free, unless the time ends first.
+    /// [`Here::enter`] once the document is free, unless the time ends first.
     pub(super) async fn enter_within(
         &self,
         document: DocumentId,

@@ -32,7 +32,6 @@ mod tracker;
 mod writing;
 
 pub use here::Here;
-use here::InWork;
 pub use maintain::{Maintained, maintain};
 pub use planted::PlantedFault;
 pub use reindex::reindex_round;
@@ -184,7 +183,9 @@ impl Deliverer {
     /// # Errors
     /// Queue or ledger did not answer. Nothing is lost: the lease runs out and the entry comes back.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let Some(_here) = self.enter(&delivery).await else {
+        // Generations that were handed in together come together, and all but one of them are refused at once.
+        let patience = self.clock.sleep_ms(SECOND_ENTRY_WAIT_MS);
+        let Some(_here) = self.here.enter_within(delivery.message.document, patience).await else {
             // A second entry for what this process works on: claiming it would fence our own work.
             self.queue.release(&delivery, self.lease.beat_ms()).await?;
             return Ok(Outcome::Elsewhere);
@@ -218,16 +219,6 @@ impl Deliverer {
         // The ledger did not answer, so the row may still be ours, held by a live worker that does
         // nothing for it.
         .inspect_err(|_| self.here.lost_outcome(&grant))
-    }
-
-    /// Says that this process works on the document, once it does not already: generations that were handed in
-    /// together come together, and all but one of them are refused at once.
-    async fn enter(&self, delivery: &Delivery) -> Option<InWork<'_>> {
-        let document = delivery.message.document;
-        match self.here.enter(document) {
-            Some(entered) => Some(entered),
-            None => self.here.enter_within(document, self.clock.sleep_ms(SECOND_ENTRY_WAIT_MS)).await,
-        }
     }
 
     /// Works while the lease holds; whichever ends first drops the other, before anything is settled.

@@ -135,6 +135,8 @@ mod tests {
         assert!(refused("Neo.TransientError.Transaction.DeadlockDetected", "").met_another());
         assert!(refused("Neo.ClientError.Statement.EntityNotFound", "").met_another());
         assert!(!refused("Neo.ClientError.Statement.SyntaxError", "").met_another());
+        assert!(Error::Raced("again").met_another());
+        assert!(!Error::DiskFull.met_another());
         assert!(matches!(refused("Neo.ClientError.Security.Unauthorized", "no"), Error::Login(_)));
         assert!(refused("Neo.ClientError.Security.Forbidden", "no").forbidden());
         let full = refused("Neo.DatabaseError.Transaction.TransactionLogError", "No space left on device");

@@ -102,6 +102,11 @@ pub struct StoredChunk {
     pub epoch: Epoch,
 }
 
+/// Whether a store that says this of a chunk lacks what a manifest names: the chunk, made of this text.
+pub(crate) fn lacks(held: Option<StoredChunk>, text: TextHash) -> bool {
+    held.is_none_or(|held| held.text_hash != text)
+}
+
 /// A store of chunk rows. Every call is one atomic step in the store.
 #[async_trait]
 pub trait Sink: Send + Sync {

@@ -82,6 +82,26 @@ local function message_of(fields)
   return nil
 end
 
+-- What XINFO tells of something, each as a table by name; nothing where there is no stream or no group.
+local function told_of(...)
+  local reply = redis.pcall('XINFO', ...)
+  if reply.err then
+    if not string.find(reply.err, 'NOGROUP', 1, true) and not string.find(reply.err, 'no such key', 1, true) then
+      -- Again, to fail as the command does.
+      redis.call('XINFO', ...)
+    end
+    return {}
+  end
+  local all = {}
+  for n, fields in ipairs(reply) do
+    all[n] = {}
+    for i = 1, #fields, 2 do
+      all[n][fields[i]] = fields[i + 1]
+    end
+  end
+  return all
+end
+
 -- Whether the message has an entry, waiting, leased or delayed.
 local function has_entry(message)
   local where = redis.call('HGET', queued, message)

@@ -5,27 +5,12 @@
 local place, from, most = places[tonumber(ARGV[2])], ARGV[3], tonumber(ARGV[4])
 
 -- The id up to which the group handed out.
-local function handed_out()
-  local groups = redis.pcall('XINFO', 'GROUPS', place.key)
-  if groups.err then
-    if string.find(groups.err, 'no such key', 1, true) then
-      return nil
-    end
-    groups = redis.call('XINFO', 'GROUPS', place.key)
+local last = nil
+for _, known in ipairs(told_of('GROUPS', place.key)) do
+  if known.name == group then
+    last = known['last-delivered-id']
   end
-  for _, fields in ipairs(groups) do
-    local found = {}
-    for i = 1, #fields, 2 do
-      found[fields[i]] = fields[i + 1]
-    end
-    if found.name == group then
-      return found['last-delivered-id']
-    end
-  end
-  return nil
 end
-
-local last = handed_out()
 if not last then
   return { 0, '' }
 end
