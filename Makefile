@@ -19,7 +19,7 @@ corpus: bootstrap ## fetch the demo documents
 demo: bootstrap ## ingest the demo documents again and search them
 	@cargo xtask demo
 
-services: bootstrap ## start Redis, PostgreSQL, an API and two workers until Ctrl-C
+services: bootstrap ## start Redis, PostgreSQL, S3, Neo4j, an API and two workers until Ctrl-C
 	@cargo xtask setup --for test && cargo xtask services
 
 peers: bootstrap ## measure a Celery pipeline beside our own benchmark (bench/peers)

@@ -30,7 +30,7 @@ enum Command {
     Demo(demo::Args),
     /// Run all tests and print the time of each phase
     Test(test::Args),
-    /// Start Redis, PostgreSQL, an API and two workers on this machine, until Ctrl-C
+    /// Start Redis, PostgreSQL, S3, Neo4j, an API and two workers on this machine, until Ctrl-C
     Services(proof::PassedOn),
     /// Formatting, lints, licences and crate boundaries
     Check,

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use super::http::Client;
 use super::process::{Process, free_port, wait_until};
@@ -28,7 +31,15 @@ impl ApiServer {
     /// # Panics
     /// The files cannot be written.
     pub fn new(setup: WorkerSetup, home: &Path) -> Self {
-        let (port, internal) = (free_port(), free_port());
+        Self::at(free_port(), setup, home)
+    }
+
+    /// The same on this port.
+    ///
+    /// # Panics
+    /// The files cannot be written.
+    pub fn at(port: u16, setup: WorkerSetup, home: &Path) -> Self {
+        let internal = free_port();
         std::fs::create_dir_all(home).unwrap();
         let server = Self { setup, home: home.to_owned(), port, internal, process: Mutex::default() };
         server.configure(&server.setup);
@@ -72,6 +83,19 @@ impl ApiServer {
     /// kill -9.
     pub fn kill(&self) {
         drop(self.process.lock().unwrap().take());
+    }
+
+    /// SIGTERM, and a wait until it ended.
+    ///
+    /// # Panics
+    /// It took longer.
+    pub fn end(&self, limit: Duration) {
+        if let Some(mut process) = self.process.lock().unwrap().take()
+            && !process.ended()
+        {
+            process.signal(Signal::TERM);
+            process.wait(limit);
+        }
     }
 
     /// Where it listens.
