@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use docmill_core::failure::FailureCode;
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 use docmill_worker::health::Bars;
@@ -269,13 +270,30 @@ pub enum DeadLetters {
     },
     /// Try them again
     Replay {
-        /// Ids, URIs or absolute paths
-        #[arg(required_unless_present = "all")]
-        documents: Vec<String>,
-        /// All of them
-        #[arg(long, conflicts_with = "documents")]
-        all: bool,
+        #[command(flatten)]
+        which: Letters,
     },
+}
+
+/// Dead letters that are meant.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub struct Letters {
+    /// Ids, URIs or absolute paths
+    pub documents: Vec<String>,
+    /// All that failed with this code
+    #[arg(long, value_name = "CODE", value_parser = failure_code)]
+    pub code: Option<FailureCode>,
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
+}
+
+fn failure_code(name: &str) -> Result<FailureCode, String> {
+    FailureCode::parse(name).ok_or_else(|| {
+        let codes: Vec<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
+        format!("there are {}", codes.join(", "))
+    })
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -58,6 +58,16 @@ pub fn one_line(text: &str) -> String {
     escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// A line that says where a document failed, where that is known.
+pub fn place_of_failure(stage: Option<&str>, page: Option<u32>) {
+    match (stage.map(escaped), page) {
+        (Some(stage), Some(page)) => println!("  in stage {stage}, page {page}"),
+        (Some(stage), None) => println!("  in stage {stage}"),
+        (None, Some(page)) => println!("  on page {page}"),
+        (None, None) => {}
+    }
+}
+
 /// A snippet with its matches in bold.
 pub fn highlighted(snippet: &Snippet, style: Style) -> String {
     let mut shown = String::new();

@@ -191,6 +191,12 @@ fn bad_files_have_their_reason_and_the_rest_goes_on() {
 
     let (letters, _) = place.json(&["dead-letters"]);
     assert_eq!(letters["dead_letters"].as_array().or(letters.as_array()).unwrap().len(), 4, "{letters:#}");
+    // A file that was too large to be begun has no stage.
+    let stages =
+        letters["dead_letters"].as_array().unwrap().iter().map(|letter| &letter["failure"]["stage"]);
+    assert_eq!(stages.filter(|stage| *stage == "extract").count(), 4, "{letters:#}");
+    let (replayed, _) = place.json(&["dead-letters", "replay", "--code", "damaged"]);
+    assert_eq!((&replayed["replayed"], &replayed["failed"]), (&1.into(), &1.into()), "{replayed:#}");
     let (replayed, _) = place.json(&["dead-letters", "replay", "--all"]);
     assert_eq!(
         (replayed["replayed"].as_u64(), replayed["failed"].as_u64()),

@@ -193,7 +193,8 @@ pub fn decide_start(history: History) -> (StartDecision, History) {
     if history.starts >= STARTS_MAX {
         let detail =
             format!("{} starts without progress beyond {}", history.starts, describe(history.best));
-        return (StartDecision::GiveUp(Failure::new(FailureCode::WorkerDiedRepeatedly, detail)), history);
+        let failure = Failure::new(FailureCode::WorkerDiedRepeatedly, detail).in_stage(history.best.stage);
+        return (StartDecision::GiveUp(failure), history);
     }
     let started = History { starts: history.starts + 1, ..history };
     let decision =

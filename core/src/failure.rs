@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Stage;
+
 /// What a retry can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +117,9 @@ pub struct Failure {
     pub code: FailureCode,
     /// What happened, for a person; one line, at most [`Failure::DETAIL_BYTES_MAX`] bytes.
     pub detail: String,
+    /// The stage in which it happened; none where nothing was in work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// The page (from 1) at which it happened, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
@@ -129,7 +134,13 @@ impl Failure {
 
     /// A failure of this cause; control characters in the detail become spaces, and it is cut to its limit.
     pub fn new(code: FailureCode, detail: impl AsRef<str>) -> Self {
-        Self { code, detail: one_line(detail.as_ref()), page: None, stderr: None }
+        Self { code, detail: one_line(detail.as_ref()), stage: None, page: None, stderr: None }
+    }
+
+    /// Adds the stage, unless it is known.
+    pub fn in_stage(mut self, stage: Stage) -> Self {
+        self.stage.get_or_insert(stage);
+        self
     }
 
     /// Adds the page.

@@ -331,6 +331,7 @@ fn dead_letters_are_replayed_each_once() {
     let id = letter["id"].as_str().unwrap();
     let reason = &client.get(&format!("/v1/dead-letters/{id}")).json()["reason"];
     assert!(reason["code"].is_string() && !reason["whatToDo"].as_str().unwrap().is_empty(), "{reason}");
+    assert_eq!(reason["stage"], "extract");
     for bad in [json!({}), json!({"all": true, "code": "damaged"}), json!({"code": "nonsense"})] {
         assert_eq!(client.post("/v1/dead-letters/replay", &bad).status, 422, "{bad}");
     }

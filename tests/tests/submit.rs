@@ -437,10 +437,15 @@ fn dead_letters_are_shown_and_replayed() {
     let uri = letters["deadLetters"][0]["uri"].as_str().unwrap();
     let (letter, _) = user.json(&["dead-letters", "show", uri]);
     assert!(letter["reason"]["whatToDo"].is_string(), "{letter}");
+    assert_eq!((&letter["reason"]["stage"], &letter["starts"]), (&json!("extract"), &json!(0)), "{letter}");
+    let shown = String::from_utf8(user.output(&["dead-letters", "show", uri]).stdout).unwrap();
+    assert!(shown.contains("in stage extract") && shown.contains("0 extractors died"), "{shown}");
     let results = user.output(&["results", told["batch"].as_str().unwrap(), "--state", "failed"]);
     let results = String::from_utf8(results.stdout).unwrap();
     assert!(results.contains("broken.pdf") && !results.contains("fine.txt"), "{results}");
-    let (replayed, code) = user.json(&["dead-letters", "replay", "--all"]);
+    let other = user.json(&["dead-letters", "replay", "--code", "empty"]);
+    assert_eq!((other.1, &other.0["replayed"]), (0, &json!(0)), "none failed so");
+    let (replayed, code) = user.json(&["dead-letters", "replay", "--code", "damaged"]);
     assert_eq!((code, &replayed["replayed"]), (0, &json!(1)));
     wait_until("it failed again", || {
         client.get("/v1/dead-letters").json()["deadLetters"].as_array().unwrap().len() == 1

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use docmill_core::delivery::State;
+use docmill_core::delivery::{Stage, State};
 use docmill_worker::sqlite::read::{self, DocumentRow, Filter};
 
 use super::{Context, unknown_document};
-use crate::args::DeadLetters;
+use crate::args::{DeadLetters, Letters};
 use crate::failure::{DOCUMENTS_FAILED, Failure};
 use crate::output::{self, escaped};
 
@@ -15,7 +15,7 @@ pub async fn execute(context: &Context, action: Option<DeadLetters>) -> Result<E
     match action.unwrap_or(DeadLetters::List) {
         DeadLetters::List => list(context),
         DeadLetters::Show { document } => show(context, &document),
-        DeadLetters::Replay { documents, all } => replay(context, &documents, all).await,
+        DeadLetters::Replay { which } => replay(context, &which).await,
     }
 }
 
@@ -55,9 +55,7 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
     if let Some(failure) = &letter.failure {
         println!("{}: {}", failure.code.as_str(), failure.code.meaning());
         println!("  {}", escaped(&failure.detail));
-        if let Some(page) = failure.page {
-            println!("  on page {page}");
-        }
+        output::place_of_failure(failure.stage.map(Stage::as_str), failure.page);
         for line in failure.stderr.as_deref().unwrap_or_default().lines() {
             println!("  | {}", escaped(line));
         }
@@ -66,10 +64,17 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(context: &Context, names: &[String], all: bool) -> Result<ExitCode, Failure> {
-    let letters = match all {
-        true => all_of(context)?,
-        false => names.iter().map(|name| one(context, name)).collect::<Result<_, _>>()?,
+async fn replay(context: &Context, which: &Letters) -> Result<ExitCode, Failure> {
+    let letters = match which {
+        Letters { all: true, .. } => all_of(context)?,
+        Letters { code: Some(code), .. } => {
+            let failed_so =
+                |letter: &DocumentRow| letter.failure.as_ref().is_some_and(|failure| failure.code == *code);
+            all_of(context)?.into_iter().filter(failed_so).collect()
+        }
+        Letters { documents, .. } => {
+            documents.iter().map(|name| one(context, name)).collect::<Result<Vec<_>, _>>()?
+        }
     };
     let documents = letters.into_iter().map(|letter| letter.id).collect();
     let counters = Arc::default();

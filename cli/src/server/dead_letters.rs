@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::Again;
 use super::wire::{self, DeadLetter};
 use super::{PAGE, Remote};
-use crate::args::DeadLetters;
+use crate::args::{DeadLetters, Letters};
 use crate::failure::Failure;
 use crate::output::{self, escaped};
 
@@ -18,7 +18,7 @@ pub async fn execute(remote: &Remote, action: Option<DeadLetters>) -> Result<Exi
     match action.unwrap_or(DeadLetters::List) {
         DeadLetters::List => list(remote).await,
         DeadLetters::Show { document } => show(remote, &document).await,
-        DeadLetters::Replay { documents, all } => replay(remote, &documents, all).await,
+        DeadLetters::Replay { which } => replay(remote, &which).await,
     }
 }
 
@@ -51,13 +51,13 @@ async fn show(remote: &Remote, name: &str) -> Result<ExitCode, Failure> {
         output::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let DeadLetter { id, uri, reason } = wire::read(&answer)?;
+    let DeadLetter { id, uri, reason, starts, extractor_deaths, transient_failures } = wire::read(&answer)?;
     println!("{id}  {}", escaped(&uri));
     println!("{}: {}", escaped(&reason.code), escaped(&reason.meaning));
     println!("  {}", escaped(&reason.detail));
-    if let Some(page) = reason.page {
-        println!("  on page {page}");
-    }
+    output::place_of_failure(reason.stage.as_deref(), reason.page);
+    let tried = format!("{starts} starts without progress, {extractor_deaths} extractors died");
+    println!("  before: {tried}, {transient_failures} transient failures");
     for line in reason.stderr.as_deref().unwrap_or_default().lines() {
         println!("  | {}", escaped(line));
     }
@@ -65,13 +65,15 @@ async fn show(remote: &Remote, name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(remote: &Remote, names: &[String], all: bool) -> Result<ExitCode, Failure> {
+async fn replay(remote: &Remote, which: &Letters) -> Result<ExitCode, Failure> {
     let mut wanted = Vec::new();
-    if all {
+    if which.all {
         wanted.push(json!({ "all": true }));
+    } else if let Some(code) = which.code {
+        wanted.push(json!({ "code": code.as_str() }));
     } else {
         let mut ids = Vec::new();
-        for name in names {
+        for name in &which.documents {
             ids.push(remote.id_of(name).await?);
         }
         wanted.extend(ids.chunks(NAMED_MAX).map(|ids| json!({ "documents": ids })));

@@ -68,6 +68,8 @@ pub struct Reason {
     pub meaning: String,
     pub detail: String,
     #[serde(default)]
+    pub stage: Option<String>,
+    #[serde(default)]
     pub page: Option<u32>,
     #[serde(default)]
     pub stderr: Option<String>,
@@ -81,6 +83,9 @@ pub struct DeadLetter {
     pub id: String,
     pub uri: String,
     pub reason: Reason,
+    pub starts: u32,
+    pub extractor_deaths: u32,
+    pub transient_failures: u32,
 }
 
 /// What of an upload or of a folder was accepted.

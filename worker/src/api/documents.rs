@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use docmill_core::delivery::Stage;
 use docmill_core::id::DocumentId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -72,6 +73,9 @@ pub struct Reason {
     pub meaning: &'static str,
     /// What happened here.
     pub detail: String,
+    /// The stage in which it happened: fetch, extract, chunk, enrich, index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'static str>,
     /// The page, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
@@ -115,6 +119,7 @@ impl Reason {
             code: failure.code.as_str(),
             meaning: failure.code.meaning(),
             detail: failure.detail.clone(),
+            stage: failure.stage.map(Stage::as_str),
             page: failure.page,
             stderr: failure.stderr.clone(),
             what_to_do: failure.code.advice(),

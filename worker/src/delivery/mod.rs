@@ -231,13 +231,17 @@ impl Deliverer {
         let tracker = Tracker::new(grant, self.ledger.as_ref(), self.clock.as_ref());
         let work = std::pin::pin!(self.work(grant, &tracker, writing));
         let lease = std::pin::pin!(self.keep_lease(delivery, &tracker));
-        match select(work, lease).await {
-            Either::Left((worked, _)) => worked,
-            Either::Right((LeaseEnd::Lost, _)) => Ok(Worked::Fenced),
+        let worked = match select(work, lease).await {
+            Either::Left((worked, _)) => worked?,
+            Either::Right((LeaseEnd::Lost, _)) => Worked::Fenced,
             Either::Right((LeaseEnd::Stalled, _)) => {
-                Ok(Worked::Failed(Failure::new(FailureCode::Stalled, tracker.describe())))
+                Worked::Failed(Failure::new(FailureCode::Stalled, tracker.describe()))
             }
-        }
+        };
+        Ok(match worked {
+            Worked::Failed(failure) => Worked::Failed(failure.in_stage(tracker.stage())),
+            other => other,
+        })
     }
 
     async fn settle(&self, delivery: &Delivery, grant: &Grant, worked: Worked) -> Result<Outcome, Error> {
@@ -312,13 +316,17 @@ impl Deliverer {
             }
             match self.preparer.prepare(grant, tracker).await {
                 Ok(prepared) => prepared,
-                Err(NotPrepared::Failed(failure)) => return self.carry(grant, tracker, failure).await,
+                Err(NotPrepared::Failed(failure)) => {
+                    let failure = failure.in_stage(tracker.stage());
+                    return self.carry(grant, tracker, failure).await;
+                }
                 Err(NotPrepared::Superseded) => return Ok(Worked::Fenced),
             }
         } else {
             nothing_left(grant)
         };
         writing.get_or_init(|| self.writing.enter());
+        tracker.enter(Stage::Index);
         let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
             (&[][..], prepared.indexes.clone())
         } else {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use docmill_core::delivery::Progress;
+use docmill_core::delivery::{Progress, Stage};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::Page;
 
@@ -20,6 +20,7 @@ pub struct Tracker<'a> {
     started_ms: AtomicU64,
     last_sign_ms: AtomicU64,
     reached: Mutex<Progress>,
+    stage: Mutex<Stage>,
 }
 
 impl<'a> Tracker<'a> {
@@ -27,7 +28,7 @@ impl<'a> Tracker<'a> {
     pub fn new(grant: &'a Grant, ledger: &'a dyn Ledger, clock: &'a dyn Clock) -> Self {
         let reached = Mutex::new(Progress::default());
         let (started_ms, last_sign_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { grant, ledger, clock, started_ms, last_sign_ms, reached }
+        Self { grant, ledger, clock, started_ms, last_sign_ms, reached, stage: Mutex::default() }
     }
 
     /// The trial begins now.
@@ -50,6 +51,16 @@ impl<'a> Tracker<'a> {
             Ok(false) => Err(NotPrepared::Superseded),
             Err(error) => Err(Failure::new(FailureCode::Internal, error.to_string()).into()),
         }
+    }
+
+    /// The work is in this stage from now on.
+    pub fn enter(&self, stage: Stage) {
+        *self.stage.lock().expect("no code panics while holding it") = stage;
+    }
+
+    /// The stage that the work is in, the first one to begin with.
+    pub fn stage(&self) -> Stage {
+        *self.stage.lock().expect("no code panics while holding it")
     }
 
     /// A sign of life that need not be remembered.
@@ -78,7 +89,7 @@ impl<'a> Tracker<'a> {
     pub fn describe(&self) -> String {
         let reached = *self.reached.lock().expect("no code panics while holding it");
         format!(
-            "no progress for {} s, {} s in all, at stage {} unit {}",
+            "no progress for {} s, {} s in all, last mark at stage {} unit {}",
             self.since_progress_ms() / 1000,
             self.since_start_ms() / 1000,
             reached.stage.as_str(),

@@ -30,6 +30,7 @@ pub async fn enrich(
     spec: &IndexSpec,
     chunked: &Chunked,
 ) -> Result<PreparedIndex, NotPrepared> {
+    tracker.enter(Stage::Enrich);
     let embedder = stages.models.embedder(spec).await;
     let embedder = embedder.map_err(|detail| Failure::new(FailureCode::ModelFailed, detail))?;
     let wanted: Vec<bool> = chunked

@@ -96,6 +96,7 @@ impl Preparer for Stages {
         let fetched = self.fetch(grant, tracker).await?;
         timings.add(Stage::Fetch, began);
 
+        tracker.enter(Stage::Extract);
         let began = Instant::now();
         let extracted = {
             let _showing = Showing::new(&self.counters.extracting);
@@ -105,6 +106,7 @@ impl Preparer for Stages {
         drop(fetched.keep);
         timings.add(Stage::Extract, began);
 
+        tracker.enter(Stage::Chunk);
         let began = Instant::now();
         let summary = summary_of(&extracted);
         let concepts_wanted = grant.indexes.iter().any(|(_, spec)| models::reads_concepts(spec));
