@@ -113,6 +113,18 @@ pub const KEYS: &[Key] = &[
         "Delay before what a commit replaced is removed: longer than any search takes",
     ),
     number(
+        "leaseStallMs",
+        10_000,
+        DAY_MS,
+        "Longest time of a document without progress; then its work is cancelled and tried again",
+    ),
+    number(
+        "documentMaxMs",
+        10_000,
+        DAY_MS,
+        "Longest trial of one document, all stages together; `extract.limits.documentMs` where that is longer",
+    ),
+    number(
         "graceMs",
         0,
         HOUR_MS,

@@ -78,8 +78,8 @@ pub(super) fn resolve(
         lease_ms: config.queue.redis.lease_ms,
         cleanup_delay_ms: config.cleanup_delay_ms,
         // A lease that ends before the extraction may would cancel what is allowed.
-        document_max_ms: limits.document_ms.max(LeaseConfig::default().document_max_ms),
-        ..LeaseConfig::default()
+        document_max_ms: limits.document_ms.max(config.document_max_ms),
+        lease_stall_ms: config.lease_stall_ms,
     };
     Some(Settings {
         pipeline: config.pipeline.clone(),
@@ -156,6 +156,14 @@ impl Judge<'_> {
                 "extract.limits.documentMs",
                 limits.document_ms,
                 "at most extract.limits.documentMs",
+            ),
+            // A page is the longest that nothing is heard of a document.
+            (
+                "extract.limits.pageMs",
+                limits.page_ms,
+                "leaseStallMs",
+                config.lease_stall_ms,
+                "at most leaseStallMs",
             ),
         ];
         for (path, value, other, max, allowed) in pairs {

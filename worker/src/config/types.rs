@@ -32,6 +32,10 @@ section! {
         concurrency: Option<u16> = None,
         /// Delay before what a commit replaced is removed, in milliseconds.
         cleanup_delay_ms: u64 = LeaseConfig::default().cleanup_delay_ms,
+        /// Longest time of a document without progress, in milliseconds.
+        lease_stall_ms: u64 = LeaseConfig::default().lease_stall_ms,
+        /// Longest time of one trial of a document, in milliseconds.
+        document_max_ms: u64 = LeaseConfig::default().document_max_ms,
         /// How long documents in work may go on after SIGTERM, in milliseconds.
         grace_ms: u64 = 25_000,
         /// Whether it does the upkeep.
