@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
     if args.nextest.is_empty() {
-        proof("simulation", &|| proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS])));
+        proof("simulation", &|| proof::sim(&PassedOn::of(&["--seeds", SIMULATION_SEEDS, "--counts-only"])));
         let kills = || PassedOn::of(&["--kills", CHAOS_KILLS]);
         proof("chaos machine", &|| proof::chaos(&Chaos::Machine(kills())));
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);

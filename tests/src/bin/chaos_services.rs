@@ -25,7 +25,10 @@ async fn main() -> Result<ExitCode> {
             "--counts-only" => counts_only = true,
             // For those who want to see that it is found; the exit code says that it was.
             "--planted" => {
-                options.planted = Some(PlantedFault::parse(&value()?).context("no such mistake")?)
+                let name = value()?;
+                let planted = PlantedFault::ON_SERVERS.into_iter().find(|fault| fault.as_str() == name);
+                let known = PlantedFault::ON_SERVERS.map(PlantedFault::as_str).join(", ");
+                options.planted = Some(planted.with_context(|| format!("--planted is one of {known}"))?);
             }
             other => bail!("unknown argument {other}"),
         }

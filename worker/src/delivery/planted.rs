@@ -41,12 +41,21 @@ impl PlantedFault {
         Self::CommitBeforeWrite,
     ];
 
+    /// Those that act in processes on real servers too; the others are mistakes of the stores and the ledger in memory.
+    pub const ON_SERVERS: [PlantedFault; 4] =
+        [Self::AckEarly, Self::CommitWithoutEpoch, Self::BlindHeartbeat, Self::CommitBeforeWrite];
+
     /// Variable that plants one in a worker process.
     pub const VARIABLE: &'static str = "DOCMILL_TEST_PLANTED";
 
     /// The mistake that the environment asks for.
     pub fn from_environment() -> Option<Self> {
         Self::parse(&std::env::var(Self::VARIABLE).ok()?)
+    }
+
+    /// Whether the environment plants this one, in a process that was built for it.
+    pub(crate) fn is_planted(self) -> bool {
+        cfg!(feature = "planted-faults") && Self::from_environment() == Some(self)
     }
 
     /// The name on the command line.

@@ -45,6 +45,7 @@ pub use recovery::Measured;
 use recovery::Recovery;
 use servers::Servers;
 pub use servers::Service;
+use uploads::Uploads;
 
 /// Worker processes: more than the processors of a small machine, so that a kill leaves others.
 const WORKERS: usize = 3;
@@ -188,6 +189,7 @@ struct Run {
     fleet: Arc<Fleet>,
     look: Arc<Look>,
     recovery: Arc<Recovery>,
+    uploads: Arc<Uploads>,
     postgres: PostgresOptions,
     root: String,
     began: Instant,
@@ -219,6 +221,7 @@ pub async fn run(options: &Options) -> Result<Outcome> {
         fleet: Arc::new(fleet),
         recovery: Arc::new(Recovery::new(look.clone())),
         root: feeder::uri(&objects, "")?,
+        uploads: uploads.clone(),
         look: look.clone(),
         servers: servers.clone(),
         postgres,
@@ -410,6 +413,9 @@ impl Run {
         outcome.recovery = self.recovery.measured();
         outcome.verdict = judge::judge(inventory, &seen);
         outcome.verdict.verify += found.wrong();
+        let uploads = self.uploads.clone();
+        let clean = tokio::task::spawn_blocking(move || settle::is_clean_to_a_user(uploads.client()));
+        outcome.verdict.verify += u64::from(!clean.await??);
         let alive: BTreeSet<u32> = self.fleet.ids().into_iter().collect();
         ensure!(alive.len() == WORKERS, "{} of {WORKERS} workers run in the end", alive.len());
         Ok(())

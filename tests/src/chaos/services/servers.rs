@@ -68,7 +68,7 @@ impl Servers {
     pub fn start_api(&self, setup: WorkerSetup, home: &Path) -> Arc<Uploads> {
         let (_, uploads) = self.api.get_or_init(|| {
             let api = ApiServer::new(setup, home);
-            let key = api.key("default");
+            let key = api.key_with("default", "read,write,admin");
             api.start();
             let uploads = Uploads::new(api.client(Some(key)));
             (api, Arc::new(uploads))

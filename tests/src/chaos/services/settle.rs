@@ -1,10 +1,11 @@
 //! The end of a run: nothing moves any more, the audit finds nothing, and what every server holds is counted.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use docmill_core::manifest::Store;
 use docmill_worker::neo4j;
 use docmill_worker::postgres::{Database, Options, PostgresLedger, TextSink, VectorSink};
@@ -15,11 +16,15 @@ use redis::Connection;
 
 use super::gather;
 use super::look::Look;
+use crate::command;
+use crate::services::http::Client;
 
 /// Longest wait for an audit that finds nothing.
 const VERIFY_MAX: Duration = Duration::from_secs(30);
 /// Between two audits.
 const VERIFY_EVERY: Duration = Duration::from_millis(500);
+/// What `docmill verify` exits with where it found something.
+const FOUND_SOMETHING: i32 = 4;
 /// Removals overdue by more than this are stale.
 const STALE_MS: u64 = 5_000;
 
@@ -69,5 +74,25 @@ pub async fn audit(
             return Ok(found);
         }
         tokio::time::sleep(VERIFY_EVERY).await;
+    }
+}
+
+/// The same as a user asks for it: `docmill verify --wait` at the API. Whether it finds nothing.
+///
+/// # Errors
+/// It cannot be run, or the API does not answer it.
+pub fn is_clean_to_a_user(api: &Client) -> Result<bool> {
+    let mut verify = Command::new(command::locate(None)?);
+    verify.args(["verify", "--wait", "--timeout", &VERIFY_MAX.as_secs().to_string(), "--json"]);
+    verify.env("DOCMILL_SERVER", format!("http://127.0.0.1:{}", api.port));
+    verify.envs(api.key.iter().map(|key| ("DOCMILL_API_KEY", key)));
+    let output = verify.output()?;
+    match output.status.code() {
+        Some(0) => Ok(true),
+        Some(FOUND_SOMETHING) => {
+            eprintln!("docmill verify: {}", String::from_utf8_lossy(&output.stdout));
+            Ok(false)
+        }
+        _ => bail!("docmill verify: {}", String::from_utf8_lossy(&output.stderr)),
     }
 }

@@ -32,6 +32,11 @@ impl Uploads {
         Self { client, sent: AtomicUsize::new(0), in_flight: AtomicBool::new(false) }
     }
 
+    /// Who hands them in.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Returns once it is accepted.
     ///
     /// # Errors
