@@ -6,13 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use docmill_core::id::Epoch;
 use docmill_tests::services::neo4j::{Neo4jServer, count, shared};
+use docmill_worker::neo4j::bolt::map;
 use docmill_worker::neo4j::{Database, GraphSink};
 use docmill_worker::sink::{ChunkRow, Sink};
 
 use super::chunk;
 
-/// Rounds of each crossing.
+/// Crossings of a claim and a clean-up of the same chunk, and of the same concept.
+const CROSSINGS: u64 = 1_000;
+/// Rounds of what more than two do.
 const ROUNDS: u64 = 300;
+/// Locks the chunk as the product does, and does not write at once. Some milliseconds, by the server's own work.
+const PAUSED: &str = "MATCH (c:Chunk {id: $id}) SET c._lock = true
+     WITH c UNWIND range(1, 20000) AS step WITH c, count(step) AS steps WHERE steps > 0 REMOVE c._lock";
 /// Concepts that all chunks share.
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 /// Two connections of the product, each with a pool of its own.
@@ -59,8 +65,14 @@ async fn the_same_chunk(first: &Arc<GraphSink>, second: &Arc<GraphSink>, databas
     let row = [chunk("t", "same", &NAMES[..2])];
     first.write(&row, Epoch(1)).await.unwrap();
     let mut removed = 0;
-    for round in 0..ROUNDS {
+    for round in 0..CROSSINGS {
         let mine = round + 2;
+        // Now both come while it is locked, now as they like.
+        let id = map([("id", row[0].chunk.to_string().into())]);
+        let pause = (round % 4 > 1).then(|| {
+            let database = database.clone();
+            tokio::spawn(async move { database.run(PAUSED, id).await.map(|_| ()) })
+        });
         let (held, gone) = if round % 2 == 0 {
             let claim = write(first, &row, mine);
             (claim, remove(second, &row, mine))
@@ -70,12 +82,16 @@ async fn the_same_chunk(first: &Arc<GraphSink>, second: &Arc<GraphSink>, databas
         };
         assert_eq!(held.await.unwrap(), 1);
         removed += gone.await.unwrap() as u64;
+        if let Some(pause) = pause {
+            // It may find the chunk gone when its turn comes.
+            let _ = pause.await.unwrap();
+        }
         let now = first.look_up(&[row[0].chunk]).await.unwrap()[0];
         assert!(now.is_some_and(|now| now.epoch == Epoch(mine)), "round {round}: {now:?}");
         assert_eq!(count(database, "(:Chunk)-[:MENTIONS]->(:CanonicalConcept)").await, 2, "round {round}");
     }
     // Both orders came about, else this showed nothing.
-    assert!((1..ROUNDS).contains(&removed), "{removed} removals");
+    assert!((1..CROSSINGS).contains(&removed), "{removed} removals");
     first.remove(&[row[0].chunk], Epoch(u64::MAX)).await.unwrap();
 }
 
@@ -83,7 +99,7 @@ async fn the_same_chunk(first: &Arc<GraphSink>, second: &Arc<GraphSink>, databas
 async fn the_last_evidence(first: &Arc<GraphSink>, second: &Arc<GraphSink>, database: &Database) {
     let rows = [[chunk("t", "x", &NAMES[..1])], [chunk("t", "y", &NAMES[..1])]];
     first.write(&rows[1], Epoch(1)).await.unwrap();
-    for round in 0..ROUNDS {
+    for round in 0..CROSSINGS {
         let mine = round + 2;
         let (comes, goes) = if round % 2 == 0 { (0, 1) } else { (1, 0) };
         let claim = write(first, &rows[comes], mine);
