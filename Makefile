@@ -23,7 +23,7 @@ services: bootstrap ## start Redis, PostgreSQL, S3, Neo4j, an API and two worker
 	@cargo xtask setup --for test && cargo xtask services
 
 peers: bootstrap ## measure a Celery pipeline beside our own benchmark (bench/peers)
-	@cargo xtask setup --for test && ./bench/peers/run.sh
+	@cargo xtask setup --for test && cargo xtask peers
 
 check: bootstrap ## formatting, lints, licences, crate boundaries
 	@cargo xtask setup --for test && cargo xtask check

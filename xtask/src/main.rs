@@ -46,6 +46,8 @@ enum Command {
     /// Servers that restart, are emptied, full, away or wiped while documents come in
     #[command(subcommand)]
     Faults(proof::Faults),
+    /// Measure a Celery pipeline with the documents of our own benchmark (bench/peers)
+    Peers(proof::PassedOn),
     /// Measure, as ratios where machines differ
     #[command(subcommand)]
     Bench(proof::Bench),
@@ -76,6 +78,7 @@ fn run() -> anyhow::Result<()> {
         Command::Tenants(passed) => proof::tenants(&passed),
         Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Faults(faults) => proof::faults(&faults),
+        Command::Peers(passed) => proof::peers(&passed),
         Command::Bench(bench) => proof::bench(&bench),
     }
 }

@@ -89,6 +89,19 @@ pub fn services(passed: &PassedOn) -> Result<()> {
     run("debug/services", passed)
 }
 
+/// A pipeline of other parts, measured with the documents that our own is measured with.
+pub fn peers(passed: &PassedOn) -> Result<()> {
+    build_as_tests_do()?;
+    let corpus = process::repository().join("out/peers");
+    if corpus.exists() {
+        std::fs::remove_dir_all(&corpus)?;
+    }
+    std::fs::create_dir_all(process::repository().join("out"))?;
+    run("debug/bench_services", &PassedOn { args: vec!["--write-corpus".into(), corpus.clone().into()] })?;
+    let mut command = std::process::Command::new(process::repository().join("bench/peers/run.sh"));
+    process::run(command.arg("--corpus").arg(&corpus).args(&passed.args))
+}
+
 /// Measures.
 pub fn bench(bench: &Bench) -> Result<()> {
     match bench {

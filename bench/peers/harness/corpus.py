@@ -1,6 +1,7 @@
 """Documents of the shape that docmill's own benchmark generates (`tests/src/bench/services/documents.rs`).
 
-The same vocabulary, sentences and hubs, and 4 KB each; not the same bytes, as the random generators differ.
+The same vocabulary, sentences and hubs, and 4 KB each; not the same bytes, as the random generators differ. `Folder`
+takes docmill's own, where they were written.
 """
 
 import bisect

@@ -1,7 +1,7 @@
 //! Documents through two workers into real servers: rates, what many cost against few, and texts that a model
 //! was asked for twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,10 @@ const WORKERS: usize = 2;
 /// As it ships with `WORKER_CONCURRENCY`.
 const CONCURRENCY: usize = 4;
 const DOCUMENT_BYTES: usize = 4_000;
+/// Of the documents.
+const SEED: u64 = 17;
+/// Documents of one folder.
+const FOLDER_MAX: usize = 500;
 /// Documents before the clock begins: caches and compilers of the servers are warm in what runs for days.
 const WARM_UP: usize = 300;
 const DOCUMENTS: usize = 2_000;
@@ -85,7 +89,7 @@ impl Rig {
             ledger,
             look: Arc::new(Look::new(postgres)),
             files,
-            writer: Writer::new(17),
+            writer: Writer::new(SEED),
             submitted: 0,
             _dir: dir,
         })
@@ -95,11 +99,7 @@ impl Rig {
     async fn rate_of(&mut self, documents: usize) -> Result<f64> {
         let mut registrations = Vec::with_capacity(documents);
         for _ in 0..documents {
-            let text = self.writer.document(DOCUMENT_BYTES);
-            let folder = self.files.join(format!("{:03}", self.submitted / 500));
-            std::fs::create_dir_all(&folder)?;
-            let path = folder.join(format!("{}.txt", self.submitted));
-            std::fs::write(&path, &text)?;
+            let (path, text) = write_one(&mut self.writer, &self.files, self.submitted)?;
             self.submitted += 1;
             registrations.push(Registration {
                 tenant: TenantId::default(),
@@ -174,6 +174,26 @@ impl Rig {
     }
 }
 
+fn write_one(writer: &mut Writer, files: &Path, number: usize) -> Result<(PathBuf, String)> {
+    let text = writer.document(DOCUMENT_BYTES);
+    let folder = files.join(format!("{:03}", number / FOLDER_MAX));
+    std::fs::create_dir_all(&folder)?;
+    // The order of names is that of numbers, for others that read them.
+    let path = folder.join(format!("{number:06}.txt"));
+    std::fs::write(&path, &text)?;
+    Ok((path, text))
+}
+
+/// Writes the documents that rates are measured with, so that others can be measured with them.
+///
+/// # Errors
+/// The folder is there already, or cannot be written.
+pub fn write_corpus(files: &Path, documents: usize) -> Result<()> {
+    std::fs::create_dir(files).with_context(|| format!("{} cannot be made", files.display()))?;
+    let mut writer = Writer::new(SEED);
+    (0..documents).try_for_each(|number| write_one(&mut writer, files, number).map(|_| ()))
+}
+
 /// Documents a second, without or with vectors.
 pub(super) async fn rate(options: &Options, vectors: bool, figures: &mut Figures) -> Result<()> {
     let mut rig = Rig::start(vectors).await?;
@@ -200,7 +220,9 @@ pub(super) async fn growth(options: &Options, figures: &mut Figures) -> Result<(
     for count in [options.sized(FEW, 40), options.sized(MANY, 200)] {
         let mut rig = Rig::start(true).await?;
         rig.rate_of(options.sized(WARM_UP, 20)).await?;
+        let cpu = Cpu::now()?;
         rates.push(rig.rate_of(count).await?);
+        cpu.tell_shares(&format!("growth_{count}"), figures)?;
     }
     figures.told("growth_docs_per_s_500", rates[0]);
     figures.told("growth_docs_per_s_10000", rates[1]);

@@ -6,6 +6,8 @@ mod documents;
 mod queue;
 mod uploads;
 
+pub use documents::write_corpus;
+
 use anyhow::{Context, Result, bail};
 
 use super::Figures;

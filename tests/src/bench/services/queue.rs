@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::Figures;
 use super::Options;
+use super::cpu::Cpu;
 use crate::services::redis::{RedisServer, Setup};
 
 const MESSAGES: usize = 60_000;
@@ -54,7 +55,7 @@ pub(super) async fn settle(options: &Options, figures: &mut Figures) -> Result<(
     for some in messages.chunks(ADDED_TOGETHER) {
         queue.enqueue(some).await?;
     }
-    let began = Instant::now();
+    let (cpu, began) = (Cpu::now()?, Instant::now());
     let mut consumers = JoinSet::new();
     for consumer in 0..CONSUMERS {
         let queue = RedisQueue::new(queue_options.clone());
@@ -66,5 +67,5 @@ pub(super) async fn settle(options: &Options, figures: &mut Figures) -> Result<(
     }
     ensure!(settled == count, "{settled} of {count} messages came");
     figures.above("settle_per_s", settled as f64 / began.elapsed().as_secs_f64(), SETTLE_PER_S);
-    Ok(())
+    cpu.tell_shares("queue", figures)
 }
