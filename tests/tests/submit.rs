@@ -209,7 +209,7 @@ fn a_cancelled_batch_ends_and_leaves_the_queue_empty() {
         let sum = |name: &str| {
             lanes.as_array().unwrap().iter().map(|lane| lane[name].as_u64().unwrap_or(9)).sum::<u64>()
         };
-        sum("waiting") + sum("inFlight") + sum("due") + sum("unsettled") == 0
+        sum("waiting") + sum("inFlight") + sum("delayed") + sum("unsettled") == 0
     });
     let committed = client.get("/v1/documents?state=committed&limit=1000").json();
     assert_eq!(committed["documents"].as_array().unwrap().len() as u64 + stopped, DOCUMENTS as u64);

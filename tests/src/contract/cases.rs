@@ -11,6 +11,7 @@ macro_rules! queue_cases {
             many_are_settled_each_for_itself,
             depth_counts_each_entry_once,
             a_release_waits_for_its_delay,
+            what_comes_within_a_minute_is_due,
             an_expired_lease_is_promoted,
             what_comes_back_goes_first,
             large_files_have_their_share

@@ -2,7 +2,7 @@
 
 use docmill_core::id::{DocumentId, Generation};
 use docmill_core::lane::{LARGE_SHARE, Lane};
-use docmill_worker::queue::{Delivery, Depth, Message};
+use docmill_worker::queue::{DUE_WITHIN_MS, Delivery, Depth, Message};
 
 use super::{Backend, LEASE_MS, tenant};
 
@@ -96,6 +96,26 @@ pub async fn a_release_waits_for_its_delay(backend: Backend) {
     assert_ne!(again.entry, delivery.entry);
     assert!(backend.queue.release(&again, 0).await.unwrap());
     assert!(!is_empty(&backend).await);
+}
+
+/// What waits for its time is due when that comes within a minute, and stays so until it is promoted.
+pub async fn what_comes_within_a_minute_is_due(backend: Backend) {
+    let messages: Vec<Message> = (0..3).map(|n| message(n, Lane::Small)).collect();
+    backend.queue.enqueue(&messages).await.unwrap();
+    let deliveries = backend.queue.receive("a", 0, 3).await.unwrap();
+    for (delivery, after_ms) in deliveries.iter().zip([500, DUE_WITHIN_MS / 2, 60 * DUE_WITHIN_MS]) {
+        assert!(backend.queue.release(delivery, after_ms).await.unwrap());
+    }
+    let depth = async || {
+        let depth = backend.queue.depth(Lane::Small).await.unwrap();
+        [depth.waiting, depth.in_flight, depth.delayed, depth.due]
+    };
+    assert_eq!(depth().await, [0, 0, 3, 2]);
+    backend.time.pass(500).await;
+    assert_eq!(depth().await, [0, 0, 3, 2]);
+    assert_eq!(backend.queue.promote().await.unwrap(), 1);
+    assert_eq!(depth().await, [1, 0, 2, 1]);
+    assert_eq!(backend.queue.depth(Lane::Large).await.unwrap(), Depth::default());
 }
 
 /// An entry whose lease ran out goes to somebody else; extending it keeps it.

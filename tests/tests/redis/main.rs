@@ -40,7 +40,7 @@ async fn receive(queue: &RedisQueue, consumer: &str, count: usize) -> Vec<Delive
 async fn depth(queue: &RedisQueue) -> [u64; 3] {
     let mut sum = [0; 3];
     for lane in Lane::ALL {
-        let Depth { waiting, in_flight, delayed } = queue.depth(lane).await.unwrap();
+        let Depth { waiting, in_flight, delayed, .. } = queue.depth(lane).await.unwrap();
         sum = [sum[0] + waiting, sum[1] + in_flight, sum[2] + delayed];
     }
     sum

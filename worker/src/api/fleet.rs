@@ -39,7 +39,10 @@ pub struct LaneView {
     /// Entries under a lease; absent while the queue does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_flight: Option<u64>,
-    /// Entries that wait for their time; absent while the queue does not answer.
+    /// Entries that wait for their time, however far it is; absent while the queue does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed: Option<u64>,
+    /// Of those, the ones whose time comes within a minute; absent while the queue does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<u64>,
     /// Unsettled documents, as the ledger knows them.
@@ -219,7 +222,8 @@ async fn lanes(api: &Shared, now: u64) -> Result<(Vec<LaneView>, bool), Problem>
             lane: lane.as_str(),
             waiting: depth.map(|depth| depth.waiting),
             in_flight: depth.map(|depth| depth.in_flight),
-            due: depth.map(|depth| depth.delayed),
+            delayed: depth.map(|depth| depth.delayed),
+            due: depth.map(|depth| depth.due),
             unsettled: counts.queued + counts.processing,
             dead: counts.dead,
             oldest_age_ms: counts.oldest_ms.map(|oldest| now.saturating_sub(oldest)),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use docmill_core::id::{DocumentId, Generation};
 use docmill_core::lane::Lane;
 
-use super::{Delivery, Depth, Error, Message, Queue};
+use super::{DUE_WITHIN_MS, Delivery, Depth, Error, Message, Queue};
 use crate::clock::Clock;
 #[cfg(feature = "planted-faults")]
 use crate::delivery::PlantedFault;
@@ -203,12 +203,14 @@ impl Queue for MemoryQueue {
     }
 
     async fn depth(&self, lane: Lane) -> Result<Depth, Error> {
+        let due_until = (self.clock.now_ms() + DUE_WITHIN_MS, u64::MAX);
         let state = self.lock();
         let in_lane = |place: &HashMap<Lane, VecDeque<_>>| place.get(&lane).map_or(0, VecDeque::len) as u64;
         let waiting = in_lane(&state.waiting) + in_lane(&state.again);
         let in_flight = state.leased.values().filter(|leased| leased.message.lane == lane).count() as u64;
         let delayed = state.delayed.values().filter(|message| message.lane == lane).count() as u64;
-        Ok(Depth { waiting, in_flight, delayed })
+        let due = state.delayed.range(..=due_until).filter(|(_, message)| message.lane == lane);
+        Ok(Depth { waiting, in_flight, delayed, due: due.count() as u64 })
     }
 
     #[cfg(feature = "planted-faults")]

@@ -15,6 +15,10 @@ pub mod memory;
 #[cfg(feature = "services")]
 pub mod redis;
 
+/// A delayed entry is due when its time comes within this, in milliseconds: workers that are started for it now
+/// are there when it comes.
+pub const DUE_WITHIN_MS: u64 = 60_000;
+
 /// A queue operation that failed; the caller tries again later, nothing is lost.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue did not answer: {0}")]
@@ -80,6 +84,8 @@ pub struct Depth {
     pub in_flight: u64,
     /// Entries delayed to a later time.
     pub delayed: u64,
+    /// Of those, the ones whose time came or comes within [`DUE_WITHIN_MS`].
+    pub due: u64,
 }
 
 /// Entries, leases and delays. What a call does to an entry is one atomic step.

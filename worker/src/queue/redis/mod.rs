@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use docmill_core::lane::Lane;
 use redis::{Script, ScriptInvocation};
 
-use super::{Delivery, Depth, Error, Message, Queue};
+use super::{DUE_WITHIN_MS, Delivery, Depth, Error, Message, Queue};
 
 pub mod check;
 mod connect;
@@ -285,9 +285,9 @@ impl Queue for RedisQueue {
 
     async fn depth(&self, lane: Lane) -> Result<Depth, Error> {
         let mut call = self.call(&self.scripts.depth);
-        call.arg(lane.as_str());
-        let (waiting, in_flight, delayed) = self.link.invoke(&call, Repeat::Harmless).await?;
-        Ok(Depth { waiting, in_flight, delayed })
+        call.arg(lane.as_str()).arg(DUE_WITHIN_MS);
+        let (waiting, in_flight, delayed, due) = self.link.invoke(&call, Repeat::Harmless).await?;
+        Ok(Depth { waiting, in_flight, delayed, due })
     }
 
     async fn next_due_ms(&self) -> Result<Option<u64>, Error> {

@@ -34,6 +34,7 @@ pub const RIGHTS: &[Right] = &[
     right("zadd", &["ZADD", KEY, "XX", "0", "probe"]),
     right("zrem", &["ZREM", KEY, "probe"]),
     right("zcard", &["ZCARD", KEY]),
+    right("zcount", &["ZCOUNT", KEY, "0", "0"]),
     right("zscore", &["ZSCORE", KEY, "probe"]),
     right("zrange", &["ZRANGE", KEY, "0", "0"]),
     right("zrangebyscore", &["ZRANGEBYSCORE", KEY, "0", "0"]),

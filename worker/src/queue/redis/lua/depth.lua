@@ -1,6 +1,7 @@
--- How much waits in a lane. ARGV: group, lane. Gives waiting, in flight, delayed. The group's own `lag`
--- is not asked: it is missing or wrong after removals and restarts.
-local lane = ARGV[2]
+-- How much waits in a lane. ARGV: group, lane, milliseconds within which a delayed entry is due. Gives waiting,
+-- in flight, delayed, and how many of those are due. The group's own `lag` is not asked: it is missing or wrong
+-- after removals and restarts.
+local lane, within_ms = ARGV[2], tonumber(ARGV[3])
 local waiting, in_flight = 0, 0
 for _, key in ipairs({ again[lane], stream[lane] }) do
   local pending = in_group('XPENDING', key, group)
@@ -8,4 +9,5 @@ for _, key in ipairs({ again[lane], stream[lane] }) do
   in_flight = in_flight + leased
   waiting = waiting + math.max(redis.call('XLEN', key) - leased, 0)
 end
-return { waiting, in_flight, redis.call('ZCARD', delayed[lane]) }
+local due = redis.call('ZCOUNT', delayed[lane], '-inf', integer(now_ms() + within_ms))
+return { waiting, in_flight, redis.call('ZCARD', delayed[lane]), due }
