@@ -9,6 +9,10 @@ mod delays;
 mod edges;
 #[path = "api/house.rs"]
 mod house;
+#[path = "api/letters.rs"]
+mod letters;
+#[path = "api/replays.rs"]
+mod replays;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -6,8 +6,12 @@
 
 #[path = "submit/command.rs"]
 mod command;
+#[path = "submit/dead_letters.rs"]
+mod dead_letters;
 #[path = "api/house.rs"]
 mod house;
+#[path = "api/letters.rs"]
+mod letters;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -421,45 +425,6 @@ fn what_is_shown_of_a_dead_letter_is_filled_too() {
     let failed: Vec<Value> =
         documents(&client).into_iter().filter(|known| known["state"] == "failed").collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
-}
-
-#[test]
-fn dead_letters_are_shown_and_replayed() {
-    let (house, _api, user, client) = place();
-    let _worker = house.worker();
-    let path = user.write("broken.pdf", &[0, 1, 2, 255, 0]);
-    user.write("fine.txt", prose(1).as_bytes());
-    let docs = user.docs();
-    let (told, code) = user.json(&["submit", docs.to_str().unwrap(), "--wait", "--timeout", "80"]);
-    assert_eq!((code, &told["settled"]["documents"]["failed"]), (DOCUMENTS_FAILED, &json!(1)), "{told}");
-    let (letters, code) = user.json(&["dead-letters"]);
-    assert_eq!((code, letters["deadLetters"].as_array().unwrap().len()), (0, 1));
-    let uri = letters["deadLetters"][0]["uri"].as_str().unwrap();
-    let (letter, _) = user.json(&["dead-letters", "show", uri]);
-    assert!(letter["reason"]["whatToDo"].is_string(), "{letter}");
-    assert_eq!((&letter["reason"]["stage"], &letter["starts"]), (&json!("extract"), &json!(0)), "{letter}");
-    let shown = String::from_utf8(user.output(&["dead-letters", "show", uri]).stdout).unwrap();
-    assert!(shown.contains("in stage extract") && shown.contains("0 extractors died"), "{shown}");
-    let results = user.output(&["results", told["batch"].as_str().unwrap(), "--state", "failed"]);
-    let results = String::from_utf8(results.stdout).unwrap();
-    assert!(results.contains("broken.pdf") && !results.contains("fine.txt"), "{results}");
-    let other = user.json(&["dead-letters", "replay", "--code", "empty"]);
-    assert_eq!((other.1, &other.0["replayed"]), (0, &json!(0)), "none failed so");
-    let (replayed, code) = user.json(&["dead-letters", "replay", "--code", "damaged"]);
-    assert_eq!((code, &replayed["replayed"]), (0, &json!(1)));
-    wait_until("it failed again", || {
-        client.get("/v1/dead-letters").json()["deadLetters"].as_array().unwrap().len() == 1
-    });
-    // What cannot be handed in costs only itself.
-    std::fs::remove_file(path).unwrap();
-    user.write("large.bin", &vec![b'x'; 3 << 20]);
-    let (told, code) = user.json(&["submit", docs.to_str().unwrap(), "--max-file-mib", "2"]);
-    assert_eq!(
-        (code, &told["failed"], &told["unchanged"]),
-        (DOCUMENTS_FAILED, &json!(1), &json!(1)),
-        "{told}"
-    );
-    assert_eq!(told["failures"][0]["code"], "too_large");
 }
 
 #[test]

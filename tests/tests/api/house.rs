@@ -40,6 +40,14 @@ pub struct Running {
     log: PathBuf,
 }
 
+/// Rows that nobody else can change until this is dropped.
+#[allow(dead_code, reason = "not all tests that share this hold any")]
+pub struct Held {
+    /// The session that has them, as the server numbers it.
+    session: i32,
+    _open: (tokio_postgres::Client, tokio::runtime::Runtime),
+}
+
 impl House {
     /// On the server that tests share.
     pub fn new(more: &str) -> Self {
@@ -107,6 +115,25 @@ impl House {
     #[allow(dead_code, reason = "not all tests that share this do it")]
     pub fn count(&self, table: &str) -> i64 {
         self.ask(async |client| count(client, table).await)
+    }
+
+    /// Keeps the rows that a statement locks.
+    #[allow(dead_code, reason = "not all tests that share this do it")]
+    pub fn hold(&self, lock: &str) -> Held {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (client, session) = runtime.block_on(async {
+            let client = client(&self.postgres).await.unwrap();
+            client.batch_execute(&format!("BEGIN; {lock}")).await.unwrap();
+            let row = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+            (client, row.get(0))
+        });
+        Held { session, _open: (client, runtime) }
+    }
+
+    /// How many sessions wait for what is held.
+    #[allow(dead_code, reason = "not all tests that share this do it")]
+    pub fn waiting_for(&self, held: &Held) -> i64 {
+        self.count(&format!("pg_stat_activity WHERE {} = ANY(pg_blocking_pids(pid))", held.session))
     }
 
     fn ask<T>(&self, question: impl AsyncFnOnce(&tokio_postgres::Client) -> T) -> T {

@@ -169,10 +169,13 @@ pub async fn replay(
     loop {
         let messages = api.database.replay(&caller.tenant, &filter, REPLAY_BATCH).await?;
         replayed += messages.len() as u64;
-        if messages.is_empty() || began.elapsed() > REPLAY_TIME {
+        if messages.is_empty() {
             break;
         }
         Door::enqueue(api.queue.as_ref(), &messages).await;
+        if began.elapsed() > REPLAY_TIME {
+            break;
+        }
     }
     let remaining = api.database.count_letters(&caller.tenant, &filter).await?;
     Ok(Json(Replayed { replayed, remaining, until_ms }))
