@@ -15,6 +15,8 @@ mod s3 {
     docmill_tests::objects_cases!(s3());
 }
 
+#[path = "objects/clients.rs"]
+mod clients;
 #[path = "objects/killed.rs"]
 mod killed;
 #[path = "objects/server.rs"]
