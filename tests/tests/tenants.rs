@@ -10,12 +10,13 @@ const QUERIES: usize = 400;
 fn what_is_planted_is_found_in_every_place() {
     let outcome = run(&Options { queries: QUERIES, seed: 1, planted: true }).unwrap();
     println!("{}\n{}", outcome.beside(), outcome.line());
-    for place in ["answers", "postgres", "neo4j", "redis"] {
+    for place in ["answers", "postgres", "neo4j", "redis", "cache"] {
         assert!(outcome.foreign.get(place).is_some_and(|rows| *rows > 0), "{place}");
     }
-    for place in ["answers", "postgres", "redis", "logs", "command lines"] {
+    for place in ["answers", "postgres", "redis", "cache", "logs", "command lines"] {
         assert!(outcome.secrets.get(place).is_some_and(|found| !found.is_empty()), "{place}");
     }
+    assert!(outcome.cached > 0, "both tenants use the cache");
     let short = outcome.short();
     assert!(short.contains(&"foreign_rows") && short.contains(&"canary_hits"), "{short:?}");
 }

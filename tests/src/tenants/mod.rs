@@ -60,6 +60,8 @@ pub struct Outcome {
     pub secrets: BTreeMap<&'static str, Found>,
     /// Own rows that were shown: nothing was found because nothing was there, if there are none.
     pub own: u64,
+    /// Texts that both tenants have in the cache, each an entry of its own: it was not used, if there are none.
+    pub cached: u64,
     /// Rows of servers that were looked at.
     pub rows: u64,
     /// Texts that were looked through for secrets: answers, rows, logs, command lines.
@@ -99,6 +101,7 @@ impl Outcome {
             (self.asked < self.operations, "asked"),
             (self.reached.0 < self.reached.1, "reached"),
             (self.own == 0 || self.rows == 0, "own_rows"),
+            (self.cached == 0, "cached"),
         ];
         checks.into_iter().filter(|(short, _)| *short).map(|(_, name)| name).collect()
     }
@@ -108,7 +111,8 @@ impl Outcome {
         let of = |digit: u16| self.answers.get(&digit).copied().unwrap_or(0);
         format!(
             "tenants: queries={} foreign_rows={} server_errors={} canary_hits={} unanswered={} harmed={} operations={} \
-             asked={} reached={}/{} answers_2xx={} answers_4xx={} own_rows={} rows={} texts={} seconds={:.1}",
+             asked={} reached={}/{} answers_2xx={} answers_4xx={} own_rows={} cached={} rows={} texts={} \
+             seconds={:.1}",
             self.queries,
             self.foreign_rows(),
             self.server_errors(),
@@ -122,6 +126,7 @@ impl Outcome {
             of(2),
             of(4),
             self.own,
+            self.cached,
             self.rows,
             self.texts,
             self.seconds,
@@ -184,6 +189,9 @@ pub fn run(options: &Options) -> Result<Outcome> {
     }
     outcome.add("postgres", town.runtime.block_on(stores::postgres(&town, &wanted))?);
     outcome.add("neo4j", town.runtime.block_on(stores::neo4j(&town, &wanted))?);
+    let (entries, cached) = town.runtime.block_on(stores::cache(&town, &wanted))?;
+    outcome.add("cache", entries);
+    outcome.cached = cached;
     outcome.add("metrics", siege::metrics(&town, &wanted)?);
     outcome.add_texts("refused configurations", &wanted, &town.refused_configurations()?);
     outcome.add_texts("logs", &wanted, &town.logs()?);
@@ -249,7 +257,8 @@ fn plant(town: &Town, sides: &[Side; 2]) -> Result<Process> {
         anyhow::Ok(())
     })?;
     let note = format!("{} and {}", south.marks.text, town.secrets.redis);
-    redis::cmd("SET").arg("a-note").arg(note).exec(&mut town.redis.admin())?;
+    redis::cmd("SET").arg("a-note").arg(&note).exec(&mut town.redis.admin())?;
+    redis::cmd("SET").arg("extraction:a-note").arg(&note).exec(&mut town.cache.admin())?;
     let mut log = std::fs::File::options().append(true).open(town.worker_log())?;
     std::io::Write::write_all(&mut log, format!("connecting with {}\n", town.secrets.neo4j).as_bytes())?;
     let mut command = std::process::Command::new("sh");

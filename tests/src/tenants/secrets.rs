@@ -11,6 +11,8 @@ const HEX_DIGITS: usize = 24;
 pub struct Secrets {
     /// The queue's password.
     pub redis: String,
+    /// The cache's.
+    pub cache: String,
     /// The ledger's.
     pub postgres: String,
     /// The graph's.
@@ -37,6 +39,7 @@ impl Secrets {
         };
         Self {
             redis: draw("redis"),
+            cache: draw("cache"),
             postgres: draw("postgres"),
             neo4j: draw("neo4j"),
             s3: draw("s3"),
@@ -51,6 +54,7 @@ impl Secrets {
     pub fn named(&self) -> Vec<(&'static str, &str)> {
         vec![
             ("redis password", &self.redis),
+            ("cache password", &self.cache),
             ("postgres password", &self.postgres),
             ("neo4j password", &self.neo4j),
             ("s3 secret", &self.s3),

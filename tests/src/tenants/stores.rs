@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use docmill_core::id::TenantId;
+use docmill_worker::cache::CacheKey;
+use docmill_worker::embed::Mock;
 use redis::{Connection, Value};
 
 use super::scan::{Found, Scanner};
@@ -181,7 +184,33 @@ pub async fn neo4j(town: &Town, wanted: &Wanted) -> Result<Look> {
     Ok(seen)
 }
 
-/// All keys and values of the queue: it holds pointers, and nobody's words.
+/// All keys and values of the cache: it holds vectors by hashes, and nobody's words. Says besides for how many texts
+/// both tenants have an entry, each its own: with the tenant in the name of an entry, nobody is given what another
+/// paid for, and nobody learns from a fast answer what another has. An entry of two tenants joins them.
+///
+/// # Errors
+/// A server does not answer.
+pub async fn cache(town: &Town, wanted: &Wanted) -> Result<(Look, u64)> {
+    let mut admin = town.cache.admin();
+    let mut seen = redis(&mut admin, wanted)?;
+    let kept: Vec<String> = redis::cmd("KEYS").arg("extraction:*").query(&mut admin)?;
+    let kept: BTreeSet<String> = kept.into_iter().collect();
+    let mut by_text: BTreeMap<String, BTreeSet<CacheKey>> = BTreeMap::new();
+    let mut tenants: BTreeMap<CacheKey, BTreeSet<String>> = BTreeMap::new();
+    for row in town.look.rows("SELECT DISTINCT tenant, text FROM chunks", &[]).await? {
+        let (tenant, text): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let key = CacheKey::new(&TenantId::new(tenant.as_str())?, Mock::FINGERPRINT, "", &text);
+        if kept.contains(key.as_str()) {
+            by_text.entry(text).or_default().insert(key.clone());
+            tenants.entry(key).or_default().insert(tenant);
+        }
+    }
+    let joining = tenants.values().filter(|tenants| tenants.len() > 1).count();
+    seen.joined("the cache", joining as i64);
+    Ok((seen, by_text.values().filter(|keys| keys.len() > 1).count() as u64))
+}
+
+/// All keys and values of a Redis that has no words of anybody's: the queue holds pointers.
 ///
 /// # Errors
 /// The server does not answer.

@@ -38,6 +38,10 @@ const LOG: &str = "info,docmill_worker=trace,docmill_core=trace,docmill=trace,h2
 const LEASE_MS: u64 = 3_000;
 /// Extractors of a worker.
 const CONCURRENCY: usize = 1;
+/// What the cache's user needs besides what the queue does.
+const CACHE_RIGHTS: &str = "~extraction:* +get +set";
+/// How the cache's server differs from the queue's: nothing in it is missed.
+const CACHE_CONFIG: &str = "appendonly no\nmaxmemory-policy allkeys-lru\n";
 /// Largest object, in bytes.
 const OBJECT_BYTES_MAX: u64 = 1 << 20;
 
@@ -49,6 +53,8 @@ pub struct Town {
     pub secrets: Secrets,
     /// The queue.
     pub redis: RedisServer,
+    /// Answers of models.
+    pub cache: RedisServer,
     /// The ledger, texts, vectors.
     pub postgres: Server,
     /// The graph.
@@ -76,6 +82,13 @@ pub struct Town {
     setup: WorkerSetup,
 }
 
+/// The section of a cache on this port.
+fn cache_section(port: u16) -> String {
+    format!(
+        "cache: {{redis: {{url: 'redis://127.0.0.1:{port}', username: {USER}, passwordEnv: CACHE_PASSWORD}}}}\n"
+    )
+}
+
 impl Town {
     /// Starts it, and gives both tenants their documents.
     ///
@@ -86,14 +99,17 @@ impl Town {
         let secrets = Secrets::draw(random);
         let dir = tempfile::Builder::new().prefix("docmill-tenants-").tempdir()?;
         let redis = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+        let (rights, config) = (CACHE_RIGHTS.to_owned(), CACHE_CONFIG.to_owned());
+        let cache = RedisServer::start(&Setup { tcp: true, rights, config, ..Setup::default() });
         let (postgres, graph_server) = (Server::start()?, Neo4jServer::start(false));
         let s3 = S3Server::start_with(&secrets.s3);
         let (issuer, signing) = (Issuer::start(), SigningKey::generate("town", Algorithm::ES256));
         issuer.publish(&signing);
 
-        let mut admin = redis.admin();
-        let password = format!(">{}", secrets.redis);
-        redis::cmd("ACL").arg("SETUSER").arg(USER).arg("resetpass").arg(password).exec(&mut admin)?;
+        for (server, password) in [(&redis, &secrets.redis), (&cache, &secrets.cache)] {
+            let (mut admin, password) = (server.admin(), format!(">{password}"));
+            redis::cmd("ACL").arg("SETUSER").arg(USER).arg("resetpass").arg(password).exec(&mut admin)?;
+        }
         let mut ledger = postgres.fresh();
         let mut graph = graph_server.options();
         runtime.block_on(async {
@@ -115,6 +131,7 @@ impl Town {
         std::fs::create_dir(&root)?;
         let variables = [
             ("REDIS_PASSWORD", &secrets.redis),
+            ("CACHE_PASSWORD", &secrets.cache),
             ("S3_SECRET", &secrets.s3),
             (OPERATOR_VARIABLE, &secrets.operator),
             ("S3_KEY_ID", &s3::KEY_ID.to_owned()),
@@ -124,6 +141,7 @@ impl Town {
             neo4j: Some(graph.clone()),
             file_root: Some(root),
             objects: s3::section(&bucket, "S3_SECRET"),
+            sections: cache_section(cache.port),
             api: issuer.section(),
             concurrency: CONCURRENCY,
             lease_ms: LEASE_MS,
@@ -136,6 +154,7 @@ impl Town {
             runtime,
             secrets,
             redis,
+            cache,
             postgres,
             neo4j: graph_server,
             s3,
@@ -221,6 +240,7 @@ impl Town {
     pub fn logs(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files: Vec<PathBuf> =
             vec![self.redis.dir_file("redis.log"), self.postgres.log(), self.neo4j.log(), self.s3.log()];
+        files.push(self.cache.dir_file("redis.log"));
         files.push(self.api.log_file());
         files.extend((0..WORKERS).map(|number| self.dir.path().join(format!("worker-{number}/log"))));
         let read = |path: &PathBuf| {
