@@ -11,6 +11,7 @@ use redis::Cmd;
 use super::{Cache, CacheKey, VALUE_BYTES_MAX};
 use crate::finding::{Finding, Severity};
 use crate::queue::Error;
+use crate::queue::redis::check::ENCRYPT;
 use crate::queue::redis::{Link, RedisOptions};
 
 /// How long a cache that did not answer is left alone: documents do not wait for it one after the other.
@@ -84,7 +85,8 @@ impl Cache for RedisCache {
 /// The server did not answer, or refused the user.
 pub async fn check(options: &RedisOptions, beside_queue: bool) -> Result<Vec<Finding>, Error> {
     let link = Link::new(options.clone());
-    let mut findings = Vec::new();
+    let url = &options.url;
+    let mut findings = Vec::from_iter(Finding::unencrypted(url.tls, url.is_local(), ENCRYPT));
     let describe = |error: &redis::RedisError| link.describe(error);
     let set = redis::cmd("SET").arg(PROBE).arg("").arg("EX").arg(1).to_owned();
     for (name, command) in [("SET", set), ("GET", redis::cmd("GET").arg(PROBE).to_owned())] {

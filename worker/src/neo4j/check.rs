@@ -7,7 +7,7 @@ use super::bolt::{Access, Value, map};
 use super::memory::Memory;
 use super::pool::Transaction;
 use super::{Database, Error, SCHEMA_VERSION, schema};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, is_this_machine};
 
 /// Oldest server that is supported.
 const SERVER_MIN: (u32, u32) = (5, 0);
@@ -66,13 +66,6 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
             "name another in graph.neo4j.database; Community has one, called neo4j",
         );
     }
-    if !facts.tls && !facts.local {
-        find(
-            Warning,
-            "the password crosses the network unencrypted".to_owned(),
-            "begin the url with bolt+s, once the server has a certificate",
-        );
-    }
     if !facts.may_write {
         find(
             Error,
@@ -102,6 +95,8 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
             "let the user run dbms.queryJmx, or look at server.memory.heap.max_size",
         );
     }
+    let encrypt = "begin the url with bolt+s, once the server has a certificate";
+    found.extend(Finding::unencrypted(facts.tls, facts.local, encrypt));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
 }
@@ -142,7 +137,7 @@ fn version_of(text: &str) -> Option<(u32, u32)> {
 /// Asks the server. What the user may not ask is left out.
 pub(super) async fn gather(database: &Database) -> Result<Facts, Error> {
     let address = database.pool.connector().options().address()?;
-    let local = matches!(address.host.as_str(), "localhost" | "::1") || address.host.starts_with("127.");
+    let local = is_this_machine(&address.host);
     let mut facts = Facts {
         version: String::new(),
         edition: String::new(),

@@ -7,7 +7,7 @@ use super::{Database, Error, SCHEMA_VERSION};
 pub use crate::finding::{Finding, Severity};
 
 /// Oldest server that is supported, as it numbers itself.
-const SERVER_MIN: i32 = 140_000;
+const SERVER_MIN: i32 = 150_000;
 /// Oldest pgvector with HNSW indexes.
 const VECTOR_MIN: (u32, u32) = (0, 5);
 /// Oldest pgvector whose scans go on until a filter has let enough rows through.
@@ -25,6 +25,10 @@ pub struct Needs {
 /// What was found out about a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
+    /// Whether we speak to it with TLS.
+    pub tls: bool,
+    /// Whether it is on this machine, where nobody listens on the way.
+    pub local: bool,
     /// The server's number of its version: 160014 is 16.14.
     pub server_version: i32,
     /// The database's encoding.
@@ -78,7 +82,7 @@ pub fn findings(facts: &Facts, needs: &Needs) -> Vec<Finding> {
         find(
             Error,
             format!("the server is PostgreSQL {major}.{minor}"),
-            "use PostgreSQL 14 or newer".into(),
+            "use PostgreSQL 15 or newer; 16 is what it is tested with".into(),
         );
     }
     if facts.encoding != "UTF8" {
@@ -135,6 +139,8 @@ pub fn findings(facts: &Facts, needs: &Needs) -> Vec<Finding> {
             "raise max_connections, lower pool_size, or put a session pooler between".into(),
         );
     }
+    let encrypt = "give the server a certificate, and name its authority in ledger.postgres.tlsCaFile";
+    found.extend(Finding::unencrypted(facts.tls, facts.local, encrypt));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
 }
@@ -256,6 +262,8 @@ pub(super) async fn gather(database: &Database) -> Result<Facts, Error> {
         )
         .await?;
     let mut facts = Facts {
+        tls: database.tls,
+        local: database.local,
         server_version: row.try_get("server_version")?,
         encoding: row.try_get("encoding")?,
         standby: row.try_get("standby")?,
@@ -296,6 +304,8 @@ mod tests {
 
     fn good() -> Facts {
         Facts {
+            tls: false,
+            local: true,
             server_version: 160_014,
             encoding: "UTF8".into(),
             standby: false,
@@ -323,6 +333,8 @@ mod tests {
         assert_eq!(findings(&good(), &NEEDS), []);
         let fresh = Facts { schema_exists: false, may_make_schemas: true, may_use_schema: false, ..good() };
         assert_eq!(findings(&fresh, &NEEDS), []);
+        assert_eq!(findings(&Facts { tls: true, local: false, ..good() }, &NEEDS), []);
+        assert_eq!(findings(&Facts { server_version: 150_000, ..good() }, &NEEDS), []);
         let without = Facts { vector_installed: None, ..good() };
         assert_eq!(findings(&without, &Needs { vectors: false, ..NEEDS }), []);
     }
@@ -330,7 +342,8 @@ mod tests {
     #[test]
     fn each_fault_has_one_finding() {
         let cases = [
-            (Facts { server_version: 130_004, ..good() }, Severity::Error, "PostgreSQL 13.4"),
+            (Facts { local: false, ..good() }, Severity::Warning, "unencrypted"),
+            (Facts { server_version: 140_018, ..good() }, Severity::Error, "PostgreSQL 14.18"),
             (Facts { encoding: "SQL_ASCII".into(), ..good() }, Severity::Error, "encoding"),
             (Facts { standby: true, ..good() }, Severity::Error, "standby"),
             (Facts { fsync: false, ..good() }, Severity::Error, "fsync"),

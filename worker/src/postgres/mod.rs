@@ -74,6 +74,10 @@ const ALONE_IDLE_MAX: &str = "SET LOCAL idle_in_transaction_session_timeout = '6
 pub struct Database {
     pool: Pool,
     schema: SchemaName,
+    /// Whether connections are encrypted.
+    tls: bool,
+    /// Whether the server is on this machine.
+    local: bool,
 }
 
 impl Database {
@@ -83,6 +87,7 @@ impl Database {
     /// [`Error::Options`], [`Error::Certificate`], [`Error::Login`], [`Error::Unreachable`].
     pub async fn connect(options: &Options) -> Result<Self, Error> {
         let config = options.client_config()?;
+        let (tls, local) = (options.tls_ca_file.is_some(), options::is_local(&config));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &options.tls_ca_file {
             Some(file) => Manager::from_config(config, tls::connector(file)?, recycling),
@@ -98,7 +103,7 @@ impl Database {
             .recycle_timeout(Some(connect))
             .build()
             .map_err(|error| Error::Failed(error.to_string()))?;
-        let database = Self { pool, schema: options.schema.clone() };
+        let database = Self { pool, schema: options.schema.clone(), tls, local };
         drop(database.client().await?);
         Ok(database)
     }

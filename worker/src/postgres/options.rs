@@ -1,5 +1,6 @@
 //! How to reach a PostgreSQL server: typed, with units in the names, and a password that never prints.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Error;
+use crate::finding::is_this_machine;
 use crate::secret::Secret;
 
 /// Longest pause of a process between two statements of a transaction. One that pauses longer hangs or was stopped,
@@ -159,6 +161,19 @@ impl Options {
     }
 }
 
+/// Whether every server that may be connected to is on this machine, where nobody listens on the way.
+pub(super) fn is_local(config: &tokio_postgres::Config) -> bool {
+    use tokio_postgres::config::Host;
+    // Where addresses are given, names are not looked up.
+    match config.get_hostaddrs() {
+        [] => config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => is_this_machine(name),
+            Host::Unix(_) => true,
+        }),
+        addresses => addresses.iter().all(IpAddr::is_loopback),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +197,22 @@ mod tests {
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
         assert!(Options::default().client_config().is_ok());
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_known() {
+        for (url, local) in [
+            ("postgresql://localhost:5432/d", true),
+            ("postgresql://[::1]/d", true),
+            ("postgresql:///d?host=/run/postgresql", true),
+            ("postgresql://ledger.example/d?hostaddr=127.0.0.1", true),
+            ("postgresql://ledger.example/d", false),
+            ("postgresql://localhost/d?hostaddr=10.0.0.1", false),
+            ("postgresql://localhost,ledger.example/d", false),
+        ] {
+            let options = Options { url: url.to_owned(), ..Options::default() };
+            assert_eq!(is_local(&options.client_config().unwrap()), local, "{url}");
+        }
     }
 
     #[test]

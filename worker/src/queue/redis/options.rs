@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use docmill_core::delivery::LeaseConfig;
 
+use crate::finding::is_this_machine;
 use crate::secret::Secret;
 
 /// Longest prefix of keys, in bytes: it is part of every key and of the user's rights.
@@ -80,6 +81,20 @@ pub struct RedisUrl {
     pub topology: Topology,
     /// Whether the connections are encrypted and the servers' certificates checked.
     pub tls: bool,
+}
+
+impl RedisUrl {
+    /// Whether every server that it names is on this machine, where nobody listens on the way.
+    pub fn is_local(&self) -> bool {
+        let local = |host: &Host| is_this_machine(&host.name);
+        match &self.topology {
+            Topology::Standalone { host, .. } => local(host),
+            Topology::Socket(_) => true,
+            Topology::Sentinel { sentinels: hosts, .. } | Topology::Cluster(hosts) => {
+                hosts.iter().all(local)
+            }
+        }
+    }
 }
 
 impl FromStr for RedisUrl {
@@ -307,6 +322,21 @@ mod tests {
         let error = "redis://me:hunter2@host".parse::<RedisUrl>().unwrap_err();
         assert_eq!(error, InvalidOption::SecretInUrl);
         assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_known() {
+        for url in [
+            "redis://localhost",
+            "redis://[::1]",
+            "unix:///run/redis.sock",
+            "redis-cluster://127.0.0.1:1,127.0.0.1:2",
+        ] {
+            assert!(url.parse::<RedisUrl>().unwrap().is_local(), "{url}");
+        }
+        for url in ["redis://queue", "redis-sentinel://localhost,b/main", "redis-cluster://127.0.0.1,b"] {
+            assert!(!url.parse::<RedisUrl>().unwrap().is_local(), "{url}");
+        }
     }
 
     #[test]

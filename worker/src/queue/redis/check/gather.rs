@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value};
 
-use super::super::Keys;
 use super::super::link::Link;
+use super::super::{Keys, RedisUrl};
 use super::rights::{ALSO_KNOWN, KEY, RIGHTS};
 use super::{DefaultUser, Facts, Version};
 
 /// Collects the facts.
-pub async fn gather(link: &Link, keys: &Keys) -> Result<Facts, RedisError> {
+pub async fn gather(link: &Link, keys: &Keys, url: &RedisUrl) -> Result<Facts, RedisError> {
     let info = Asker { link, key: keys.probe() };
     let about: Option<String> = info.ask(&["INFO"]).await?;
     let about = about.as_deref().map(fields).unwrap_or_default();
@@ -18,6 +18,8 @@ pub async fn gather(link: &Link, keys: &Keys) -> Result<Facts, RedisError> {
     let appendfsync: Option<Vec<String>> = info.ask(&["CONFIG", "GET", "appendfsync"]).await?;
     let default_user: Option<Value> = info.ask(&["ACL", "GETUSER", "default"]).await?;
     Ok(Facts {
+        tls: url.tls,
+        local: url.is_local(),
         version: about.get("redis_version").and_then(|version| parse_version(version)),
         role: fact("role"),
         append_only: about.get("aof_enabled").map(|enabled| *enabled == "1"),

@@ -11,6 +11,9 @@ pub use crate::finding::{Finding, Severity};
 /// Oldest version that has all we call: XPENDING with IDLE came with it.
 pub const VERSION_MIN: Version = Version([6, 2, 0]);
 
+/// What to do where a password would cross the network unencrypted.
+pub(crate) const ENCRYPT: &str = "begin the url with rediss, once the server has a certificate";
+
 /// A version of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub [u32; 3]);
@@ -38,9 +41,13 @@ pub enum DefaultUser {
     Hidden,
 }
 
-/// What a server says of itself; none where it may not be asked.
+/// What a server says of itself, and how we reach it; none where it may not be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
+    /// Whether we speak to it with TLS.
+    pub tls: bool,
+    /// Whether it is on this machine, where nobody listens on the way.
+    pub local: bool,
     /// Its version.
     pub version: Option<Version>,
     /// `master` or `slave`.
@@ -68,13 +75,14 @@ pub struct Facts {
 /// The server did not answer, or refused the user.
 pub async fn check(options: &RedisOptions) -> Result<Vec<Finding>, Error> {
     let (link, keys) = (Link::new(options.clone()), Keys::new(&options.key_prefix));
-    let facts = gather::gather(&link, &keys).await.map_err(|error| link.describe(&error))?;
+    let facts = gather::gather(&link, &keys, &options.url).await.map_err(|error| link.describe(&error))?;
     Ok(judge(&facts, &keys))
 }
 
 /// What is wrong with a server of which these facts are known, gravest first.
 pub fn judge(facts: &Facts, keys: &Keys) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
+        encryption(facts),
         version(facts),
         role(facts),
         append_only(facts),
@@ -94,6 +102,10 @@ pub fn judge(facts: &Facts, keys: &Keys) -> Vec<Finding> {
 
 fn finding(severity: Severity, what: impl Into<String>, what_to_do: impl Into<String>) -> Option<Finding> {
     Some(Finding::new(severity, what, what_to_do))
+}
+
+fn encryption(facts: &Facts) -> Option<Finding> {
+    Finding::unencrypted(facts.tls, facts.local, ENCRYPT)
 }
 
 fn version(facts: &Facts) -> Option<Finding> {

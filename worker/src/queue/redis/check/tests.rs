@@ -3,6 +3,8 @@ use crate::queue::redis::KeyPrefix;
 
 fn good() -> Facts {
     Facts {
+        tls: false,
+        local: true,
         version: Some(Version([7, 0, 15])),
         role: Some("master".to_owned()),
         append_only: Some(true),
@@ -34,11 +36,13 @@ fn check(change: impl FnOnce(&mut Facts), severity: Severity, words: &[&str]) {
 #[test]
 fn a_good_server_has_no_findings() {
     assert_eq!(judged(&good()), []);
+    assert_eq!(judged(&Facts { tls: true, local: false, ..good() }), []);
 }
 
 #[test]
 fn each_fact_has_its_finding() {
     use Severity::{Error, Unknown, Warning};
+    check(|facts| facts.local = false, Warning, &["unencrypted", "rediss"]);
     check(|facts| facts.version = Some(Version([6, 0, 16])), Error, &["6.0.16", "6.2.0"]);
     check(|facts| facts.version = None, Unknown, &["INFO"]);
     check(|facts| facts.role = Some("slave".to_owned()), Error, &["replica", "redis-sentinel://"]);
