@@ -3,12 +3,16 @@
 
 use std::process::{Command, Stdio};
 
+use docmill_tests::services::certificates;
 use docmill_tests::services::issuer::{Issuer, Manner, SigningKey};
 use docmill_tests::services::neo4j::{self, Neo4jServer};
 use docmill_tests::services::postgres::shared;
 use docmill_tests::services::redis::{ADMIN, ADMIN_PASSWORD, RedisServer, Setup};
+use docmill_tests::services::tls_front::TlsFront;
 use docmill_tests::services::worker::program;
+use docmill_worker::postgres::Options;
 use serde_json::Value;
+use tempfile::TempDir;
 
 const WRONG: &str = "Wr0ng-and-secret";
 
@@ -31,19 +35,35 @@ fn check_with(
     sections: &str,
 ) -> (i32, Value) {
     let postgres = shared().fresh();
+    check_of(&postgres, redis_url, redis_password, postgres_password, more, sections)
+}
+
+/// The same of a ledger at this place.
+fn check_of(
+    postgres: &Options,
+    redis_url: &str,
+    redis_password: &str,
+    postgres_password: Option<&str>,
+    more: &str,
+    sections: &str,
+) -> (i32, Value) {
     let right = postgres.password.as_ref().unwrap().expose().to_owned();
     let postgres_password = postgres_password.unwrap_or(&right);
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("redis-password");
     std::fs::write(&secret, format!("{redis_password}\n")).unwrap();
     let file = dir.path().join("worker.yaml");
+    let authority =
+        postgres.tls_ca_file.as_ref().map(|file| format!("    tlsCaFile: {}\n", file.display()));
     let text = format!(
         "queue:\n  redis:\n    url: {redis_url}\n    username: {ADMIN}\n    passwordFile: {}\n{more}\
-         ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n{sections}",
+         ledger:\n  postgres:\n    url: {}\n    user: {}\n    schema: {}\n    passwordEnv: PG_PASSWORD\n\
+         {}{sections}",
         secret.display(),
         postgres.url,
         postgres.user,
         postgres.schema.as_str(),
+        authority.unwrap_or_default(),
     );
     std::fs::write(&file, text).unwrap();
     let secrets = [redis_password, postgres_password];
@@ -99,6 +119,26 @@ fn good_servers_pass_and_wrong_passwords_are_findings() {
     let gone = url(&server);
     drop(server);
     one_error(check(&gone, ADMIN_PASSWORD, None, ""), "queue.redis", "refused");
+}
+
+#[test]
+fn a_ledger_with_tls_is_asked_with_it() {
+    let server = RedisServer::start(&Setup { tcp: true, ..Setup::default() });
+    let [own, stranger] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for dir in [&own, &stranger] {
+        certificates::write(dir.path());
+    }
+    let front = TlsFront::start(shared().port(), own.path());
+    let asked = |authority: &TempDir| {
+        let tls_ca_file = Some(authority.path().join("ca.pem"));
+        let ledger = Options { url: front.url("localhost"), tls_ca_file, ..shared().fresh() };
+        let answer = check_of(&ledger, &url(&server), ADMIN_PASSWORD, None, "", "");
+        assert!(front.heard_bytes() > 0 && !front.heard(&ledger.user), "nothing in the clear");
+        answer
+    };
+    let (code, said) = asked(&own);
+    assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
+    one_error(asked(&stranger), "ledger.postgres", "certificate");
 }
 
 #[test]

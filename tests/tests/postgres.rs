@@ -12,6 +12,8 @@ mod contract {
 
 #[path = "postgres/crossing.rs"]
 mod crossing;
+#[path = "postgres/encrypted.rs"]
+mod encrypted;
 #[path = "postgres/searching.rs"]
 mod searching;
 #[path = "postgres/server.rs"]

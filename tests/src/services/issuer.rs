@@ -21,10 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
+use super::certificates;
 use super::process::free_port;
 
 /// Below which path it is, as issuers with more than one realm are.
@@ -88,12 +87,9 @@ impl Issuer {
 
     /// Starts one with the certificate that [`super::certificates::write`] put into this directory.
     pub fn start_with_tls(certificates: &Path) -> Self {
-        let chain = CertificateDer::pem_file_iter(certificates.join("server.pem")).unwrap();
-        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(certificates.join("server.key")).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
         let port = free_port();
-        Self::on(port, format!("https://localhost:{port}{PATH}"), Some(Arc::new(config)))
+        let config = certificates::server_config(certificates);
+        Self::on(port, format!("https://localhost:{port}{PATH}"), Some(config))
     }
 
     fn on(port: u16, url: String, tls: Option<Arc<ServerConfig>>) -> Self {

@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod s3;
+pub mod tls_front;
 pub mod worker;
 
 use std::path::PathBuf;

@@ -192,6 +192,11 @@ impl Server {
         self.restart()
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it says.
     pub fn log(&self) -> PathBuf {
         self.dir.join("log")

@@ -10,7 +10,7 @@ use docmill_worker::ledger::{Claim, Commit, Ledger, Registered, Summary};
 use docmill_worker::postgres::{Database, Error, Needs, Options, PostgresLedger, SCHEMA_VERSION, Severity};
 use docmill_worker::secret::Secret;
 
-const NEEDS: Needs = Needs { vectors: true, processes: 1 };
+pub(super) const NEEDS: Needs = Needs { vectors: true, processes: 1 };
 const TEXTS: [&str; 3] = ["x", "y", "z"];
 /// Writers that are at work when the server is killed.
 const WRITERS: usize = 4;
@@ -191,7 +191,7 @@ async fn a_bad_database_has_findings() {
     assert!(whats[0].contains("synchronous_commit") && whats[1].contains("pgvector"), "{whats:?}");
 }
 
-async fn refusal(options: &Options) -> (Error, Duration) {
+pub(super) async fn refusal(options: &Options) -> (Error, Duration) {
     let began = Instant::now();
     match Database::connect(options).await {
         Ok(_) => panic!("refused"),
