@@ -45,7 +45,29 @@ pub async fn listen_everywhere(port: u16) -> std::io::Result<TcpListener> {
 
 /// Answers until `stop` turns true or its sender is gone; then it takes no more connections and lets what is
 /// being answered go on for the grace.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: watch::Receiver<bool>) {
+    let connections = accept(&listener, router, limits, stop).await;
+    drop(listener);
+    finish(connections, limits.grace).await;
+}
+
+/// The same on a listener that somebody else goes on with: who connects in between only waits.
+pub async fn serve_meanwhile(
+    listener: &TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let connections = accept(listener, router, limits, stop).await;
+    finish(connections, limits.grace).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) -> JoinSet<()> {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -69,10 +91,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut st
             answer(stream, router, limits.keep_alive, stop).await;
         });
     }
-    drop(listener);
+    connections
+}
+
+/// Lets connections end for so long.
+async fn finish(mut connections: JoinSet<()>, grace: Duration) {
     let ending = async { while connections.join_next().await.is_some() {} };
     // What is left is cut off with the set.
-    let _ = tokio::time::timeout(limits.grace, ending).await;
+    let _ = tokio::time::timeout(grace, ending).await;
 }
 
 /// One connection, to its end. A client that goes away early is its own affair.

@@ -1,9 +1,10 @@
 //! What happens at the edges: quotas, work that is cancelled, objects elsewhere, objects that nobody needs, an
-//! order that expires.
+//! order that expires, a start without the ledger.
 
 use std::time::{Duration, SystemTime};
 
 use docmill_tests::corpus::{Writer, dense_pages, pdf};
+use docmill_tests::services::postgres::Server;
 use docmill_tests::services::process::wait_until;
 use docmill_tests::services::s3::S3Server;
 use rustix::process::Signal;
@@ -188,4 +189,29 @@ fn an_order_to_drain_expires() {
     wait_state(&client, &id, "committed");
     assert_eq!((&first()["draining"], &first()["drained"]), (&json!(false), &json!(false)));
     api.signal(Signal::TERM);
+}
+
+#[test]
+fn an_api_that_starts_without_the_ledger_waits_for_it() {
+    let server = Server::start().unwrap();
+    let house = House::on(&server.fresh(), "");
+    let key = house.key("default", "read,write");
+    server.kill().unwrap();
+    let given_up = house.begin("api");
+    given_up.wait_status("/readyz", 503);
+    given_up.ends_well();
+    let api = house.begin("api");
+    api.wait_status("/readyz", 503);
+    for way_in in [api.client(None), api.internal(None)] {
+        assert_eq!((way_in.get("/healthz").status, way_in.get("/readyz").status), (200, 503));
+    }
+    let client = api.client(Some(&key));
+    let answer = client.get("/v1/documents");
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("ledger_unavailable")));
+    assert!(answer.header("retry-after").is_some());
+    wait_until("it says what it waits for", || api.log().contains("waits for a back end"));
+    server.restart().unwrap();
+    api.wait_status("/readyz", 200);
+    first_id(&upload(&client, "/v1/documents", "a.txt", &prose(1), &[]));
+    api.ends_well();
 }

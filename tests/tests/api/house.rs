@@ -199,13 +199,18 @@ impl House {
     }
 
     fn start(&self, role: &str) -> Running {
+        let running = self.begin(role);
+        running.wait_status("/readyz", 200);
+        running
+    }
+
+    /// Starts a process, and waits for nothing.
+    pub fn begin(&self, role: &str) -> Running {
         let (port, internal) = (free_port(), free_port());
         let config = self.config(&format!("{role}-{port}"), port, internal);
         let log = config.with_file_name("log");
         let process = Process::start(self.command().arg(role).arg("--config").arg(&config), &log);
-        let running = Running { process: std::sync::Mutex::new(process), port, internal, log };
-        running.wait_status("/readyz", 200);
-        running
+        Running { process: std::sync::Mutex::new(process), port, internal, log }
     }
 
     /// Starts an API, and waits until it answers.
@@ -259,6 +264,12 @@ impl Running {
     /// The operator's way in.
     pub fn internal(&self, token: Option<&str>) -> Client {
         Client { port: self.internal, key: token.map(str::to_owned) }
+    }
+
+    /// What it said so far.
+    #[allow(dead_code, reason = "not all tests that share this read it")]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Sends it a signal.

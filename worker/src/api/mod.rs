@@ -49,6 +49,7 @@ mod sources;
 mod stores;
 mod sweep;
 mod upload;
+mod waiting;
 
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
@@ -129,15 +130,22 @@ pub struct Api {
 
 type Shared = Arc<Api>;
 
-/// Answers until `stop` turns true; then it takes no more connections and ends what it is answering.
+/// Answers until `stop` turns true, and waits for the ledger's server before; then it takes no more connections and ends what it is answering.
 ///
 /// # Errors
 /// It cannot begin.
 pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let database = Box::pin(Database::open(&settings.postgres)).await?;
-    let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database).await?;
     let internal = bind(settings.api.internal_listen).await?;
-    let public = bind(listen).await?;
+    // Probes come to where users will, so it is listened there at once; until the ledger says whether there are keys,
+    // whoever comes learns no more than that.
+    let mut public = bind(settings.api.listen).await?;
+    let ledger = Box::pin(waiting::ledger(&settings.postgres, [&public, &internal], stop.clone()));
+    let Some((database, has_keys)) = ledger.await? else { return Ok(()) };
+    let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database, has_keys)?;
+    if listen != settings.api.listen {
+        drop(public);
+        public = bind(listen).await?;
+    }
     let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
     let objects = match &settings.objects {
         Some(options) => Some((Objects::open(options)?, options.clone())),
@@ -212,14 +220,14 @@ struct WhoMay {
 }
 
 /// Tokens and keys where there is an issuer, keys where there are any; else this machine alone.
-async fn who_may(settings: &ApiSettings, database: &Database) -> Result<WhoMay, Error> {
+fn who_may(settings: &ApiSettings, database: &Database, has_keys: bool) -> Result<WhoMay, Error> {
     let (keys, listen) = (ByKey::new(database.clone()), settings.listen);
     if let Some(oidc) = &settings.oidc {
         let (tokens, keeper) = ByToken::new(oidc)?;
         let authenticator = Arc::new(ByTokenOrKey { tokens, keys });
         return Ok(WhoMay { authenticator, listen, keeper: Some(keeper) });
     }
-    if database.has_keys().await? {
+    if has_keys {
         return Ok(WhoMay { authenticator: Arc::new(keys), listen, keeper: None });
     }
     let token = Secret::new(keys::random_hex(32)?);

@@ -41,7 +41,7 @@ mod told;
 use drain::Drain;
 use sources::Sources;
 pub(crate) use sources::below;
-use start::opened;
+pub(crate) use start::opened;
 use told::Told;
 
 /// Documents for each extractor that are not prepared yet: one is read, another is fetched, embedded or begun.

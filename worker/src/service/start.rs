@@ -1,4 +1,4 @@
-//! Waits for back ends that are away when a worker starts, as it does for those that go away later: whoever ends
+//! Waits for back ends that are away when a worker or an API starts, as it does for those that go away later: whoever ends
 //! instead is started again after ever longer pauses, long after they are back.
 
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::AWAY;
 
 /// What `open` gives; asked again while it fails with what may pass. `None`: asked to end meanwhile.
-pub(super) async fn opened<T, E: Display>(
+pub(crate) async fn opened<T, E: Display>(
     stop: &mut watch::Receiver<bool>,
     stays: impl Fn(&E) -> bool,
     mut open: impl AsyncFnMut() -> Result<T, E>,
