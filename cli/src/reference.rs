@@ -18,6 +18,13 @@ const VARIABLES: &[(&str, &str)] = &[
     ("DOCMILL_API_KEY", "The key for the server itself, where no file is named"),
     ("DOCMILL_CACHE", "Where `make` keeps what it fetches; without it `~/.cache/docmill`"),
     ("DOCMILL_MODELS", "Where the embedding model is looked for before the usual places"),
+    ("MAX_WORKERS", "Extractors that work at once, where neither `--workers` nor its variable says it"),
+    ("PDFIUM_LIB", "The library that reads PDF, looked for here before the usual places"),
+    ("TESSERACT_LIB", "The library that recognises pages, looked for here before the usual places"),
+    (
+        "TESSDATA_PREFIX",
+        "Where Tesseract's models are, or their folder `tessdata`, before the usual places",
+    ),
     ("SSL_CERT_FILE", "Authorities of certificates to trust in place of the system's"),
     ("XDG_DATA_HOME", "Where the data directory is, when `--data-dir` is not given"),
     ("XDG_STATE_HOME", "Where journals of submissions are"),

@@ -16,6 +16,8 @@ pub mod config;
 pub mod delivery;
 pub mod embed;
 pub mod embedded;
+#[cfg(feature = "services")]
+pub mod error_codes;
 pub mod extract;
 #[cfg(feature = "services")]
 pub mod fill;

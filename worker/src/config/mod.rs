@@ -14,6 +14,7 @@ mod read;
 mod reference;
 mod resolve;
 mod types;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::io;

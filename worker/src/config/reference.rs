@@ -1,8 +1,10 @@
-//! The reference page, written from the table of keys and the defaults of the types.
+//! The reference page, written from the tables of keys, variables and codes and the defaults of the types.
 
 use std::fmt::Write as _;
 
+use super::variables::{AZURE, GCS, OWN, S3};
 use super::{KEYS, WorkerConfig};
+use crate::error_codes::CODES;
 
 /// Names that people set elsewhere and that say nothing to this file, with what has their place.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -59,11 +61,32 @@ pub fn markdown() -> String {
             let _ = writeln!(page, "| `{name}` | `{}` |", key.path);
         }
     }
+    page += "\nRead beside the keys:\n\n| variable | meaning |\n|---|---|\n";
+    for (names, meaning) in OWN {
+        let _ = writeln!(page, "| {} | {meaning} |", quoted(names));
+    }
+    page += "\nA store of objects that is given no keys knows from these who asks, and what else is said to its client.\n\
+             Connections are as the configuration says: `AWS_ALLOW_HTTP` and the like change nothing.\n\n\
+             | variable | for | meaning |\n|---|---|---|\n";
+    for (store, table) in [("s3", S3), ("gcs", GCS), ("azure", AZURE)] {
+        for (names, meaning) in table {
+            let _ = writeln!(page, "| {} | `objects.{store}` | {meaning} |", quoted(names));
+        }
+    }
     page += "\nThese are not read:\n\n| variable | instead |\n|---|---|\n";
     for (names, instead) in ELSEWHERE {
         let _ = writeln!(page, "| {names} | {instead} |");
     }
+    page += "\n## Codes of errors\n\nWith `--json` as `error.code`. What is wrong with the configuration is in `problems`, \
+             with a back end\nin `findings`.\n\n| code | what happened |\n|---|---|\n";
+    for (code, meaning) in CODES {
+        let _ = writeln!(page, "| `{code}` | {meaning} |");
+    }
     page
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

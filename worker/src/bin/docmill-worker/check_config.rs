@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 use docmill_worker::backends::{self, Finding};
 use docmill_worker::config::Problem;
+use docmill_worker::error_codes::{CONFIG_UNREADABLE, INTERNAL};
 use docmill_worker::finding::Severity;
 
 use crate::args::CheckConfig;
@@ -21,13 +22,13 @@ pub fn run(options: &CheckConfig) -> ExitCode {
         Ok(settings) => settings,
         Err(NotLoaded::Unreadable(message)) => {
             let help = "check --config and the file's rights";
-            return failed(options.json, "config_unreadable", &message, help);
+            return failed(options.json, CONFIG_UNREADABLE, &message, help);
         }
         Err(NotLoaded::Wrong(problems)) => return tell(options.json, &problems, &[]),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(options.json, "internal", &error.to_string(), "run again"),
+        Err(error) => return failed(options.json, INTERNAL, &error.to_string(), "run again"),
     };
     let limit = Duration::from_secs(options.limit_seconds);
     tell(options.json, &[], &runtime.block_on(Box::pin(backends::check(&settings, limit))))

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use docmill_worker::error_codes::VECTOR_INDEX_FAILED;
 use docmill_worker::postgres::{Hnsw, build_hnsw};
 
 use crate::args::VectorIndex;
@@ -21,7 +22,7 @@ pub fn run(options: &VectorIndex) -> ExitCode {
 
 fn failed(json: bool, message: &str) -> ExitCode {
     if json {
-        println!("{}", serde_json::json!({"error": {"code": "vector_index_failed", "message": message}}));
+        println!("{}", serde_json::json!({"error": {"code": VECTOR_INDEX_FAILED, "message": message}}));
     } else {
         eprintln!("error: {message}");
     }
