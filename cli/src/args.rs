@@ -285,7 +285,7 @@ pub struct Letters {
     #[arg(long, value_name = "CODE", value_parser = failure_code)]
     pub code: Option<FailureCode>,
     /// All of them
-    #[arg(long)]
+    #[arg(long, display_order = 1)]
     pub all: bool,
 }
 

@@ -26,9 +26,10 @@ fn dead_letters_are_shown_and_replayed() {
     let results = user.output(&["results", told["batch"].as_str().unwrap(), "--state", "failed"]);
     let results = String::from_utf8(results.stdout).unwrap();
     assert!(results.contains("broken.pdf") && !results.contains("fine.txt"), "{results}");
+    let failed_with = letter["reason"]["code"].as_str().unwrap();
     let other = user.json(&["dead-letters", "replay", "--code", "empty"]);
     assert_eq!((other.1, &other.0["replayed"]), (0, &json!(0)), "none failed so");
-    let (replayed, code) = user.json(&["dead-letters", "replay", "--code", "damaged"]);
+    let (replayed, code) = user.json(&["dead-letters", "replay", "--code", failed_with]);
     assert_eq!((code, &replayed["replayed"]), (0, &json!(1)));
     wait_until("it failed again", || {
         client.get("/v1/dead-letters").json()["deadLetters"].as_array().unwrap().len() == 1
