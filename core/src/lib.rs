@@ -17,4 +17,5 @@ pub mod page;
 pub mod report;
 pub mod search;
 pub mod segment;
+pub mod sizing;
 pub mod source;
