@@ -62,7 +62,7 @@ fn is_small(node: &Node) -> bool {
     node.capacity.cpu_milli <= SMALL_CPU_MILLI_MAX
 }
 
-/// The workers of a node.
+/// The workers of a node. Whether they fit beside the API is asked by [`super::size`].
 pub fn workers(node: &Node) -> Workers {
     let derived = derived_workers(node);
     let Some(row) = row(node) else { return derived };
