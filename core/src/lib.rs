@@ -15,6 +15,7 @@ pub mod limits;
 pub mod manifest;
 pub mod page;
 pub mod report;
+pub mod scale;
 pub mod search;
 pub mod segment;
 pub mod sizing;
