@@ -6,8 +6,10 @@ mod observation;
 mod policy;
 mod reason;
 mod wanted;
+mod window;
 
 pub use observation::{Depth, OBSERVATION_FRESH_MS, OBSERVATION_KNOWN_MS, Observation, Worker};
 pub use policy::{Error, ModelBudget, Policy};
 pub use reason::{Missing, Reason, ScalingLimited, Unknown};
 pub use wanted::{Wanted, wanted};
+pub use window::{Sample, Window};
