@@ -1,7 +1,7 @@
 //! What ingestion means: identity, documents, chunks, concepts and the decisions of delivery.
 //!
 //! Nothing here does IO. Time, randomness and clients are arguments; decisions are functions that
-//! return data, so that the worker, the simulation and later the operator share one meaning.
+//! return data, so that worker, simulation and operator share one meaning.
 
 pub mod chunk;
 pub mod concept;

@@ -60,6 +60,18 @@ impl Worker {
             Some(_) => self.drained && self.busy == Some(0) && !self.ready,
         }
     }
+
+    /// How much it would interrupt to choose it, least first.
+    pub(super) fn load(&self) -> (bool, bool, u32) {
+        // A pod that never started goes first, as a ReplicaSet deletes those first anyway. Silence is never idleness.
+        (self.name.is_some() || self.ready, !self.is_empty(), self.busy_or_most())
+    }
+
+    /// Documents in work; the most there can be where it says nothing.
+    pub(super) fn busy_or_most(&self) -> u32 {
+        let never_started = self.name.is_none() && !self.ready;
+        self.busy.unwrap_or(if never_started { 0 } else { u32::MAX })
+    }
 }
 
 /// What is known at a moment.

@@ -84,7 +84,7 @@ pub enum Error {
 }
 
 impl Policy {
-    /// All that is wrong, at once.
+    /// All that is wrong, at once. [`super::step`] takes such a policy too, and then goes by the fewest workers.
     pub fn problems(&self) -> Vec<Error> {
         let mut problems = Vec::new();
         if self.max == 0 {
