@@ -130,7 +130,8 @@ pub struct Api {
 
 type Shared = Arc<Api>;
 
-/// Answers until `stop` turns true, and waits for the ledger's server before; then it takes no more connections and ends what it is answering.
+/// Waits for the ledger's server, then answers until `stop` turns true; then it takes no more connections and ends
+/// what it is answering.
 ///
 /// # Errors
 /// It cannot begin.
