@@ -42,6 +42,7 @@ impl PlantedFault {
     ];
 
     /// Those that act in processes on real servers too; the others are mistakes of the stores and the ledger in memory.
+    /// Not all of these do harm there: what was acked too early, the ledger's reconciliation brings back.
     pub const ON_SERVERS: [PlantedFault; 4] =
         [Self::AckEarly, Self::CommitWithoutEpoch, Self::BlindHeartbeat, Self::CommitBeforeWrite];
 
