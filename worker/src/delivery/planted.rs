@@ -55,6 +55,7 @@ impl PlantedFault {
     }
 
     /// Whether the environment plants this one, in a process that was built for it.
+    #[cfg(feature = "services")]
     pub(crate) fn is_planted(self) -> bool {
         cfg!(feature = "planted-faults") && Self::from_environment() == Some(self)
     }
