@@ -290,10 +290,7 @@ pub struct Letters {
 }
 
 fn failure_code(name: &str) -> Result<FailureCode, String> {
-    FailureCode::parse(name).ok_or_else(|| {
-        let codes: Vec<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
-        format!("there are {}", codes.join(", "))
-    })
+    FailureCode::parse(name).ok_or_else(|| format!("there are {}", FailureCode::names()))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -54,6 +54,11 @@ macro_rules! codes {
                 match self { $(Self::$variant => $advice),+ }
             }
 
+            /// The names of all codes, for whoever gave another.
+            pub fn names() -> String {
+                Self::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ")
+            }
+
             /// The code with this name.
             pub fn parse(code: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|known| known.as_str() == code)

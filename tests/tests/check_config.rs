@@ -23,22 +23,10 @@ fn check(
     postgres_password: Option<&str>,
     more: &str,
 ) -> (i32, Value) {
-    check_with(redis_url, redis_password, postgres_password, more, "")
+    check_of(&shared().fresh(), redis_url, redis_password, postgres_password, more, "")
 }
 
-/// The same with further sections.
-fn check_with(
-    redis_url: &str,
-    redis_password: &str,
-    postgres_password: Option<&str>,
-    more: &str,
-    sections: &str,
-) -> (i32, Value) {
-    let postgres = shared().fresh();
-    check_of(&postgres, redis_url, redis_password, postgres_password, more, sections)
-}
-
-/// The same of a ledger at this place.
+/// The same of a ledger at this place, with further sections.
 fn check_of(
     postgres: &Options,
     redis_url: &str,
@@ -191,7 +179,14 @@ fn neo4j_is_asked_where_it_is_named() {
     std::fs::write(&right, neo4j::PASSWORD).unwrap();
     std::fs::write(&wrong, WRONG).unwrap();
     let asked = |password: &std::path::Path| {
-        check_with(&url(&server), ADMIN_PASSWORD, None, "", &section(password.to_str().unwrap()))
+        check_of(
+            &shared().fresh(),
+            &url(&server),
+            ADMIN_PASSWORD,
+            None,
+            "",
+            &section(password.to_str().unwrap()),
+        )
     };
     let (code, said) = asked(&right);
     assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
@@ -206,7 +201,7 @@ fn an_issuer_is_asked_where_it_is_named() {
     let issuer = Issuer::start();
     issuer.publish(&SigningKey::generate("k", jsonwebtoken::Algorithm::ES256));
     let section = format!("api:\n{}", issuer.section());
-    let asked = || check_with(&url(&server), ADMIN_PASSWORD, None, "", &section);
+    let asked = || check_of(&shared().fresh(), &url(&server), ADMIN_PASSWORD, None, "", &section);
     let (code, said) = asked();
     assert_eq!((code, &said["ok"]), (0, &Value::Bool(true)), "{said}");
     let is_told = |finding: &Value| finding["backEnd"] == "api.oidc" && finding["severity"] == "warning";

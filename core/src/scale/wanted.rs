@@ -54,19 +54,14 @@ fn within_requests(budget: &ModelBudget, rate: Option<f64>, asked: u32, reasons:
         return asked;
     };
     let documents = f64::from(requests_per_minute.get()) / f64::from(budget.calls_per_document.get());
-    let fed = workers_fed(documents, documents_per_minute);
-    if fed >= asked {
-        return asked;
-    }
-    reasons.push(Reason::RequestBudget {
+    within(workers_fed(documents, documents_per_minute), asked, reasons, |fed| Reason::RequestBudget {
         provider: budget.provider.clone(),
         requests_per_minute: requests_per_minute.get(),
         calls_per_document: budget.calls_per_document.get(),
         documents_per_minute,
         asked,
         fed,
-    });
-    fed
+    })
 }
 
 fn within_tokens(budget: &ModelBudget, rate: Option<f64>, asked: u32, reasons: &mut Vec<Reason>) -> u32 {
@@ -80,18 +75,22 @@ fn within_tokens(budget: &ModelBudget, rate: Option<f64>, asked: u32, reasons: &
         return asked;
     };
     let documents = tokens_per_minute.get() as f64 / tokens_per_document.get() as f64;
-    let fed = workers_fed(documents, documents_per_minute);
-    if fed >= asked {
-        return asked;
-    }
-    reasons.push(Reason::TokenBudget {
+    within(workers_fed(documents, documents_per_minute), asked, reasons, |fed| Reason::TokenBudget {
         provider: budget.provider.clone(),
         tokens_per_minute: tokens_per_minute.get(),
         tokens_per_document: tokens_per_document.get(),
         documents_per_minute,
         asked,
         fed,
-    });
+    })
+}
+
+/// What a budget leaves of the workers asked for, with the reason where that is fewer.
+fn within(fed: u32, asked: u32, reasons: &mut Vec<Reason>, because: impl FnOnce(u32) -> Reason) -> u32 {
+    if fed >= asked {
+        return asked;
+    }
+    reasons.push(because(fed));
     fed
 }
 

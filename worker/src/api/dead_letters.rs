@@ -112,8 +112,7 @@ fn letter(row: DocumentRow) -> Option<DeadLetter> {
 fn known_code(code: Option<String>) -> Result<Option<String>, Problem> {
     match &code {
         Some(name) if FailureCode::parse(name).is_none() => {
-            let codes: Vec<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
-            Err(Problem::invalid("code", "is none", codes.join(", ")).given(name))
+            Err(Problem::invalid("code", "is none", FailureCode::names()).given(name))
         }
         _ => Ok(code),
     }
