@@ -57,6 +57,48 @@ pub struct Wishes {
     pub initial_heap: Option<InitialHeap>,
     /// What other parts on the same node ask for: a managed queue, ledger, object store.
     pub beside: Resources,
+    /// What is given of a worker.
+    pub worker: Given,
+    /// What is given of an API pod.
+    pub api: Given,
+}
+
+/// What a person gives of a pod; what is absent is sized.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Cores it asks for, in thousandths.
+    pub requests_cpu_milli: Option<u64>,
+    /// Memory it asks for, in MiB.
+    pub requests_memory_mib: Option<u64>,
+    /// Most cores it may take, in thousandths.
+    pub limits_cpu_milli: Option<u64>,
+    /// Most memory it may take, in MiB.
+    pub limits_memory_mib: Option<u64>,
+}
+
+impl Given {
+    /// Requests and limits, where so much was sized. What is sized gives way: requests never come to more than limits
+    /// but where both are given.
+    pub fn over(self, requests: Resources, limits: Resources) -> (Resources, Resources) {
+        let (request_cpu, limit_cpu) =
+            pair(self.requests_cpu_milli, self.limits_cpu_milli, requests.cpu_milli, limits.cpu_milli);
+        let (request_memory, limit_memory) =
+            pair(self.requests_memory_mib, self.limits_memory_mib, requests.memory_mib, limits.memory_mib);
+        (
+            Resources { cpu_milli: request_cpu, memory_mib: request_memory },
+            Resources { cpu_milli: limit_cpu, memory_mib: limit_memory },
+        )
+    }
+}
+
+/// A request and a limit of one kind.
+fn pair(request: Option<u64>, limit: Option<u64>, sized_request: u64, sized_limit: u64) -> (u64, u64) {
+    match (request, limit) {
+        (Some(request), Some(limit)) => (request, limit),
+        (Some(request), None) => (request, sized_limit.max(request)),
+        (None, Some(limit)) => (sized_request.min(limit), limit),
+        (None, None) => (sized_request, sized_limit),
+    }
 }
 
 impl Default for Wishes {
@@ -67,6 +109,8 @@ impl Default for Wishes {
             split: None,
             initial_heap: None,
             beside: Resources::default(),
+            worker: Given::default(),
+            api: Given::default(),
         }
     }
 }
@@ -135,9 +179,11 @@ pub enum Error {
 /// they fit one node beside API and other parts.
 pub fn size(node: &Node, wishes: &Wishes) -> Result<Sizing, Error> {
     let row = node.instance.and_then(published::row);
-    let api = workers::api(node);
+    let mut api = workers::api(node);
+    (api.requests, api.limits) = wishes.api.over(api.requests, api.limits);
     let others = api.requests.times(wishes.api_replicas).plus(wishes.beside);
     let mut workers = workers::workers(node);
+    (workers.requests, workers.limits) = wishes.worker.over(workers.requests, workers.limits);
     if row.is_none_or(|row| row.replicas.is_none()) {
         workers.replicas = as_many_as_fit(&workers, others, node.usable())?;
     }

@@ -197,3 +197,33 @@ proptest! {
         prop_assert!(u64::from(nodes) >= sum.div_ceil(100) && nodes <= count + 1);
     }
 }
+
+#[test]
+fn what_is_given_of_a_pod_makes_what_is_sized_give_way() {
+    let sized = (
+        Resources { cpu_milli: 1_000, memory_mib: 2_048 },
+        Resources { cpu_milli: 1_500, memory_mib: 3_072 },
+    );
+    assert_eq!(Given::default().over(sized.0, sized.1), sized);
+    let little = Given { requests_cpu_milli: Some(50), limits_memory_mib: Some(1_024), ..Given::default() };
+    let (requests, limits) = little.over(sized.0, sized.1);
+    assert_eq!(requests, Resources { cpu_milli: 50, memory_mib: 1_024 });
+    assert_eq!(limits, Resources { cpu_milli: 1_500, memory_mib: 1_024 });
+    let much = Given { requests_cpu_milli: Some(4_000), ..Given::default() };
+    assert_eq!(much.over(sized.0, sized.1).1.cpu_milli, 4_000);
+    // A laptop's node of two cores carries a pipeline that asks for little.
+    let laptop = Node::of_capacity(Resources { cpu_milli: 2_000, memory_mib: 8_192 });
+    let small = |requests_memory_mib| Given {
+        requests_cpu_milli: Some(50),
+        requests_memory_mib: Some(requests_memory_mib),
+        ..Given::default()
+    };
+    let wishes = Wishes {
+        neo4j: Neo4jPlace::Given { total_mib: 2_048 },
+        worker: small(256),
+        api: small(128),
+        ..Wishes::default()
+    };
+    let sizing = size(&laptop, &wishes).unwrap();
+    assert_eq!((sizing.workers.replicas, sizing.fit), (1, Fit::OneNode));
+}
