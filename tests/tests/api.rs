@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::neo4j::Neo4jServer;
@@ -376,9 +377,12 @@ fn a_drained_worker_takes_nothing_until_it_is_resumed() {
     wait_until("it waits", || observe()["lanes"][0]["waiting"] == 1);
     assert_eq!(state_of(&client, &id), "queued");
     assert_eq!(client.get("/v1/workers").json()["workers"][0]["draining"], true);
+    let resumed = Instant::now();
     assert_eq!(order("resume"), 204);
-    wait_state(&client, &id, "committed");
     worker.wait_status("/readyz", 200);
+    // A look a second; the rest is for a busy machine.
+    assert!(resumed.elapsed() < Duration::from_secs(3), "{:?}", resumed.elapsed());
+    wait_state(&client, &id, "committed");
     let nobody = internal.send("POST", "/internal/v1/workers/nobody/drain", &[], b"").unwrap();
     assert_eq!(nobody.status, 404);
     api.signal(Signal::TERM);

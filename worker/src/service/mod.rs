@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use docmill_core::manifest::Store;
@@ -38,7 +38,7 @@ mod sources;
 mod start;
 mod told;
 
-use drain::Drain;
+use drain::{At, Drain};
 use sources::Sources;
 pub(crate) use sources::below;
 pub(crate) use start::opened;
@@ -124,7 +124,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     let listener = http::listen_everywhere(port).await.map_err(|error| Error::Port { port, error })?;
     let counters: Arc<Counters> = Arc::default();
     let metrics = Arc::new(Metrics::new(counters.clone())?);
-    let told = Arc::new(Told { ready: AtomicBool::new(false), metrics });
+    let told = Arc::new(Told::new(metrics));
     let mut beside = tokio::task::JoinSet::new();
     let (_serving, until) = watch::channel(false);
     beside.spawn(http::serve(listener, told::router(told.clone()), told::LIMITS, until));
@@ -230,14 +230,12 @@ impl Worker {
     /// Takes work until it is asked to end.
     async fn take(&self, intake: &mut Intake, stop: &mut watch::Receiver<bool>) {
         let mut wait = IDLE_MIN;
+        let mut ordered = self.drain.ordered();
         while !*stop.borrow() {
-            self.drain.busy_is(intake.in_work(), intake.oldest_began_ms());
-            wait = if self.drain.is_ordered() {
-                self.told.ready.store(false, Ordering::Relaxed);
-                IDLE_MAX
-            } else {
-                self.receive(intake, wait).await
-            };
+            let held = *ordered.borrow_and_update();
+            self.tell(intake, held);
+            wait = if held { IDLE_MAX } else { self.receive(intake, wait).await };
+            self.tell(intake, held);
             tokio::select! {
                 ended = intake.ended(), if !intake.is_idle() => {
                     ended.into_iter().for_each(|ended| self.note(ended));
@@ -247,22 +245,30 @@ impl Worker {
                 // There may be room again for one to prepare.
                 () = self.deliverer.writing.more() => {}
                 () = tokio::time::sleep(wait) => {}
+                Ok(()) = ordered.changed() => wait = IDLE_MIN,
                 // Who could say it is gone: that is to end, too.
                 changed = stop.changed() => if changed.is_err() { return },
             }
         }
     }
 
+    /// Says what it is at. Ready is who began and is not drained, whatever it waits for: of pods that are to go those
+    /// go first that are not ready, and one that is at a document must not be among them.
+    fn tell(&self, intake: &Intake, held: bool) {
+        let (documents, oldest_began_ms) = (intake.in_work(), intake.oldest_began_ms());
+        let at = At { documents, oldest_began_ms, held };
+        self.told.drained.store(at.is_drained(), Ordering::Relaxed);
+        self.drain.is_at(at);
+    }
+
     /// Takes what there is room for; says how long to wait for the next look.
     async fn receive(&self, intake: &mut Intake, wait: Duration) -> Duration {
         match intake.receive().await {
             Ok(received) => {
-                self.told.ready.store(true, Ordering::Relaxed);
-                self.drain.busy_is(intake.in_work(), intake.oldest_began_ms());
+                self.told.began.store(true, Ordering::Relaxed);
                 if received > 0 { IDLE_MIN } else { (wait * 2).min(IDLE_MAX) }
             }
             Err(error) => {
-                self.told.ready.store(false, Ordering::Relaxed);
                 tracing::warn!(%error, "no work can be taken");
                 AWAY
             }
@@ -272,7 +278,7 @@ impl Worker {
     /// Finishes within the grace, and hands back what is left: others may claim it at once, and it counts as
     /// not begun.
     async fn end(&self, intake: &mut Intake) -> Result<(), Error> {
-        self.told.ready.store(false, Ordering::Relaxed);
+        self.told.began.store(false, Ordering::Relaxed);
         tracing::info!(grace_ms = self.grace.as_millis() as u64, "the worker ends");
         let until = Instant::now() + self.grace;
         while !intake.is_idle() {
