@@ -192,6 +192,32 @@ fn an_order_to_drain_expires() {
 }
 
 #[test]
+fn a_worker_that_is_to_drain_stays_ready_until_it_is_empty() {
+    let house = House::new("");
+    let key = house.key("default", "read,write,admin");
+    let api = house.api();
+    let (client, internal) = (api.client(Some(&key)), api.internal(Some(CANARY)));
+    let worker = house.worker();
+    let first = || -> Value { client.get("/v1/workers").json()["workers"][0].clone() };
+    wait_until("the worker", || first()["name"].is_string());
+    // The document is in work as long as nobody may write its chunks.
+    let held = house.hold("LOCK TABLE chunks IN EXCLUSIVE MODE");
+    let id = first_id(&upload(&client, "/v1/documents", "a.txt", &prose(1), &[]));
+    wait_until("it is at the document", || first()["busy"] == 1 && house.waiting_for(&held) > 0);
+    let path = format!("/internal/v1/workers/{}/drain", first()["name"].as_str().unwrap());
+    assert_eq!(internal.send("POST", &path, &[], b"").unwrap().status, 204);
+    // It looks at orders once a second.
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(worker.client(None).get("/readyz").status, 200);
+    assert_eq!((&first()["draining"], &first()["drained"]), (&json!(true), &json!(false)));
+    drop(held);
+    wait_state(&client, &id, "committed");
+    wait_until("it is drained", || first()["drained"] == true);
+    worker.wait_status("/readyz", 503);
+    api.signal(Signal::TERM);
+}
+
+#[test]
 fn an_api_that_starts_without_the_ledger_waits_for_it() {
     let server = Server::start().unwrap();
     let house = House::on(&server.fresh(), "");
