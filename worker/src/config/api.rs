@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::Api;
 use super::oidc::OidcSettings;
 use super::read::quoted;
 use super::resolve::Judge;
+use super::{Api, Operator};
 use crate::secret::Secret;
+
+/// Longest audience of the operator's tokens, in bytes.
+const AUDIENCE_BYTES_MAX: usize = 200;
 
 /// Where and how documents are handed in.
 #[derive(Debug, Clone)]
@@ -32,6 +35,19 @@ pub struct ApiSettings {
     pub tenant_folders: bool,
     /// Whose tokens are taken beside keys; none: nobody's.
     pub oidc: Option<OidcSettings>,
+    /// Whose signed tokens are taken at the operator's address; none: nobody's.
+    pub operator: Option<OperatorSettings>,
+    /// File of a key that is made known at the start. Read only then: workers have this configuration and not the key.
+    pub first_key_file: Option<PathBuf>,
+}
+
+/// Tokens that an operator signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorSettings {
+    /// What they have to be for.
+    pub audience: String,
+    /// File of the public keys, which may change.
+    pub keys_file: PathBuf,
 }
 
 impl Judge<'_> {
@@ -43,13 +59,18 @@ impl Judge<'_> {
             given.internal_token_file.as_deref(),
             given.internal_token_env.as_deref(),
         );
-        let has_token = given.internal_token_file.is_some() || given.internal_token_env.is_some();
+        let operator = self.operator(&given.operator);
+        let has_token = given.internal_token_file.is_some()
+            || given.internal_token_env.is_some()
+            || given.operator != Operator::default();
         if internal_listen.is_some_and(|address| !address.ip().is_loopback()) && !has_token {
-            let what_to_do = "give api.internalTokenFile or api.internalTokenEnv, or listen on 127.0.0.1";
+            let what_to_do =
+                "give api.operator, api.internalTokenFile or api.internalTokenEnv, or listen on 127.0.0.1";
             let what = "is open to others, and there is no token";
             self.wrong("api.internalListen", Some(quoted(&given.internal_listen)), what, what_to_do);
         }
         let token_file = self.file("api.tokenFile", given.token_file.as_deref());
+        let first_key_file = self.file("api.firstKeyFile", given.first_key_file.as_deref());
         let oidc = self.oidc(&given.oidc);
         Some(ApiSettings {
             listen: listen?,
@@ -62,7 +83,33 @@ impl Judge<'_> {
             tenant_documents_in_flight: given.tenant_documents_in_flight,
             tenant_folders: given.tenant_folders,
             oidc: oidc?,
+            operator: operator?,
+            first_key_file,
         })
+    }
+
+    /// `Some(None)` where there is none; `None`: there is a problem.
+    fn operator(&mut self, given: &Operator) -> Option<Option<OperatorSettings>> {
+        let (audience_key, file_key) = ("api.operator.audience", "api.operator.keysFile");
+        if *given == Operator::default() {
+            // A value that was refused alone is not there any more.
+            return if self.told_of(audience_key) || self.told_of(file_key) { None } else { Some(None) };
+        }
+        let needed = [(audience_key, given.audience.is_some()), (file_key, given.keys_file.is_some())];
+        for (key, is_given) in needed {
+            if !is_given && !self.told_of(key) {
+                self.wrong(key, None, "is missing", "add it, or remove api.operator");
+            }
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+        if let Some(name) = &given.audience
+            && (name.len() > AUDIENCE_BYTES_MAX || !name.chars().all(allowed))
+        {
+            let what_to_do = "use the UID of the IngestionPipeline";
+            self.wrong(audience_key, Some(quoted(name)), "is not a name", what_to_do);
+        }
+        let keys_file = self.file(file_key, given.keys_file.as_deref());
+        Some(Some(OperatorSettings { audience: given.audience.clone()?, keys_file: keys_file? }))
     }
 
     fn address(&mut self, path: &str, given: &str) -> Option<SocketAddr> {
@@ -71,5 +118,54 @@ impl Judge<'_> {
             self.wrong(path, Some(quoted(given)), "is not an address with a port", "correct it");
         }
         address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::{Environment, Problem, load};
+    use super::*;
+
+    fn api(section: &str) -> Result<ApiSettings, Vec<Problem>> {
+        let text = format!(
+            "queue: {{redis: {{url: 'redis://h'}}}}\nledger: {{postgres: {{url: 'postgresql://h/d'}}}}\napi: {section}"
+        );
+        let settings = load(&text, &Environment::new(), &|_| Err(io::ErrorKind::NotFound.into()));
+        settings.map(|settings| settings.api)
+    }
+
+    #[test]
+    fn an_operator_is_known_by_its_tokens() {
+        let operator = "operator: {audience: 0a-1b, keysFile: /keys/all.pem}";
+        let found = api(&format!("{{internalListen: '0.0.0.0:8082', {operator}}}")).unwrap();
+        let expected = OperatorSettings { audience: "0a-1b".to_owned(), keys_file: "/keys/all.pem".into() };
+        assert_eq!((found.operator, found.first_key_file), (Some(expected), None));
+        assert_eq!(api("{operator: {}}").unwrap().operator, None);
+        // No file of these is read before it is needed.
+        let first = api("{firstKeyFile: /keys/first}").unwrap().first_key_file;
+        assert_eq!(first.as_deref(), Some(Path::new("/keys/first")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_key() {
+        let long = "x".repeat(AUDIENCE_BYTES_MAX + 1);
+        for (section, path) in [
+            ("{internalListen: '0.0.0.0:8082'}".to_owned(), "api.internalListen"),
+            ("{operator: {audience: a}}".to_owned(), "api.operator.keysFile"),
+            ("{operator: {keysFile: /keys}}".to_owned(), "api.operator.audience"),
+            ("{operator: {audience: 5}}".to_owned(), "api.operator.audience"),
+            ("{operator: {audience: a, keysFile: keys}}".to_owned(), "api.operator.keysFile"),
+            ("{operator: {audience: 'a b', keysFile: /keys}}".to_owned(), "api.operator.audience"),
+            (format!("{{operator: {{audience: {long}, keysFile: /keys}}}}"), "api.operator.audience"),
+            ("{operator: {audience: a, keysFile: /keys, key: x}}".to_owned(), "api.operator.key"),
+            ("{firstKeyFile: docmill_x_y}".to_owned(), "api.firstKeyFile"),
+        ] {
+            let problems = api(&section).unwrap_err();
+            let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+            assert_eq!(paths, [path], "{section}");
+            assert!(!format!("{problems:?}").contains("docmill_x_y"), "{problems:?}");
+        }
     }
 }

@@ -21,6 +21,8 @@ pub enum Kind {
         /// Whether a problem may repeat it: never where a secret may stand by mistake.
         shown: bool,
     },
+    /// A list of limits of models: [`super::rate_limits`].
+    RateLimits,
 }
 
 /// One key.
@@ -46,6 +48,7 @@ impl Key {
             Kind::Empty => "{}".to_owned(),
             Kind::Flag => "true or false".to_owned(),
             Kind::Text { allowed, .. } => allowed.to_owned(),
+            Kind::RateLimits => RATE_LIMITS.to_owned(),
         }
     }
 
@@ -76,6 +79,7 @@ const fn flag(path: &'static str, meaning: &'static str) -> Key {
     Key { path, kind: Kind::Flag, environment: None, required: false, meaning }
 }
 
+const RATE_LIMITS: &str = "a list of {provider, requestsPerMinute, callsPerDocument}";
 const ADDRESS: &str = "an address and a port: 0.0.0.0:8080, [::]:8080";
 const BYTES_MAX: u64 = 1 << 50;
 const FILE: &str = "an absolute path";
@@ -142,13 +146,26 @@ pub const KEYS: &[Key] = &[
         "api.listen",
         true,
         ADDRESS,
-        "Where users reach the API; with neither keys nor `api.oidc`, only its port on loopback",
+        "Where users reach the API; with neither keys, `api.firstKeyFile` nor `api.oidc`, only its port on loopback",
     ),
     text(
         "api.internalListen",
         true,
         ADDRESS,
-        "Where the operator reaches the API; beyond loopback only with a token",
+        "Where the operator reaches the API; beyond loopback only with a token, or with `api.operator`",
+    ),
+    text(
+        "api.operator.audience",
+        true,
+        "1 to 200 letters, digits, '.', '_', ':' and '-'",
+        "What tokens that the operator signs have to be for (`aud`): the pipeline's UID",
+    ),
+    text(
+        "api.operator.keysFile",
+        false,
+        FILE,
+        "File of the operator's public keys: Ed25519, PEM, the current one and the previous; read again when it changes; \
+         without keys in it no signed token is good",
     ),
     text("api.internalTokenFile", false, FILE, "File that holds the token that the operator shows"),
     text("api.internalTokenEnv", false, VARIABLE, "Variable that holds it"),
@@ -157,6 +174,13 @@ pub const KEYS: &[Key] = &[
         false,
         FILE,
         "Where the token for changes is written with neither keys nor `api.oidc`; without it, `api-token` in `scratch.path`",
+    ),
+    text(
+        "api.firstKeyFile",
+        false,
+        FILE,
+        "File of a key that the API makes known at its start, with all scopes in the tenant `default`: `docmill_`, 12 \
+         and, after another `_`, 64 digits of 0-9 and a-f; once it is revoked it stays so",
     ),
     number("api.maxUploadBytes", 1, BYTES_MAX, "Largest uploaded file"),
     number(
@@ -404,6 +428,15 @@ pub const KEYS: &[Key] = &[
     number("extract.limits.extractorMib", 512, MIB_MAX, "Address space of one extractor"),
     number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
     number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
+    Key {
+        path: "rateLimits",
+        kind: Kind::RateLimits,
+        environment: None,
+        required: false,
+        meaning: "What the account of each model provider may be asked, all workers together: `provider` (`OpenAI`, \
+                  `Anthropic`, …), `requestsPerMinute` and `callsPerDocument` (1 to 10000; 10). Only for models of \
+                  providers: the built-in model, so far the only one, asks nobody",
+    },
 ];
 
 /// The key at a path.

@@ -10,6 +10,7 @@ mod keys;
 mod objects;
 mod oidc;
 mod problem;
+mod rate_limits;
 mod read;
 mod reference;
 mod resolve;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-pub use api::ApiSettings;
+pub use api::{ApiSettings, OperatorSettings};
 pub use cache::CacheSettings;
 pub use graph::GraphStore;
 pub use keys::{KEYS, Key, Kind};
@@ -30,7 +31,7 @@ pub use reference::markdown;
 pub use resolve::Settings;
 pub use types::{
     Api, Azure, Cache, CacheRedis, Extract, ExtractLimits, Gcs, Graph, GraphInPostgres, Health, Ledger,
-    Neo4j, Objects, Oidc, Postgres, Queue, Redis, S3, Scratch, Volume, WorkerConfig,
+    Neo4j, Objects, Oidc, Operator, Postgres, Queue, RateLimit, Redis, S3, Scratch, Volume, WorkerConfig,
 };
 
 /// The environment, by name.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::keys::{self, KEYS, Key, Kind};
-use super::{Environment, Problem, WorkerConfig};
+use super::{Environment, Problem, WorkerConfig, rate_limits};
 
 /// Largest file: a ConfigMap holds no more.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -84,6 +84,13 @@ fn section(
             }
         }
         if let Some(key) = keys::at(&at) {
+            let told = problems.len();
+            if key.kind == Kind::RateLimits {
+                rate_limits::judge(&at, &value, problems);
+            }
+            if problems.len() > told {
+                continue;
+            }
             match typed(key, &value) {
                 Ok(value) => set(clean, &at, value),
                 Err(problem) => problems.push(problem),
@@ -133,6 +140,9 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             Value::String(_) => Err(wrong("is empty")),
             _ => Err(wrong("is not a text: put it in quotes")),
         },
+        // Its items were judged before.
+        Kind::RateLimits if value.is_array() => Ok(value.clone()),
+        Kind::RateLimits => Err(wrong("is not a list")),
     }
 }
 
@@ -166,7 +176,7 @@ fn overridden(
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
         Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.clone()), Value::from),
-        Kind::Text { .. } | Kind::Empty => Value::String(text.trim().to_owned()),
+        Kind::Text { .. } | Kind::Empty | Kind::RateLimits => Value::String(text.trim().to_owned()),
     };
     match typed(key, &value) {
         Ok(value) => set(clean, key.path, value),

@@ -48,6 +48,7 @@ pub fn markdown() -> String {
         let default = match defaults.pointer(&pointer) {
             _ if key.required => "required".to_owned(),
             None | Some(serde_json::Value::Null) => "none".to_owned(),
+            Some(serde_json::Value::Array(items)) if items.is_empty() => "none".to_owned(),
             Some(serde_json::Value::String(text)) => format!("`{text}`"),
             Some(value) => format!("`{value}`"),
         };

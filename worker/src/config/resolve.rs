@@ -10,7 +10,7 @@ use super::api::ApiSettings;
 use super::cache::CacheSettings;
 use super::graph::GraphStore;
 use super::read::quoted;
-use super::{Environment, Postgres, Problem, ReadSecret, Redis, WorkerConfig, keys};
+use super::{Environment, Postgres, Problem, RateLimit, ReadSecret, Redis, WorkerConfig, keys};
 use crate::extract::{ExtractOptions, OcrLanguages};
 use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
@@ -52,6 +52,8 @@ pub struct Settings {
     pub scratch: ScratchOptions,
     /// How documents are read.
     pub extract: ExtractOptions,
+    /// What the accounts of models may be asked.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Judges what the types cannot; none where a part could not be made.
@@ -98,6 +100,7 @@ pub(super) fn resolve(
         objects: objects?,
         scratch,
         extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
+        rate_limits: config.rate_limits.clone(),
     })
 }
 

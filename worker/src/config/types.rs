@@ -62,7 +62,27 @@ section! {
         scratch: Scratch = Scratch::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
+        /// What the accounts of models may be asked.
+        rate_limits: Vec<RateLimit> = Vec::new(),
     }
+}
+
+/// What one account of a model may be asked in a minute, all workers together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimit {
+    /// Whose account.
+    pub provider: String,
+    /// Requests a minute.
+    pub requests_per_minute: u32,
+    /// Requests that a document makes.
+    #[serde(default = "calls_per_document")]
+    pub calls_per_document: u32,
+}
+
+/// The default of `callsPerDocument`, as the operator's sizing has it.
+fn calls_per_document() -> u32 {
+    10
 }
 
 section! {
@@ -98,6 +118,20 @@ section! {
         tenant_folders: bool = true,
         /// Whose tokens are taken beside keys.
         oidc: Oidc = Oidc::default(),
+        /// Whose tokens are taken at the operator's address.
+        operator: Operator = Operator::default(),
+        /// File of a key that is to be there from the start.
+        first_key_file: Option<String> = None,
+    }
+}
+
+section! {
+    /// Tokens that the operator signs.
+    Operator {
+        /// What they are for: the pipeline's UID.
+        audience: Option<String> = None,
+        /// File of the operator's public keys.
+        keys_file: Option<String> = None,
     }
 }
 
