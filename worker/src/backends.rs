@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::oidc;
 use crate::cache;
-use crate::config::{CacheSettings, GraphStore, OidcSettings, Settings};
+use crate::config::{CacheSettings, GraphStore, OidcSettings, RateLimit, Settings};
 use crate::finding::{self, Severity};
 use crate::neo4j;
 use crate::objects::{self, ObjectsOptions};
@@ -37,6 +37,7 @@ const NEO4J: &str = "graph.neo4j";
 const OBJECTS: &str = "objects";
 const SCRATCH: &str = "scratch";
 const OIDC: &str = "api.oidc";
+const RATE_LIMITS: &str = "rateLimits";
 
 /// Asks them all. A back end that cannot be asked is a finding.
 pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
@@ -51,7 +52,8 @@ pub async fn check(settings: &Settings, limit: Duration) -> Vec<Finding> {
         within(limit, SCRATCH, scratch, async { objects::check::check_scratch(&settings.scratch) }.boxed()),
         issuer(limit, settings.api.oidc.as_ref()),
     );
-    let mut findings = [redis, cache, postgres, graph, objects, scratch, issuer].concat();
+    let limits: Vec<Finding> = settings.rate_limits.iter().map(without_effect).collect();
+    let mut findings = [redis, cache, postgres, graph, objects, scratch, issuer, limits].concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -81,6 +83,21 @@ async fn issuer(limit: Duration, settings: Option<&OidcSettings>) -> Vec<Finding
     match settings {
         None => Vec::new(),
         Some(settings) => within(limit, OIDC, settings.issuer.clone(), oidc::check(settings).boxed()).await,
+    }
+}
+
+/// What is said of a limit as long as there is no model of a provider.
+fn without_effect(limit: &RateLimit) -> Finding {
+    let RateLimit { provider, requests_per_minute, calls_per_document } = limit;
+    Finding {
+        severity: Severity::Warning,
+        back_end: RATE_LIMITS,
+        address: provider.clone(),
+        what: format!(
+            "{requests_per_minute} requests a minute, {calls_per_document} a document: the built-in model asks nobody, \
+             and there is no other yet"
+        ),
+        what_to_do: "leave it for a model of this provider, or remove it".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Queues and workers, which all tenants share: `/v1/queues`, `/v1/workers`, and for the operator
 //! `/internal/v1/observations` and orders to workers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use docmill_core::lane::Lane;
 use futures::stream;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::Shared;
@@ -24,6 +25,11 @@ use crate::queue::Depth;
 pub const ORDER_LASTS: Duration = Duration::from_secs(60);
 /// Time between two observations where nothing is said.
 const INTERVAL_MS: u64 = 1_000;
+/// Oldest observation that another stream is given, whatever its interval: an operator wants to see what comes.
+const SHARED_MAX: Duration = Duration::from_millis(125);
+/// Oldest counts of the ledger in an observation, but for the first of a stream: the server reads a row of each
+/// unsettled document for them, and an operator goes by the queue as long as it answers.
+const COUNTS_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for the queue's answer to an observation.
 const QUEUE_WAIT: Duration = Duration::from_secs(2);
 
@@ -94,7 +100,7 @@ pub struct Workers {
 }
 
 /// What an operator needs to know at a moment: one line of the stream.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
     /// The ledger's time, in milliseconds since the Unix epoch.
@@ -123,7 +129,8 @@ pub struct Wanted {
 /// `GET /v1/queues`.
 pub async fn queues(State(api): State<Shared>) -> Result<Json<Queues>, Problem> {
     let (_, now) = api.database.commits().await?;
-    let (lanes, queue_reachable) = lanes(&api, now).await?;
+    let counts = api.database.lane_counts().await?;
+    let (lanes, queue_reachable) = lanes(&api, &counts, now).await;
     Ok(Json(Queues { queue_reachable, lanes }))
 }
 
@@ -165,13 +172,15 @@ pub async fn observations(
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let state = (api, timer, None);
-    let lines = stream::unfold(state, |(api, mut timer, mut before)| async move {
+    let lines = stream::unfold(state, move |(api, mut timer, mut before)| async move {
         let mut stop = api.stop.clone();
         tokio::select! {
             _ = timer.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return None,
         }
-        let mut line = match observe(&api, &mut before).await {
+        // The first is looked up for this stream alone.
+        let age_max = if before.is_some() { SHARED_MAX.min(interval / 2) } else { Duration::ZERO };
+        let mut line = match observe(&api, age_max, &mut before).await {
             Ok(observation) => serde_json::to_vec(&observation).unwrap_or_default(),
             // The reader holds what it does: nothing is known.
             Err(problem) => {
@@ -185,22 +194,67 @@ pub async fn observations(
     Ok((head, Body::from_stream(lines)).into_response())
 }
 
-async fn observe(api: &Shared, before: &mut Option<(u64, u64)>) -> Result<Observation, Problem> {
+/// What was looked up last, for all streams: two operators do not ask twice as much.
+#[derive(Default)]
+pub struct Seen(Mutex<Option<Sight>>);
+
+#[derive(Clone)]
+struct Sight {
+    looked: Instant,
+    counted: Instant,
+    counts: [LaneCounts; 2],
+    commits: u64,
+    /// Without a rate, which is each stream's own.
+    observation: Observation,
+}
+
+impl Seen {
+    /// What is not older than this; looked up where nothing is.
+    async fn not_older(&self, api: &Shared, age_max: Duration) -> Result<Sight, Problem> {
+        // Who comes meanwhile waits, and takes what is found then.
+        let mut last = self.0.lock().await;
+        if let Some(sight) = last.as_ref().filter(|sight| sight.looked.elapsed() < age_max) {
+            return Ok(sight.clone());
+        }
+        let still_good = |sight: &&Sight| !age_max.is_zero() && sight.counted.elapsed() < COUNTS_MAX;
+        let counts = last.as_ref().filter(still_good).map(|sight| (sight.counted, sight.counts));
+        Ok(last.insert(look(api, counts).await?).clone())
+    }
+}
+
+async fn look(api: &Shared, counts: Option<(Instant, [LaneCounts; 2])>) -> Result<Sight, Problem> {
+    let looked = Instant::now();
     let (commits, at_ms) = api.database.commits().await?;
+    let (counted, counts) = match counts {
+        Some(counts) => counts,
+        None => (looked, api.database.lane_counts().await?),
+    };
+    let (lanes, queue_reachable) = lanes(api, &counts, at_ms).await;
+    let (workers, now) = api.database.live_workers().await?;
+    let workers = workers.into_iter().map(|worker| view(worker, now)).collect();
+    let neo4j_memory = api.graph_memory.last();
+    let rate_per_s = None;
+    let observation = Observation { at_ms, queue_reachable, lanes, rate_per_s, workers, neo4j_memory };
+    Ok(Sight { looked, counted, counts, commits, observation })
+}
+
+async fn observe(
+    api: &Shared,
+    age_max: Duration,
+    before: &mut Option<(u64, u64)>,
+) -> Result<Observation, Problem> {
+    let Sight { commits, observation, .. } = api.seen.not_older(api, age_max).await?;
+    let at_ms = observation.at_ms;
     let rate_per_s = before.map(|(commits_before, at_before)| {
         commits.saturating_sub(commits_before) as f64 * 1_000.0
             / at_ms.saturating_sub(at_before).max(1) as f64
     });
     *before = Some((commits, at_ms));
-    let (lanes, queue_reachable) = lanes(api, at_ms).await?;
-    let (workers, now) = api.database.live_workers().await?;
-    let workers = workers.into_iter().map(|worker| view(worker, now)).collect();
-    let neo4j_memory = api.graph_memory.last();
-    Ok(Observation { at_ms, queue_reachable, lanes, rate_per_s, workers, neo4j_memory })
+    Ok(Observation { rate_per_s, ..observation })
 }
 
-async fn lanes(api: &Shared, now: u64) -> Result<(Vec<LaneView>, bool), Problem> {
-    let counts = api.database.lane_counts().await?;
+/// What waits, and whether the queue answers.
+async fn lanes(api: &Shared, counts: &[LaneCounts; 2], now: u64) -> (Vec<LaneView>, bool) {
     let depths = async {
         let mut depths = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
@@ -229,8 +283,8 @@ async fn lanes(api: &Shared, now: u64) -> Result<(Vec<LaneView>, bool), Problem>
             oldest_age_ms: counts.oldest_ms.map(|oldest| now.saturating_sub(oldest)),
         }
     };
-    let lanes = Lane::ALL.into_iter().zip(counts).enumerate().map(view).collect();
-    Ok((lanes, depths.is_some()))
+    let lanes = Lane::ALL.into_iter().zip(*counts).enumerate().map(view).collect();
+    (lanes, depths.is_some())
 }
 
 fn view(worker: LiveWorker, now: u64) -> WorkerView {

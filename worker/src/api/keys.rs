@@ -30,6 +30,16 @@ pub fn generate() -> Result<Generated, getrandom::Error> {
     Ok(Generated { id, key })
 }
 
+/// The name that a key says it has; none where it has not the form of one: `docmill_`, 12 and, after another `_`, 64
+/// digits of 0-9 and a-f. Whoever makes a key elsewhere draws all of them at random.
+pub fn id_of(key: &str) -> Option<&str> {
+    let (id, secret) = key.strip_prefix(MARK)?.strip_prefix('_')?.split_once('_')?;
+    let digits = |text: &str, bytes: usize| {
+        text.len() == 2 * bytes && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    (digits(id, ID_BYTES) && digits(secret, SECRET_BYTES)).then_some(id)
+}
+
 /// What the ledger keeps of a key.
 pub fn hash_of(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
@@ -61,5 +71,25 @@ mod tests {
         assert!(one.key.expose().starts_with(&format!("docmill_{}_", one.id)));
         assert_eq!(one.key.expose().len(), MARK.len() + 2 + 2 * (ID_BYTES + SECRET_BYTES));
         assert!(!format!("{:?}", one.key).contains(&one.id));
+        assert_eq!(id_of(one.key.expose()), Some(one.id.as_str()));
+    }
+
+    #[test]
+    fn what_has_another_form_is_no_key() {
+        let good = format!("docmill_{}_{}", "0a".repeat(ID_BYTES), "1b".repeat(SECRET_BYTES));
+        assert!(id_of(&good).is_some());
+        for bad in [
+            String::new(),
+            "docmill_x_y".to_owned(),
+            good[1..].to_owned(),
+            good[..good.len() - 1].to_owned(),
+            format!("{good}0"),
+            format!("{good}_"),
+            good.to_uppercase(),
+            good.replace("1b", "1g"),
+            good.replace('_', "-"),
+        ] {
+            assert_eq!(id_of(&bad), None, "{bad}");
+        }
     }
 }

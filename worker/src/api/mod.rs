@@ -31,6 +31,7 @@ mod batches;
 mod dead_letters;
 mod documents;
 mod export;
+mod first_key;
 mod fleet;
 mod graph_memory;
 mod idempotency;
@@ -40,6 +41,7 @@ mod load;
 mod metrics;
 pub mod oidc;
 pub mod openapi;
+pub mod operator;
 mod prefixes;
 mod problem;
 mod problem_codes;
@@ -57,8 +59,10 @@ pub use problem_codes::PROBLEM_CODES;
 
 use admission::Door;
 use auth::{Authenticator, ByKey, OnThisMachine};
+use first_key::FirstKey;
 use load::Load;
 use oidc::{ByToken, ByTokenOrKey, Keeper};
+use operator::OperatorTokens;
 
 /// Uploads that are read at once; each holds at most a part of an object in memory.
 const UPLOADS_MAX: usize = 64;
@@ -97,6 +101,14 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The file of the first key.
+    #[error("api.firstKeyFile {}: {what}", path.display())]
+    FirstKey {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, without what is in it.
+        what: String,
+    },
     /// The issuer of tokens.
     #[error("api.oidc: {0}")]
     Oidc(#[from] oidc::Error),
@@ -117,6 +129,8 @@ pub struct Api {
     file_root: Option<PathBuf>,
     settings: ApiSettings,
     authenticator: Arc<dyn Authenticator>,
+    operator: Option<OperatorTokens>,
+    seen: fleet::Seen,
     door: Door,
     load: Load,
     uploads: Semaphore,
@@ -136,11 +150,14 @@ type Shared = Arc<Api>;
 /// # Errors
 /// It cannot begin.
 pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let first_key = settings.api.first_key_file.as_deref().map(FirstKey::read).transpose()?;
     let internal = bind(settings.api.internal_listen).await?;
     // Probes come to where users will, so it is listened there at once; until the ledger says whether there are keys,
     // whoever comes learns no more than that.
     let mut public = bind(settings.api.listen).await?;
-    let ledger = Box::pin(waiting::ledger(&settings.postgres, [&public, &internal], stop.clone()));
+    let listeners = [&public, &internal];
+    let ledger =
+        Box::pin(waiting::ledger(&settings.postgres, first_key.as_ref(), listeners, stop.clone()));
     let Some((database, has_keys)) = ledger.await? else { return Ok(()) };
     let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database, has_keys)?;
     if listen != settings.api.listen {
@@ -163,6 +180,8 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
         file_root: settings.file_root.clone(),
         settings: settings.api.clone(),
         authenticator,
+        operator: settings.api.operator.as_ref().map(OperatorTokens::new),
+        seen: fleet::Seen::default(),
         uploads: Semaphore::new(UPLOADS_MAX),
         exports: Semaphore::new(export::AT_ONCE),
         audits: Arc::new(Semaphore::new(audits::AT_ONCE)),

@@ -184,11 +184,19 @@ async fn guard(
 }
 
 fn is_operator(api: &Shared, headers: &axum::http::HeaderMap) -> Result<(), Problem> {
-    let Some(token) = &api.settings.internal_token else { return Ok(()) };
-    if auth::bearer(headers).is_some_and(|shown| auth::same(shown, token.expose())) {
+    let (token, signed) = (&api.settings.internal_token, &api.operator);
+    if token.is_none() && signed.is_none() {
         return Ok(());
     }
-    let what_to_do = "send Authorization: Bearer with the token of api.internalTokenFile";
+    let is_good = |shown: &str| {
+        token.as_ref().is_some_and(|token| auth::same(shown, token.expose()))
+            || signed.as_ref().is_some_and(|signed| signed.accepts(shown))
+    };
+    if auth::bearer(headers).is_some_and(is_good) {
+        return Ok(());
+    }
+    let what_to_do = "send Authorization: Bearer with the token of api.internalTokenFile, or one that the operator \
+                      signed; the log says at debug why one is not good";
     Err(Problem::new(StatusCode::UNAUTHORIZED, "token_needed", "this port is the operator's", what_to_do))
 }
 

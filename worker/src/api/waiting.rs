@@ -8,6 +8,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::first_key::FirstKey;
 use super::problem::Problem;
 use crate::http::{self, Limits};
 use crate::postgres::{self, Database, Options};
@@ -16,12 +17,14 @@ use crate::service::opened;
 /// Answers are short, and nobody keeps a connection beyond the wait.
 const LIMITS: Limits = Limits { connections_max: 64, keep_alive: false, grace: Duration::from_secs(1) };
 
-/// The ledger, and whether a key of it was ever made; `None`: asked to end before it answered.
+/// The ledger, which knows the first key then, and whether a key of it was ever made; `None`: asked to end before it
+/// answered.
 ///
 /// # Errors
 /// Somebody has to change something before it can answer.
 pub(super) async fn ledger(
     options: &Options,
+    first_key: Option<&FirstKey>,
     listeners: [&TcpListener; 2],
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<(Database, bool)>, postgres::Error> {
@@ -29,6 +32,9 @@ pub(super) async fn ledger(
     let asked = async {
         let open = async || {
             let database = Box::pin(Database::open(options)).await?;
+            if let Some(first_key) = first_key {
+                Box::pin(first_key.keep(&database)).await?;
+            }
             let has_keys = Box::pin(database.has_keys()).await?;
             Ok::<_, postgres::Error>((database, has_keys))
         };

@@ -56,6 +56,14 @@ impl Database {
         transaction!(self, |transaction| create(transaction, key))
     }
 
+    /// Makes a key known unless it is, in whatever state it is. False: another key has its name.
+    ///
+    /// # Errors
+    /// Nothing of it took effect.
+    pub async fn ensure_key(&self, key: &NewKey<'_>) -> Result<bool, Error> {
+        transaction!(self, |transaction| ensure(transaction, key))
+    }
+
     /// The key with this hash, if it is neither revoked nor expired.
     ///
     /// # Errors
@@ -90,11 +98,27 @@ impl Database {
 }
 
 async fn create(transaction: &Transaction<'_>, key: &NewKey<'_>) -> Result<KeyRow, Error> {
+    let made = insert(transaction, key, "").await?;
+    made.ok_or(Error::Raced("a key was not made"))
+}
+
+/// Of processes that do this at once one makes it; the others wait for that, and then see it.
+async fn ensure(transaction: &Transaction<'_>, key: &NewKey<'_>) -> Result<bool, Error> {
+    insert(transaction, key, "ON CONFLICT DO NOTHING").await?;
+    let sql = "SELECT EXISTS(SELECT 1 FROM api_keys WHERE id = $1 AND secret_hash = $2)";
+    Ok(one(transaction, sql, &[&key.id, &&key.secret_hash[..]]).await?.try_get(0)?)
+}
+
+async fn insert(
+    transaction: &Transaction<'_>,
+    key: &NewKey<'_>,
+    on_conflict: &str,
+) -> Result<Option<KeyRow>, Error> {
     let sql = format!(
         "INSERT INTO api_keys(id, secret_hash, label, tenant, scopes, created_at_ms, expires_at_ms)
-         VALUES($1, $2, $3, $4, $5, now_ms(), now_ms() + $6) RETURNING {COLUMNS}"
+         VALUES($1, $2, $3, $4, $5, now_ms(), now_ms() + $6) {on_conflict} RETURNING {COLUMNS}"
     );
-    let row = one(
+    let made = optional(
         transaction,
         &sql,
         &[
@@ -107,7 +131,7 @@ async fn create(transaction: &Transaction<'_>, key: &NewKey<'_>) -> Result<KeyRo
         ],
     )
     .await?;
-    read(&row)
+    made.as_ref().map(read).transpose()
 }
 
 async fn valid(transaction: &Transaction<'_>, secret_hash: &[u8; 32]) -> Result<Option<KeyRow>, Error> {
