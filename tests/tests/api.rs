@@ -7,10 +7,14 @@
 mod delays;
 #[path = "api/edges.rs"]
 mod edges;
+#[path = "api/first_key.rs"]
+mod first_key;
 #[path = "api/house.rs"]
 mod house;
 #[path = "api/letters.rs"]
 mod letters;
+#[path = "api/operator.rs"]
+mod operator;
 #[path = "api/replays.rs"]
 mod replays;
 

@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header};
 use rcgen::KeyPair;
@@ -32,6 +32,8 @@ const PATH: &str = "/realms/test";
 pub const AUDIENCE: &str = "docmill-test";
 /// Bytes before the RSA key proper in the form that key pairs of 2048 bits are generated in.
 const PKCS8_BEFORE_RSA_2048: usize = 26;
+/// Bytes before a public key of Ed25519 in the form that PEM has it in.
+const BEFORE_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// Larger than whatever anybody should read.
 const HUGE_BYTES: usize = 8 << 20;
 
@@ -279,6 +281,16 @@ impl SigningKey {
         jwk["kid"] = kid.into();
         jwk["use"] = "sig".into();
         Self { kid: kid.to_owned(), algorithm, encoding, jwk, public }
+    }
+
+    /// The public half in PEM.
+    ///
+    /// # Panics
+    /// It is none of Ed25519.
+    pub fn public_pem(&self) -> String {
+        assert_eq!(self.algorithm, Algorithm::EdDSA);
+        let der = [&BEFORE_ED25519[..], &self.public].concat();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
     }
 
     /// A token with these claims.
