@@ -126,7 +126,7 @@ fn the_operator_is_let_in_by_its_token_and_told_nothing_without() {
     let api = house.api();
     let token = key.sign(&claims(0, 60));
     // Beside the token of the configuration.
-    for shown in [CANARY, &token] {
+    for shown in [CANARY, token.as_str()] {
         let line = api.internal(Some(shown)).first_line(STREAM).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["queueReachable"], true);
         let nobody = api.internal(Some(shown)).post("/internal/v1/workers/nobody/drain", &json!({}));

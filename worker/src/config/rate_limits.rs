@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_by_its_place() {
-        let many = vec!["{provider: OpenAI, requestsPerMinute: 1}"; LIMITS_MAX + 1].join(", ");
+        let many = ["{provider: OpenAI, requestsPerMinute: 1}"; LIMITS_MAX + 1].join(", ");
         for (list, path) in [
             ("{provider: OpenAI}".to_owned(), "rateLimits"),
             ("5".to_owned(), "rateLimits"),
