@@ -8,11 +8,24 @@
 //! ```
 
 pub mod apply;
+pub mod args;
+pub mod build;
+pub mod certificates;
 pub mod child;
+pub mod context;
+pub mod leadership;
 pub mod live;
+pub mod meters;
+pub mod metrics_api;
 pub mod names;
 pub mod plan;
+pub mod reconcile;
 pub mod resource;
+pub mod rollback;
+pub mod run;
+pub mod scaling;
+mod served;
 pub mod status;
+pub mod time_text;
 pub mod trouble;
 pub mod watches;

@@ -22,8 +22,9 @@ use serde::de::DeserializeOwned;
 
 use crate::child::ChildKey;
 use crate::live::{Index, LiveState, PipelineKey, Relist, Rollout};
-use crate::names;
+use crate::names::{self, Part};
 use crate::resource::Quantity;
+use crate::scaling::Pipelines;
 use crate::trouble::{self, Trouble};
 
 /// Where watches look.
@@ -124,10 +125,12 @@ pub fn ours() -> watcher::Config {
     watcher::Config::default().labels(&format!("{}={}", names::MANAGED_BY.0, names::MANAGED_BY.1))
 }
 
-/// Starts all watches but that of Deployments and pods, which scaling shares: those are fed by [`deployment`] and [`pod`].
-pub fn triggers(client: &Client, scope: &Scope, known: &Known) -> Triggers {
+/// Starts all watches of what belongs to pipelines. Those of Deployments and pods feed scaling, too.
+pub fn triggers(client: &Client, scope: &Scope, known: &Known, scaling: &Pipelines) -> Triggers {
     let mut all = SelectAll::new();
     let index = &known.index;
+    all.push(deployments(client, scope, index.clone(), scaling.clone()));
+    all.push(pods(client, scope, known.clone(), scaling.clone()));
     all.push(full::<StatefulSet>(client, scope, index, "StatefulSet", stateful_set));
     all.push(full::<PersistentVolumeClaim>(client, scope, index, "PersistentVolumeClaim", volume));
     all.push(metadata::<ConfigMap>(client, scope, index, "ConfigMap"));
@@ -199,6 +202,51 @@ where
             futures::stream::iter(touched)
         })
         .boxed()
+}
+
+fn deployments(
+    client: &Client,
+    scope: &Scope,
+    index: Arc<Index>,
+    scaling: Pipelines,
+) -> BoxStream<'static, PipelineKey> {
+    let events = watch(scope.api::<Deployment>(client.clone()), ours()).default_backoff();
+    let events = events.inspect(move |event| {
+        if let Ok(event) = event
+            && is_of_workers(event)
+        {
+            scaling.deployment_event(event);
+        }
+    });
+    feed(events.boxed(), index, "Deployment", deployment)
+}
+
+fn pods(client: &Client, scope: &Scope, known: Known, scaling: Pipelines) -> BoxStream<'static, PipelineKey> {
+    let events = watch(scope.api::<Pod>(client.clone()), ours()).default_backoff();
+    events
+        .filter_map(move |event| {
+            let touched = match event {
+                Ok(event) => {
+                    if is_of_workers(&event) {
+                        scaling.pod_event(&event);
+                    }
+                    pod(&known, &event)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the watch of pods broke off; it is begun again");
+                    None
+                }
+            };
+            std::future::ready(touched)
+        })
+        .boxed()
+}
+
+/// Whether an event speaks of workers, or of the watch itself.
+fn is_of_workers<K: Resource>(event: &Event<K>) -> bool {
+    let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return true };
+    let labels = object.meta().labels.as_ref();
+    labels.and_then(|labels| labels.get(names::COMPONENT_LABEL)).is_some_and(|part| part == Part::Worker.as_str())
 }
 
 /// How far a StatefulSet is.
@@ -315,7 +363,7 @@ fn usable(node: &core::Node) -> Option<Node> {
 
 /// What names a Deployment of workers.
 pub fn worker_deployment(pipeline: &str) -> ChildKey {
-    ChildKey { kind: "Deployment".into(), name: names::Part::Worker.name(pipeline) }
+    ChildKey { kind: "Deployment".into(), name: Part::Worker.name(pipeline) }
 }
 
 #[cfg(test)]

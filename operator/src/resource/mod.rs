@@ -17,7 +17,7 @@ mod workers;
 pub use autoscaling::{Autoscaling, MetricsProvider, Provider, RateLimit};
 pub use condition::{Condition, ConditionKind};
 pub use memory::{Memory, Neo4jMemory};
-pub use schema::crd;
+pub use schema::{crd, crd_yaml};
 pub use spec::{
     Capacity, Concepts, DeletionPolicy, Embeddings, Extract, ExtractLimits, IngestionPipeline,
     IngestionPipelineSpec, ModelProvider, Ocr, ServiceAccount,

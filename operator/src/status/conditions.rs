@@ -210,7 +210,7 @@ fn scaling(
         add(ConditionKind::MetricsAvailable, "Unknown", "NeverObserved", message);
         return;
     };
-    let unknown = scaling.decision.reasons.iter().find(|reason| matches!(reason, Reason::Unknown { .. }));
+    let unknown = scaling.scaled.reasons.iter().find(|reason| matches!(reason, Reason::Unknown { .. }));
     match unknown {
         Some(unknown) => add(ConditionKind::MetricsAvailable, "False", "Unknown", unknown.to_string()),
         None => {
@@ -225,10 +225,10 @@ fn scaling(
             add(ConditionKind::ScalingActive, "True", input.provider, message);
         }
     }
-    let limits = scaling.decision.scaling_limited();
+    let limits = scaling.scaled.limited.clone();
     if let Some(limit) = limits.first() {
         let said: Vec<String> = scaling
-            .decision
+            .scaled
             .reasons
             .iter()
             .filter(|reason| reason.scaling_limited() == Some(*limit))
@@ -263,7 +263,7 @@ fn graph(
     };
     let is_ready = rollout(input.live, "StatefulSet", &Part::Neo4j.name(name))
         .is_some_and(|rollout| rollout.ready > 0);
-    let in_force = input.scaling.and_then(|scaling| scaling.neo4j_in_force_mib);
+    let in_force = input.scaling.and_then(super::Scaling::neo4j_in_force_mib);
     match (is_ready, in_force) {
         (false, _) => add(kind, "False", "NotReady", "Neo4j is not ready".into()),
         (true, None) => add(kind, "Unknown", "MemoryUnknown", "Neo4j has not told its memory yet".into()),
@@ -299,7 +299,7 @@ fn queue(
             .is_none_or(|rollout| rollout.ready == 0);
     match (is_down, input.scaling) {
         (true, _) => add(kind, "False", "NotReady", "Redis is not ready".into()),
-        (false, Some(scaling)) if scaling.depth.is_some() => {
+        (false, Some(scaling)) if scaling.scaled.depth.is_some() => {
             add(kind, "True", "Answers", "the queue answers".into());
         }
         (false, Some(_)) => add(kind, "False", "Silent", "the queue does not answer the API".into()),

@@ -4,8 +4,8 @@
 //! `Degraded`, not a pipeline that tools should take for broken. What was declared and cannot be is `Stalled`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use docmill_core::scale::{Decision, Depth};
 use docmill_core::sizing::Fit;
 use docmill_core::sizing::neo4j::Memory;
 
@@ -17,6 +17,7 @@ use crate::resource::{
     DepthStatus, IngestionPipeline, IngestionPipelineStatus, LastGood, Neo4jStatus, PlanStatus, Quantity,
     ReasonStatus, ScalingStatus, WorkersStatus,
 };
+use crate::scaling::Scaled;
 use crate::trouble::Trouble;
 
 mod conditions;
@@ -26,18 +27,18 @@ pub use conditions::{Facts, Found};
 /// What scaling knows of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
-    /// The last decision.
-    pub decision: Decision,
-    /// The value of the metric.
-    pub metric: u64,
-    /// What is to do; absent while it is not known.
-    pub depth: Option<Depth>,
-    /// Documents a minute, all workers together.
-    pub documents_per_minute: Option<f64>,
-    /// Memory that Neo4j has in force, in MiB: heap and page cache.
-    pub neo4j_in_force_mib: Option<(u64, u64)>,
-    /// When this was found so, in RFC 3339.
+    /// The last decision, and what it went by.
+    pub scaled: Arc<Scaled>,
+    /// When it was made, in RFC 3339.
     pub observed_at: String,
+}
+
+impl Scaling {
+    /// What Neo4j has in force, in MiB: heap and page cache.
+    fn neo4j_in_force_mib(&self) -> Option<(u64, u64)> {
+        let memory = self.scaled.neo4j_memory?;
+        Some((memory.heap_bytes? >> 20, memory.page_cache_bytes? >> 20))
+    }
 }
 
 /// All that a status is made from.
@@ -93,17 +94,17 @@ pub fn make(input: &Input<'_>) -> IngestionPipelineStatus {
             ready: workers.map_or(0, |rollout| rollout.ready),
             selector: selector.join(","),
         }),
-        depth: input.scaling.and_then(|scaling| scaling.depth).map(|depth| DepthStatus {
+        depth: input.scaling.and_then(|scaling| scaling.scaled.depth).map(|depth| DepthStatus {
             total: depth.demand(),
             waiting: depth.waiting,
             in_flight: depth.in_flight,
             due: depth.due,
         }),
-        rate: input.scaling.and_then(|scaling| scaling.documents_per_minute).map(rounded),
+        rate: input.scaling.and_then(|scaling| scaling.scaled.throughput_per_min).map(rounded),
         scaling: input.scaling.map(|scaling| scaling_status(scaling, input.provider)).or(before.scaling),
         neo4j: input.plan.ok().and_then(|plan| plan.neo4j).map(|memory| Neo4jStatus {
             asked: asked(&memory),
-            in_force: input.scaling.and_then(|scaling| scaling.neo4j_in_force_mib).map(in_force),
+            in_force: input.scaling.and_then(Scaling::neo4j_in_force_mib).map(in_force),
         }),
         last_good,
     }
@@ -160,15 +161,15 @@ fn plan_status(plan: &Plan) -> PlanStatus {
 
 fn scaling_status(scaling: &Scaling, provider: &str) -> ScalingStatus {
     let reasons = scaling
-        .decision
+        .scaled
         .reasons
         .iter()
         .take(32)
         .map(|reason| ReasonStatus { code: reason.code().to_owned(), message: reason.to_string() })
         .collect();
     ScalingStatus {
-        desired: scaling.decision.desired,
-        metric: scaling.metric,
+        desired: scaling.scaled.desired,
+        metric: scaling.scaled.metric_value,
         provider: provider.to_owned(),
         observed_at: Some(scaling.observed_at.clone()),
         reasons,
