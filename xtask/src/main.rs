@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod corpus;
 mod demo;
+mod images;
 mod process;
 mod proof;
 mod setup;
@@ -34,6 +35,8 @@ enum Command {
     Services(proof::PassedOn),
     /// Formatting, lints, licences and crate boundaries
     Check,
+    /// Build the container images: operator, worker, and the servers of the cluster tests
+    Images(images::Args),
     /// Simulate delivery and commit by seed
     Sim(proof::PassedOn),
     /// Kill at random moments and count what is lost
@@ -72,6 +75,7 @@ fn run() -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
+        Command::Images(args) => images::run(&args),
         Command::Services(passed) => proof::services(&passed),
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),

@@ -85,6 +85,9 @@ const DENY: Wheel = Wheel {
     }],
 };
 
+/// What makes container images without a daemon; only `cargo xtask images` needs it.
+const IMAGE_TOOLS: &[&str] = &["buildah", "mmdebstrap"];
+
 /// Installs what is missing.
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
@@ -106,4 +109,9 @@ pub fn run(args: &Args) -> Result<()> {
 /// Refreshes apt's lists, for what needs a package that is not installed.
 pub fn update_package_lists() -> Result<()> {
     apt::update()
+}
+
+/// Installs what makes container images.
+pub fn install_image_tools() -> Result<()> {
+    apt::install_missing(IMAGE_TOOLS)
 }
