@@ -35,7 +35,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/parts.sh"
 
 up() {
-  local node=yes hpa=()
+  local node=yes hpa=() starting=yes # what ends early is not waited for
   [ "${1:-}" = --no-node ] && node=no
   [ ! -e "$CLUSTER_HOME" ] || fail "already up, or not taken down: $CLUSTER_HOME"
   # The longest path of a socket is 107 bytes, and the kubelet's are up to 40 below this.
@@ -96,8 +96,7 @@ up() {
     wait_for 120 "node ready" in_ns "$CLUSTER_BIN/kubectl" wait --for=condition=Ready node/$NODE --timeout=1s
   fi
   wait_for 60 "default service account" in_ns "$CLUSTER_BIN/kubectl" -n default get serviceaccount default
-  local n
-  for n in "$pids"/*; do alive "${n##*/}" || fail "it ended: ${n##*/} (logs in $logs)"; done
+  all_alive
   echo "KUBECONFIG=$KUBECONFIG in the namespace: $0 exec CMD"
 }
 

@@ -32,6 +32,7 @@ wait_for() { # SECONDS WHAT CMD...
   shift 2
   until "$@" >/dev/null 2>&1; do
     [ $SECONDS -lt $end ] || fail "timed out: $what (logs in $logs)"
+    [ -z "${starting:-}" ] || all_alive
     sleep 0.1
   done
   echo "$(($(date +%s%3N) - t0)) ms: $what"
@@ -46,6 +47,11 @@ alive() { # NAME; a zombie is dead
   local p t
   read -r p t 2>/dev/null <"$pids/$1" || return 1
   [ -n "$t" ] && [ "$(started "$p")" = "$t" ] && ! grep -q '^State:.Z' "/proc/$p/status" 2>/dev/null
+}
+
+all_alive() {
+  local n
+  for n in "$pids"/*; do alive "${n##*/}" || fail "it ended: ${n##*/} (logs in $logs)"; done
 }
 
 # Runs a command in the background, cut loose from the caller's streams, other files and session: one of the
