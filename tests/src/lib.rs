@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod cluster;
 pub mod command;
 pub mod contract;
 pub mod corpus;

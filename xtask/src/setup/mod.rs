@@ -1,13 +1,14 @@
 //! `cargo xtask setup`: installs what is missing and nothing else; with all there it takes well under a second.
 
 mod apt;
+mod cluster;
+mod go;
 mod minilm;
 mod neo4j;
 mod onnx;
 mod postgres;
 mod protobuf;
 mod pypi;
-mod versitygw;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -48,6 +49,10 @@ const PACKAGES: &[&str] = &[
 
 /// Servers that the tests start themselves.
 const SERVERS: &[&str] = &["redis-server"];
+
+/// The S3 server of the tests: one that checks signatures.
+const S3_SERVER: go::Program =
+    go::Program { module: "github.com/versity/versitygw/cmd/versitygw@v1.8.0", place: "services/versitygw" };
 
 const PDFIUM: Wheel = Wheel {
     project: "pypdfium2",
@@ -100,7 +105,9 @@ pub fn run(args: &Args) -> Result<()> {
         DENY.install(&cache)?;
         postgres::install(&cache)?;
         neo4j::install(&cache)?;
-        versitygw::install(&cache)?;
+        S3_SERVER.install(&cache)?;
+        // The longest last.
+        cluster::install(&cache)?;
     }
     println!("setup: all there in {}", cache.display());
     Ok(())
