@@ -58,7 +58,11 @@ pub struct Args {
     #[arg(long, env = "DOCMILL_METRICS_API_LISTEN", default_value = "0.0.0.0:6443")]
     pub metrics_api_listen: SocketAddr,
     /// Where pipelines are asked, `{pipeline}` and `{namespace}` being filled in
-    #[arg(long, env = "DOCMILL_PIPELINE_URL", default_value = "http://{pipeline}-api-internal.{namespace}.svc:8082")]
+    #[arg(
+        long,
+        env = "DOCMILL_PIPELINE_URL",
+        default_value = "http://{pipeline}-api-internal.{namespace}.svc:8082"
+    )]
     pub pipeline_url: String,
     /// Time between two observations of a pipeline, in milliseconds
     #[arg(long, env = "DOCMILL_OBSERVE_EVERY_MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(100..=60_000))]

@@ -39,16 +39,18 @@ impl Meters {
             registry.register(Box::new(gauges.clone()))?;
             Ok(gauges)
         };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
         let leader = IntGauge::new("docmill_operator_leader", "1 while this process leads")?;
         registry.register(Box::new(leader.clone()))?;
         let buckets = vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
         let seconds = HistogramVec::new(
-            HistogramOpts::new("docmill_operator_reconcile_seconds", "Time of a reconcile").buckets(buckets),
+            HistogramOpts::new("docmill_operator_reconcile_seconds", "Time of a reconcile")
+                .buckets(buckets),
             &["outcome"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
@@ -58,8 +60,16 @@ impl Meters {
             reconciles: counters("docmill_operator_reconciles_total", "Reconciles", &["outcome"])?,
             seconds,
             writes: counters("docmill_operator_writes_total", "Writes to Kubernetes", &["kind"])?,
-            desired: gauges("docmill_operator_pipeline_desired", "Workers that there are to be", &PIPELINE)?,
-            replicas: gauges("docmill_operator_pipeline_replicas", "Workers asked of Kubernetes", &PIPELINE)?,
+            desired: gauges(
+                "docmill_operator_pipeline_desired",
+                "Workers that there are to be",
+                &PIPELINE,
+            )?,
+            replicas: gauges(
+                "docmill_operator_pipeline_replicas",
+                "Workers asked of Kubernetes",
+                &PIPELINE,
+            )?,
             depth: gauges("docmill_operator_pipeline_depth", "Documents to do", &pipeline("state"))?,
             rate: gauges("docmill_operator_pipeline_rate", "Documents a minute", &PIPELINE)?,
             age: gauges(

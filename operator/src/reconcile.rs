@@ -80,10 +80,8 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
     if !context.leads() {
         return Ok(Action::await_change());
     }
-    let key = PipelineKey {
-        namespace: pipeline.namespace().unwrap_or_default(),
-        name: pipeline.name_any(),
-    };
+    let key =
+        PipelineKey { namespace: pipeline.namespace().unwrap_or_default(), name: pipeline.name_any() };
     let scaling_key = Key::new(&key.namespace, &key.name);
     if pipeline.metadata.deletion_timestamp.is_some() {
         context.scaling.remove(&scaling_key);
@@ -108,7 +106,8 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
             paused: false,
         });
     }
-    let told = tell(&pipeline, &key, &scaling_key, plan.as_ref().map_err(Vec::as_slice), &outcome, &context).await;
+    let told =
+        tell(&pipeline, &key, &scaling_key, plan.as_ref().map_err(Vec::as_slice), &outcome, &context).await;
     let result = if told.is_ok() && outcome.refused.is_none() { "ok" } else { "error" };
     context.meters.reconciles.with_label_values(&[result]).inc();
     context.meters.seconds.with_label_values(&[result]).observe(began.elapsed().as_secs_f64());
@@ -155,9 +154,7 @@ async fn write(
     let since = context.failing_since(key, rollback::is_failing(&troubles));
     let image = &context.settings.images.worker;
     let status = pipeline.status.as_ref();
-    let back = status.and_then(|status| {
-        rollback::decide(status, &outcome.config, image, since, &troubles)
-    });
+    let back = status.and_then(|status| rollback::decide(status, &outcome.config, image, since, &troubles));
     if let Some(back) = &back {
         rollback::put(&mut children, back);
         outcome.rolled_back = Some(back.cause.clone());
@@ -240,7 +237,9 @@ async fn begin_workers(
     let mut first = child.object.clone();
     first["spec"]["replicas"] = json!(replicas);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(&first)).await.map_err(kube(format!("make Deployment {name}")))?;
+    api.patch(&name, &params, &Patch::Apply(&first))
+        .await
+        .map_err(kube(format!("make Deployment {name}")))?;
     let handed = json!({
         "apiVersion": child.object["apiVersion"],
         "kind": child.object["kind"],
@@ -275,7 +274,8 @@ async fn remove(
 /// The client's name of a kind that is removed.
 fn resource_of(children: &[Child], kind: &str) -> Option<ApiResource> {
     use k8s_openapi::api::{apps, autoscaling, core, networking, policy};
-    let known = children.iter().find(|child| child.resource.kind == kind).map(|child| child.resource.clone());
+    let known =
+        children.iter().find(|child| child.resource.kind == kind).map(|child| child.resource.clone());
     known.or_else(|| {
         Some(match kind {
             "ConfigMap" => ApiResource::erase::<core::v1::ConfigMap>(&()),
@@ -335,16 +335,24 @@ async fn make_secrets(input: &build::Input<'_>, key: &PipelineKey, context: &Con
         return Err(error);
     }
     for (part, secret) in secrets {
-        let volume = ChildKey { kind: "PersistentVolumeClaim".into(), name: names::volume(&key.name, part) };
+        let volume =
+            ChildKey { kind: "PersistentVolumeClaim".into(), name: names::volume(&key.name, part) };
         if live.get(&volume).is_some_and(|live| live.secret.is_some()) {
             continue;
         }
         create(context, key, &secret).await?;
-        mark::<k8s_openapi::api::core::v1::PersistentVolumeClaim>(context, key, &volume, &secret.name_any()).await?;
+        mark::<k8s_openapi::api::core::v1::PersistentVolumeClaim>(
+            context,
+            key,
+            &volume,
+            &secret.name_any(),
+        )
+        .await?;
     }
     // The first key of the API: the ConfigMap of the operator's keys says whether it was made.
     let keys = ChildKey { kind: "ConfigMap".into(), name: names::operator_keys(&key.name) };
-    let ledger_is_known = input.plan.ledger.managed().is_none() || input.volumes.contains_key(&Part::Postgres);
+    let ledger_is_known =
+        input.plan.ledger.managed().is_none() || input.volumes.contains_key(&Part::Postgres);
     if ledger_is_known && live.get(&keys).is_some_and(|live| live.secret.is_none()) {
         let api_key = format!("docmill_{}_{}", random(6)?, random(32)?);
         let secret = build::api_key_secret(input, api_key);
@@ -457,11 +465,18 @@ fn events(before: &IngestionPipelineStatus, now: &IngestionPipelineStatus) -> Ve
         secondary: None,
     };
     let mut events = Vec::new();
-    let kinds = [ConditionKind::Ready, ConditionKind::Stalled, ConditionKind::Degraded, ConditionKind::ScalingLimited];
+    let kinds = [
+        ConditionKind::Ready,
+        ConditionKind::Stalled,
+        ConditionKind::Degraded,
+        ConditionKind::ScalingLimited,
+    ];
     for kind in kinds {
         let of = |status: &IngestionPipelineStatus| {
             let mut found = status.conditions.iter().filter(|condition| condition.type_ == kind.as_str());
-            found.next().map(|condition| (condition.status.clone(), condition.reason.clone(), condition.message.clone()))
+            found.next().map(|condition| {
+                (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+            })
         };
         let (was, is) = (of(before), of(now));
         let turned = was.as_ref().map(|(status, reason, _)| (status, reason))
@@ -481,7 +496,12 @@ fn events(before: &IngestionPipelineStatus, now: &IngestionPipelineStatus) -> Ve
     {
         let why: Vec<&str> = scaling.reasons.iter().map(|reason| reason.message.as_str()).collect();
         let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
-        events.push(event(EventType::Normal, reason, "Scale", &format!("{from} to {to}: {}", why.join("; "))));
+        events.push(event(
+            EventType::Normal,
+            reason,
+            "Scale",
+            &format!("{from} to {to}: {}", why.join("; ")),
+        ));
     }
     events
 }

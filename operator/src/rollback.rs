@@ -51,7 +51,8 @@ pub fn decide(
     let back = |cause: String| Back { config: good.config.clone(), image: good.image.clone(), cause };
     let marker = marker(config, image);
     let degraded = status.conditions.iter().find(|condition| condition.type_ == "Degraded");
-    let before = degraded.filter(|condition| condition.reason == REASON && condition.message.ends_with(&marker));
+    let before =
+        degraded.filter(|condition| condition.reason == REASON && condition.message.ends_with(&marker));
     if let Some(before) = before {
         let cause = before.message.split_once("does not run: ").map_or("", |(_, cause)| cause);
         return Some(back(cause.to_owned()));
@@ -111,7 +112,10 @@ mod tests {
         let back = decide(&status(), "p-config-2", "good", long, &[trouble("worker")]).unwrap();
         assert_eq!((back.config.as_str(), back.image.as_str()), ("p-config-1", "good"));
         assert_eq!(decide(&status(), "p-config-1", "good", long, &[trouble("worker")]), None);
-        assert_eq!(decide(&status(), "p-config-2", "good", Some(Instant::now()), &[trouble("worker")]), None);
+        assert_eq!(
+            decide(&status(), "p-config-2", "good", Some(Instant::now()), &[trouble("worker")]),
+            None
+        );
         assert_eq!(decide(&status(), "p-config-2", "good", long, &[trouble("redis")]), None);
         let never_good = IngestionPipelineStatus::default();
         assert_eq!(decide(&never_good, "p-config-2", "good", long, &[trouble("worker")]), None);
@@ -142,7 +146,10 @@ mod tests {
         }}}});
         let resource = kube::core::ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
         let mut children = [Child { resource, object }];
-        put(&mut children, &Back { config: "p-config-1".into(), image: "good".into(), cause: String::new() });
+        put(
+            &mut children,
+            &Back { config: "p-config-1".into(), image: "good".into(), cause: String::new() },
+        );
         let pod = &children[0].object["spec"]["template"]["spec"];
         assert_eq!(pod["containers"][0], json!({"image": "good", "name": "worker"}));
         assert_eq!(pod["volumes"][0]["configMap"]["name"], "p-config-1");

@@ -22,6 +22,7 @@ use crate::build::Images;
 use crate::certificates::secret::{Keeper, Materials};
 use crate::certificates::{front_proxy, server_tls};
 use crate::context::{Context, Settings, recorder};
+use crate::leadership;
 use crate::live::PipelineKey;
 use crate::meters::Meters;
 use crate::metrics_api::registration::{self, Registrar, Registration, Target};
@@ -31,7 +32,6 @@ use crate::resource::IngestionPipeline;
 use crate::scaling::{ApiSettings, Key, KubeHands, PipelineApi, Pipelines, Signer, Tokens};
 use crate::served::Served;
 use crate::watches::{self, Known, Scope};
-use crate::leadership;
 
 /// Name of the Lease of who leads.
 const LEASE: &str = "docmill-operator";
@@ -48,7 +48,8 @@ const TOGETHER: Duration = Duration::from_millis(50);
 pub async fn run(args: Args) -> Result<()> {
     // Of several providers that are compiled in, this one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_default().await.context("no Kubernetes: neither in a pod nor by a kubeconfig")?;
+    let client =
+        Client::try_default().await.context("no Kubernetes: neither in a pod nor by a kubeconfig")?;
     let registry = Registry::new();
     let meters = Meters::new(&registry)?;
     let (stopping, stop) = watch::channel(false);
@@ -80,7 +81,8 @@ pub async fn run(args: Args) -> Result<()> {
 
 async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -123,8 +125,10 @@ async fn work(
         Signer::from_pkcs8_pem(tokens.pem().as_bytes(), Some(tokens.kid().to_owned()))
     };
     let tokens = Arc::new(Tokens::new(signer(&first)?));
-    let settings =
-        ApiSettings { base: args.pipeline_url.clone(), interval: Duration::from_millis(args.observe_every_ms) };
+    let settings = ApiSettings {
+        base: args.pipeline_url.clone(),
+        interval: Duration::from_millis(args.observe_every_ms),
+    };
     let api = PipelineApi::new(settings, tokens.clone())?;
     let hands = Arc::new(KubeHands::new(client.clone(), api.clone()));
     let scaling = Pipelines::new(api, hands, is_leader.clone());
@@ -148,9 +152,10 @@ async fn work(
         parts.spawn(watches::nodes(client.clone(), known.nodes.clone()));
     }
     let (store, pipelines) = pipelines(&client, &scope, &scaling);
-    let registration =
-        serve_metrics(&client, args, registry, &scaling, &store, &known, &material, &is_leader, &stop, &mut parts)
-            .await?;
+    let registration = serve_metrics(
+        &client, args, registry, &scaling, &store, &known, &material, &is_leader, &stop, &mut parts,
+    )
+    .await?;
     let has_service_monitors = client.list_api_group_resources("monitoring.coreos.com/v1").await.is_ok();
     let leader = meters.leader.clone();
     let mut leads = is_leader.clone();
@@ -163,7 +168,8 @@ async fn work(
         }
     });
     let triggers = watches::triggers(&client, &scope, &known, &scaling).map(reference);
-    let news = scaling.news().map(|key| reference(PipelineKey { namespace: key.namespace, name: key.name }));
+    let news =
+        scaling.news().map(|key| reference(PipelineKey { namespace: key.namespace, name: key.name }));
     let context = Arc::new(Context {
         recorder: recorder(client.clone(), &args.pod_name),
         client,
@@ -182,10 +188,7 @@ async fn work(
         failing: Mutex::default(),
     });
     parts.spawn(sweep(store.clone(), context.clone()));
-    let all = stream::select(
-        stream::select(turns(is_leader), turns(material)),
-        turns(registration),
-    );
+    let all = stream::select(stream::select(turns(is_leader), turns(material)), turns(registration));
     ready.send_replace(true);
     let mut end = stop;
     let controller = Controller::for_stream(pipelines, store)
@@ -239,7 +242,7 @@ fn pipelines(
         })
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(predicates::generation, kube::runtime::predicates::Config::default());
+        .predicate_filter(predicates::generation, kube::runtime::PredicateConfig::default());
     (store, stream)
 }
 

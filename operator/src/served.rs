@@ -39,16 +39,19 @@ impl Values for Served {
         let scaling = found.status.as_ref()?.scaling.as_ref()?;
         let key = PipelineKey { namespace: namespace.to_owned(), name: pipeline.to_owned() };
         let live = self.index.of(&key);
-        let replicas = rollout(&live, "Deployment", &Part::Worker.name(pipeline)).map(|rollout| rollout.wanted);
+        let replicas =
+            rollout(&live, "Deployment", &Part::Worker.name(pipeline)).map(|rollout| rollout.wanted);
         let age_s = scaling.observed_at.as_deref().and_then(|at| age_s(at, now_ms));
-        is_servable(scaling.desired, replicas, age_s).then_some(Value { value: scaling.metric, at_ms: now_ms })
+        is_servable(scaling.desired, replicas, age_s)
+            .then_some(Value { value: scaling.metric, at_ms: now_ms })
     }
 }
 
 /// Old news are served only where they change nothing: who follows cannot tell whether all is well or the leader is
 /// gone, and a number of workers that stays is right in both.
 fn is_servable(desired: u32, replicas: Option<i32>, age_s: Option<i64>) -> bool {
-    age_s.is_some_and(|age| age <= STATUS_MAX_S) || replicas.and_then(|n| u32::try_from(n).ok()) == Some(desired)
+    age_s.is_some_and(|age| age <= STATUS_MAX_S)
+        || replicas.and_then(|n| u32::try_from(n).ok()) == Some(desired)
 }
 
 fn age_s(at: &str, now_ms: u64) -> Option<i64> {

@@ -221,7 +221,12 @@ fn deployments(
     feed(events.boxed(), index, "Deployment", deployment)
 }
 
-fn pods(client: &Client, scope: &Scope, known: Known, scaling: Pipelines) -> BoxStream<'static, PipelineKey> {
+fn pods(
+    client: &Client,
+    scope: &Scope,
+    known: Known,
+    scaling: Pipelines,
+) -> BoxStream<'static, PipelineKey> {
     let events = watch(scope.api::<Pod>(client.clone()), ours()).default_backoff();
     events
         .filter_map(move |event| {
@@ -244,9 +249,13 @@ fn pods(client: &Client, scope: &Scope, known: Known, scaling: Pipelines) -> Box
 
 /// Whether an event speaks of workers, or of the watch itself.
 fn is_of_workers<K: Resource>(event: &Event<K>) -> bool {
-    let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return true };
+    let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else {
+        return true;
+    };
     let labels = object.meta().labels.as_ref();
-    labels.and_then(|labels| labels.get(names::COMPONENT_LABEL)).is_some_and(|part| part == Part::Worker.as_str())
+    labels
+        .and_then(|labels| labels.get(names::COMPONENT_LABEL))
+        .is_some_and(|part| part == Part::Worker.as_str())
 }
 
 /// How far a StatefulSet is.

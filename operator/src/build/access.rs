@@ -56,8 +56,7 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
         let key = file(API_KEY, "api-key/key".to_owned());
         sources.push(secret(names::api_key_secret(input.name()), vec![key]));
     }
-    let projected =
-        ProjectedVolumeSource { default_mode: Some(pods::SECRET_MODE), sources: Some(sources) };
+    let projected = ProjectedVolumeSource { default_mode: Some(pods::SECRET_MODE), sources: Some(sources) };
     Some(Volume { name: VOLUME.to_owned(), projected: Some(projected), ..Volume::default() })
 }
 
@@ -121,8 +120,10 @@ fn external(part: Part, password: Option<&SecretKey>, ca: Option<&SecretKey>) ->
 
 fn bucket(name: String, id: &str, key: &str) -> VolumeProjection {
     let part = Part::S3;
-    let items =
-        [file(id, format!("{part}/{ACCESS_KEY_ID_FILE}")), file(key, format!("{part}/{SECRET_ACCESS_KEY_FILE}"))];
+    let items = [
+        file(id, format!("{part}/{ACCESS_KEY_ID_FILE}")),
+        file(key, format!("{part}/{SECRET_ACCESS_KEY_FILE}")),
+    ];
     secret(name, items.into())
 }
 
@@ -171,10 +172,13 @@ mod tests {
         ];
         assert_eq!(mounted(&world.input(), Part::Worker), expected);
         let api = mounted(&world.input(), Part::Api);
-        assert_eq!(api[expected.len()..], [
-            of("knowbase-operator-keys", "keys.pem", "operator-keys/keys.pem"),
-            of("knowbase-api-key", "key", "api-key/key"),
-        ]);
+        assert_eq!(
+            api[expected.len()..],
+            [
+                of("knowbase-operator-keys", "keys.pem", "operator-keys/keys.pem"),
+                of("knowbase-api-key", "key", "api-key/key"),
+            ]
+        );
     }
 
     #[test]

@@ -28,10 +28,7 @@ fn deployment(input: &Input<'_>) -> Option<Child> {
     let scratch = pods::empty_dir("scratch", input.plan.scratch_mib.max(1));
     let container = |container: Container| Container {
         args: Some(args("api")),
-        ports: Some(vec![
-            pods::port(PORT_NAME, API_PORT),
-            pods::port(INTERNAL_PORT_NAME, INTERNAL_PORT),
-        ]),
+        ports: Some(vec![pods::port(PORT_NAME, API_PORT), pods::port(INTERNAL_PORT_NAME, INTERNAL_PORT)]),
         startup_probe: Some(pods::http("/healthz", API_PORT, Every(2, 60))),
         liveness_probe: Some(pods::http("/healthz", API_PORT, Every(10, 6))),
         readiness_probe: Some(pods::http("/readyz", API_PORT, Every(2, 3))),
@@ -127,8 +124,7 @@ mod tests {
     fn its_address_is_there_before_it() {
         let mut world = fixture::managed();
         world.volumes.clear();
-        let kinds: Vec<String> =
-            children(&world.input()).iter().map(|child| child.key().kind).collect();
+        let kinds: Vec<String> = children(&world.input()).iter().map(|child| child.key().kind).collect();
         assert_eq!(kinds, ["Service", "Service"]);
     }
 }

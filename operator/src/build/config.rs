@@ -140,8 +140,10 @@ fn graph(input: &Input<'_>) -> Value {
 
 fn objects(input: &Input<'_>) -> Value {
     let part = Part::S3;
-    let (id_file, key_file) =
-        (access::path(part, access::ACCESS_KEY_ID_FILE), access::path(part, access::SECRET_ACCESS_KEY_FILE));
+    let (id_file, key_file) = (
+        access::path(part, access::ACCESS_KEY_ID_FILE),
+        access::path(part, access::SECRET_ACCESS_KEY_FILE),
+    );
     match &input.plan.objects {
         Store::Managed(_) => json!({
             "bucket": s3::BUCKET,

@@ -58,10 +58,10 @@ mod tests {
     fn monitors_are_there_only_where_they_are_known() {
         let world = fixture::managed();
         let known = children(&world.input());
-        assert_eq!(known.iter().map(|child| child.key().kind).collect::<Vec<_>>(), [
-            "PodMonitor",
-            "ServiceMonitor"
-        ]);
+        assert_eq!(
+            known.iter().map(|child| child.key().kind).collect::<Vec<_>>(),
+            ["PodMonitor", "ServiceMonitor"]
+        );
         assert_eq!(known[0].object["metadata"]["name"], "knowbase-worker");
         assert_eq!(known[1].object["spec"]["endpoints"][0]["port"], "internal");
         assert!(children(&Input { has_service_monitors: false, ..world.input() }).is_empty());

@@ -28,11 +28,15 @@ const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub(super) fn children(input: &Input<'_>) -> Vec<Child> {
     let mut all = vec![
         policy(input, Part::Worker, vec![from(vec![prometheus()], HEALTH_PORT)]),
-        policy(input, Part::Api, vec![
-            from(Vec::new(), API_PORT),
-            // Metrics need no token there, and the rest needs the operator's.
-            from(vec![operator(input), prometheus()], INTERNAL_PORT),
-        ]),
+        policy(
+            input,
+            Part::Api,
+            vec![
+                from(Vec::new(), API_PORT),
+                // Metrics need no token there, and the rest needs the operator's.
+                from(vec![operator(input), prometheus()], INTERNAL_PORT),
+            ],
+        ),
     ];
     let stores = input.managed().into_iter().filter_map(|(part, _)| Some((part, store_port(part)?)));
     all.extend(stores.map(|(part, port)| policy(input, part, vec![from(vec![own(input)], port)])));

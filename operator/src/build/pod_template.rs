@@ -11,7 +11,12 @@ use crate::names::{self, Part};
 use crate::resource::PodTemplate;
 
 /// The pods of a part, with what a person chose.
-pub(super) fn merged(input: &Input<'_>, part: Part, chosen: &PodTemplate, spec: PodSpec) -> PodTemplateSpec {
+pub(super) fn merged(
+    input: &Input<'_>,
+    part: Part,
+    chosen: &PodTemplate,
+    spec: PodSpec,
+) -> PodTemplateSpec {
     let mut labels = chosen.labels.clone();
     labels.extend(names::part_labels(input.name(), part));
     let spread = match chosen.topology_spread_constraints.is_empty() {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use docmill_core::sizing::Resources;
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    ExecAction, HTTPGetAction, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext,
-    PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource,
-    SecurityContext, TCPSocketAction, Volume, VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, ExecAction, HTTPGetAction, LocalObjectReference, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
+    SecretVolumeSource, SecurityContext, TCPSocketAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -137,8 +137,11 @@ fn probe(every: Every) -> Probe {
 
 /// Asks over HTTP.
 pub(super) fn http(path: &str, port: i32, every: Every) -> Probe {
-    let action =
-        HTTPGetAction { path: Some(path.to_owned()), port: IntOrString::Int(port), ..HTTPGetAction::default() };
+    let action = HTTPGetAction {
+        path: Some(path.to_owned()),
+        port: IntOrString::Int(port),
+        ..HTTPGetAction::default()
+    };
     Probe { http_get: Some(action), ..probe(every) }
 }
 

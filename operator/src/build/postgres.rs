@@ -65,7 +65,18 @@ pub(super) fn children(input: &Input<'_>, store: &ManagedStore) -> Vec<Child> {
             ports: Some(vec![pods::port(PORT_NAME, PORT)]),
             // Over TCP: while the first statements run, there is only the socket.
             readiness_probe: Some(pods::exec(
-                &["pg_isready", "-q", "-h", "127.0.0.1", "-p", &PORT.to_string(), "-U", ROLE, "-d", DATABASE],
+                &[
+                    "pg_isready",
+                    "-q",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    &PORT.to_string(),
+                    "-U",
+                    ROLE,
+                    "-d",
+                    DATABASE,
+                ],
                 Every(5, 3),
             )),
             volume_mounts: Some(vec![

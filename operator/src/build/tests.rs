@@ -82,7 +82,8 @@ fn what_has_no_secret_yet_is_left_out() {
     let input = world.input();
     assert_eq!(input.missing(), [Part::Neo4j]);
     let names = names_of(&children(&input));
-    for left_out in ["StatefulSet/knowbase-neo4j", "Deployment/knowbase-api", "Deployment/knowbase-worker"] {
+    for left_out in ["StatefulSet/knowbase-neo4j", "Deployment/knowbase-api", "Deployment/knowbase-worker"]
+    {
         assert!(!names.iter().any(|name| name == left_out), "{left_out}");
     }
     assert!(names.iter().any(|name| name == "StatefulSet/knowbase-redis"));

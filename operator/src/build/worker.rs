@@ -111,9 +111,8 @@ mod tests {
     #[test]
     fn another_configuration_rolls_workers() {
         let mut world = fixture::managed();
-        let template = |world: &fixture::World| {
-            child(&world.input()).unwrap().object["spec"]["template"].clone()
-        };
+        let template =
+            |world: &fixture::World| child(&world.input()).unwrap().object["spec"]["template"].clone();
         let before = template(&world);
         assert_eq!(before, template(&world));
         world.pipeline.spec.extract.ocr.dpi = 300;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-
 use super::DAY_MS;
 use super::authority::{self, Authority, AuthorityError, Leaf};
 use super::tokens::{self, TokenError, TokenKey};

@@ -66,7 +66,11 @@ impl TokenKey {
 
     /// The public keys as PEM, the current one first: what API pods check tokens with.
     pub fn public_pem(&self) -> String {
-        [Some(&self.public), self.previous.as_ref()].into_iter().flatten().map(|public| pem(public)).collect()
+        [Some(&self.public), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|public| pem(public))
+            .collect()
     }
 }
 

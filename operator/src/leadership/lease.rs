@@ -70,7 +70,11 @@ impl Observed {
         };
         let spec = lease.spec.as_ref();
         if self.is_gone || self.spec.is_none() || self.spec.as_ref() != spec {
-            *self = Self { spec: Some(spec.cloned().unwrap_or_default()), is_gone: false, changed_at_ms: now_ms };
+            *self = Self {
+                spec: Some(spec.cloned().unwrap_or_default()),
+                is_gone: false,
+                changed_at_ms: now_ms,
+            };
         }
     }
 }
@@ -98,7 +102,11 @@ pub fn evaluate(lease: Option<&Lease>, me: &str, observed: &Observed, now_ms: u6
         return if now_ms < until_ms { Verdict::Hold { until_ms } } else { Verdict::Renew };
     }
     let until_ms = observed.changed_at_ms.saturating_add(respected_ms(spec));
-    if now_ms < until_ms { Verdict::Follow { holder: holder.to_owned(), until_ms } } else { Verdict::Acquire }
+    if now_ms < until_ms {
+        Verdict::Follow { holder: holder.to_owned(), until_ms }
+    } else {
+        Verdict::Acquire
+    }
 }
 
 fn holder(spec: &LeaseSpec) -> &str {
@@ -107,7 +115,8 @@ fn holder(spec: &LeaseSpec) -> &str {
 
 /// Ours, or what its holder asks for where that is more.
 fn respected_ms(spec: &LeaseSpec) -> u64 {
-    let asked_ms = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0) * 1_000;
+    let asked_ms =
+        spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0) * 1_000;
     asked_ms.clamp(LEASE_MS, FOREIGN_LEASE_MS_MAX)
 }
 
@@ -233,7 +242,8 @@ mod tests {
 
     #[test]
     fn whose_turn_it_is() {
-        let seen = |lease: &Lease| Observed { spec: lease.spec.clone(), is_gone: false, changed_at_ms: 100_000 };
+        let seen =
+            |lease: &Lease| Observed { spec: lease.spec.clone(), is_gone: false, changed_at_ms: 100_000 };
         let follow = || Verdict::Follow { holder: "b".into(), until_ms: 115_000 };
         let theirs = lease("b", 0);
         let ours = lease("a", 0);
@@ -267,7 +277,9 @@ mod tests {
 
     #[test]
     fn a_holder_that_asks_for_more_time_gets_it_within_reason() {
-        for (asked, waits_ms) in [(None, 15_000), (Some(-1), 15_000), (Some(30), 30_000), (Some(i32::MAX), 60_000)] {
+        for (asked, waits_ms) in
+            [(None, 15_000), (Some(-1), 15_000), (Some(30), 30_000), (Some(i32::MAX), 60_000)]
+        {
             let mut theirs = lease("b", 0);
             theirs.spec = theirs.spec.map(|spec| LeaseSpec { lease_duration_seconds: asked, ..spec });
             let observed = Observed { spec: theirs.spec.clone(), is_gone: false, changed_at_ms: 0 };

@@ -55,7 +55,9 @@ impl Leases for KubeLeases {
 
 fn failed(error: kube::Error) -> Error {
     match &error {
-        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+        kube::Error::Api(status)
+            if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+        {
             Error::Conflict
         }
         _ => Error::Refused(Box::new(error)),
@@ -83,7 +85,14 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let (tenure, ends) = watch::channel(None);
-    let mut election = Election { leases, name, candidate: Candidate::new(me), written: None, start: Instant::now(), tenure };
+    let mut election = Election {
+        leases,
+        name,
+        candidate: Candidate::new(me),
+        written: None,
+        start: Instant::now(),
+        tenure,
+    };
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {}
@@ -179,7 +188,8 @@ impl<L: Leases> Election<'_, L> {
     }
 
     fn tell(&self) {
-        let until = self.candidate.leads_until_ms().map(|until_ms| self.start + Duration::from_millis(until_ms));
+        let until =
+            self.candidate.leads_until_ms().map(|until_ms| self.start + Duration::from_millis(until_ms));
         self.tenure.send_if_modified(|tenure| {
             let changed = *tenure != until;
             *tenure = until;

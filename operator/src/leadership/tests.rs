@@ -93,7 +93,11 @@ impl Contender {
                     Verdict::Acquire | Verdict::Renew => {
                         let wall_us = clock as i64 * 1_000;
                         let lease = self.candidate.claim("l", lease.as_ref(), wall_us);
-                        Flight::Write { arrives_at: now + chance.below(delay_max), sent_at_ms: clock, lease }
+                        Flight::Write {
+                            arrives_at: now + chance.below(delay_max),
+                            sent_at_ms: clock,
+                            lease,
+                        }
                     }
                     _ => Flight::Idle { wake_at: now + RETRY_MS },
                 }

@@ -5,7 +5,6 @@ use kube::CustomResourceExt;
 
 use super::IngestionPipeline;
 
-
 /// The CustomResourceDefinition of [`IngestionPipeline`].
 pub fn crd() -> CustomResourceDefinition {
     IngestionPipeline::crd()

@@ -131,7 +131,8 @@ impl PipelineApi {
 
     fn url(&self, target: &Target, path: &str) -> String {
         let base = self.settings.base.trim_end_matches('/');
-        let base = base.replace("{pipeline}", &target.key.name).replace("{namespace}", &target.key.namespace);
+        let base =
+            base.replace("{pipeline}", &target.key.name).replace("{namespace}", &target.key.namespace);
         format!("{base}{path}")
     }
 

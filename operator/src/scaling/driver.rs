@@ -142,7 +142,8 @@ impl Driver {
         if is_idle(&observation, &decision) {
             self.step_every_ms = IDLE_STEP_EVERY_MS;
         }
-        let mut scaled = Scaled::new(&scaling.policy, &decision, &observation, line.map(|(line, _)| line), now_ms);
+        let mut scaled =
+            Scaled::new(&scaling.policy, &decision, &observation, line.map(|(line, _)| line), now_ms);
         scaled.throughput_per_min = self.rate.throughput_per_minute();
         scaled.unheard = heard.unheard;
         self.publish(scaled, now_ms);
@@ -158,7 +159,8 @@ impl Driver {
             (None, None) => true,
             _ => false,
         };
-        let unheard = self.published.borrow().as_ref().is_some_and(|scaled| scaled.unheard != heard.unheard);
+        let unheard =
+            self.published.borrow().as_ref().is_some_and(|scaled| scaled.unheard != heard.unheard);
         !is_like || unheard || now_ms.saturating_sub(self.stepped_at_ms) >= self.step_every_ms
     }
 
@@ -239,7 +241,8 @@ impl Driver {
             return;
         }
         // Boxed: what borrows from a list could not be sent to another thread otherwise.
-        let doing: Vec<BoxFuture<'_, _>> = orders.iter().map(|action| self.perform(action).boxed()).collect();
+        let doing: Vec<BoxFuture<'_, _>> =
+            orders.iter().map(|action| self.perform(action).boxed()).collect();
         let mut doing = stream::iter(doing).buffer_unordered(AT_ONCE);
         let collecting = async {
             while let Some(done) = doing.next().await {

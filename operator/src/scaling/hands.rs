@@ -77,7 +77,8 @@ pub trait Hands: Send + Sync {
 
     /// Writes `replicas` of the workers' Deployment, through its scale. [`Error::Conflict`] where it is not as it was
     /// seen.
-    fn set_replicas<'a>(&'a self, target: &'a Target, write: &'a Write) -> BoxFuture<'a, Result<(), Error>>;
+    fn set_replicas<'a>(&'a self, target: &'a Target, write: &'a Write)
+    -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// The hands of the operator.
@@ -95,14 +96,17 @@ impl KubeHands {
     }
 
     async fn order(&self, target: &Target, worker: &str, order: &str) -> Result<(), Error> {
-        in_turn(&self.orders, async { self.api.order(target, worker, order).await.map_err(Error::Order) }).await
+        in_turn(&self.orders, async { self.api.order(target, worker, order).await.map_err(Error::Order) })
+            .await
     }
 
     async fn cost(&self, target: &Target, pod: &str, cost: Value) -> Result<(), Error> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &target.key.namespace);
         let patch = Patch::Merge(json!({"metadata": {"annotations": {COST_ANNOTATION: cost}}}));
-        let params =
-            PatchParams { field_manager: Some(names::SCALING_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(names::SCALING_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let patching = async { pods.patch_metadata(pod, &params, &patch).await.map(drop).map_err(refused) };
         in_turn(&self.writes, patching).await
     }
@@ -116,16 +120,20 @@ impl KubeHands {
         // decided on pods that are not those of this version.
         let name = target.key.worker_deployment();
         let now = self.deployments(target).get_scale(&name).await.map_err(refused)?;
-        let replicas = now.spec.as_ref().and_then(|spec| spec.replicas).and_then(|now| u32::try_from(now).ok());
+        let replicas =
+            now.spec.as_ref().and_then(|spec| spec.replicas).and_then(|now| u32::try_from(now).ok());
         match (replicas, now.metadata.resource_version) {
-            (Some(replicas), Some(version)) if replicas == write.from => self.put(target, version, write.to).await,
+            (Some(replicas), Some(version)) if replicas == write.from => {
+                self.put(target, version, write.to).await
+            }
             _ => Err(Error::Conflict),
         }
     }
 
     async fn put(&self, target: &Target, resource_version: String, replicas: u32) -> Result<(), Error> {
         let name = target.key.worker_deployment();
-        let params = PostParams { field_manager: Some(names::SCALING_MANAGER.to_owned()), ..PostParams::default() };
+        let params =
+            PostParams { field_manager: Some(names::SCALING_MANAGER.to_owned()), ..PostParams::default() };
         let scale = scale(&target.key, &name, resource_version, replicas);
         self.deployments(target).replace_scale(&name, &params, &scale).await.map(drop).map_err(refused)
     }
@@ -152,16 +160,17 @@ impl Hands for KubeHands {
         Box::pin(self.cost(target, pod, Value::Null))
     }
 
-    fn set_replicas<'a>(&'a self, target: &'a Target, write: &'a Write) -> BoxFuture<'a, Result<(), Error>> {
+    fn set_replicas<'a>(
+        &'a self,
+        target: &'a Target,
+        write: &'a Write,
+    ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(in_turn(&self.writes, self.replicas(target, write)))
     }
 }
 
 /// Does it when it is its turn. The time counts from now: one that waits long is asked for again, and later.
-async fn in_turn(
-    turns: &Semaphore,
-    work: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
+async fn in_turn(turns: &Semaphore, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let working = async {
         // Nobody closes it.
         let _turn = turns.acquire().await.map_err(|_| Error::Slow)?;

@@ -176,12 +176,27 @@ mod tests {
     fn who_is_unseen() {
         let going = PodSeen { gone: true, ..pod() };
         let cases = [
-            ("all are seen", seen(2, 2, &[("a", pod()), ("b", pod())]), vec![live("a", 1, 0), live("b", 1, 0)], 0),
+            (
+                "all are seen",
+                seen(2, 2, &[("a", pod()), ("b", pod())]),
+                vec![live("a", 1, 0), live("b", 1, 0)],
+                0,
+            ),
             ("one is counted and hidden", seen(2, 2, &[("a", pod())]), vec![live("a", 1, 0)], 1),
-            ("one lives and is hidden", seen(1, 1, &[("a", pod())]), vec![live("a", 1, 0), live("b", 1, 0)], 1),
+            (
+                "one lives and is hidden",
+                seen(1, 1, &[("a", pod())]),
+                vec![live("a", 1, 0), live("b", 1, 0)],
+                1,
+            ),
             ("the same one both ways", seen(2, 2, &[("a", pod())]), vec![live("b", 1, 0)], 1),
             ("two live, one is counted", seen(1, 1, &[]), vec![live("a", 1, 0), live("b", 1, 0)], 2),
-            ("one goes and still lives", seen(1, 1, &[("a", pod()), ("b", going.clone())]), vec![live("b", 1, 0)], 0),
+            (
+                "one goes and still lives",
+                seen(1, 1, &[("a", pod()), ("b", going.clone())]),
+                vec![live("b", 1, 0)],
+                0,
+            ),
             ("one goes and is counted", seen(1, 2, &[("a", pod()), ("b", going)]), vec![], 1),
             ("more are seen than counted", seen(2, 1, &[("a", pod()), ("b", pod())]), vec![], 0),
         ];

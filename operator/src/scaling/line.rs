@@ -52,7 +52,8 @@ pub struct Line {
 impl Line {
     /// Whether the other says the same about what is to be done. Times and rates differ in every line.
     pub fn is_like(&self, other: &Self) -> bool {
-        let same_depth = self.depth == other.depth && self.unsettled == other.unsettled && self.dead == other.dead;
+        let same_depth =
+            self.depth == other.depth && self.unsettled == other.unsettled && self.dead == other.dead;
         let same_workers = self.workers.len() == other.workers.len()
             && self.workers.iter().zip(&other.workers).all(|(one, two)| one.is_like(two));
         same_depth && same_workers && self.neo4j_memory == other.neo4j_memory
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn problems_and_nonsense() {
-        let problem = br#"{"problem": {"code": "ledger_away", "title": "no", "detail": "the ledger is away"}}"#;
+        let problem =
+            br#"{"problem": {"code": "ledger_away", "title": "no", "detail": "the ledger is away"}}"#;
         assert_eq!(read(problem).unwrap(), Said::Problem("the ledger is away".into()));
         assert_eq!(read(br#"{"problem": [1]}"#).unwrap(), Said::Problem("[1]".into()));
         for nonsense in ["", "{}", "[]", "<html>", r#"{"atMs": -1}"#] {

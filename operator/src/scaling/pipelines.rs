@@ -191,7 +191,8 @@ impl Registry {
         };
         let (around, published) = (self.around.clone(), entry.published.clone());
         let (api, clock) = (self.api.clone(), self.around.clock);
-        let driver = Driver::new(around, entry.scaling.subscribe(), hears, entry.touched.clone(), published);
+        let driver =
+            Driver::new(around, entry.scaling.subscribe(), hears, entry.touched.clone(), published);
         let following = Box::pin(async move { follow(&api, &target, clock, &heard).await });
         let driving = Box::pin(driver.run());
         let task = tokio::spawn(async move {

@@ -39,11 +39,14 @@ impl Rate {
     pub fn see(&mut self, line: &Line) {
         let before_ms = self.seen_at_ms.replace(line.at_ms);
         let passed_ms = before_ms.map_or(0, |before| line.at_ms.saturating_sub(before));
-        let Some(rate_per_s) = line.rate_per_s.filter(|_| (1..=GAP_MS_MAX).contains(&passed_ms)) else { return };
+        let Some(rate_per_s) = line.rate_per_s.filter(|_| (1..=GAP_MS_MAX).contains(&passed_ms)) else {
+            return;
+        };
         let passed = passed_ms as f64;
         let follow = 1.0 - (-passed / THROUGHPUT_MS).exp();
         let per_minute = rate_per_s * 60.0;
-        self.throughput = Some(self.throughput.map_or(per_minute, |shown| shown + (per_minute - shown) * follow));
+        self.throughput =
+            Some(self.throughput.map_or(per_minute, |shown| shown + (per_minute - shown) * follow));
 
         let busy = line.workers.iter().filter(|worker| worker.busy > 0 && !worker.draining).count();
         let is_saturated = busy > 0 && line.depth.is_some_and(|depth| depth.waiting > 0);
@@ -100,7 +103,14 @@ mod tests {
         }
 
         /// So many lines, `every_ms` apart.
-        fn lines(&mut self, count: u64, every_ms: u64, busy: usize, waiting: u64, per_s: Option<f64>) -> &mut Self {
+        fn lines(
+            &mut self,
+            count: u64,
+            every_ms: u64,
+            busy: usize,
+            waiting: u64,
+            per_s: Option<f64>,
+        ) -> &mut Self {
             for _ in 0..count {
                 self.at_ms += every_ms;
                 let worker = LiveWorker { busy: 2, ..LiveWorker::default() };
@@ -157,7 +167,13 @@ mod tests {
     #[test]
     fn gaps_repetitions_and_clocks_that_go_back_say_nothing() {
         let mut feed = Feed::new();
-        feed.lines(1, 1_000, 1, 9, Some(1.0)).lines(5, 20_000, 1, 9, Some(50.0)).lines(5, 0, 1, 9, Some(50.0));
+        feed.lines(1, 1_000, 1, 9, Some(1.0)).lines(5, 20_000, 1, 9, Some(50.0)).lines(
+            5,
+            0,
+            1,
+            9,
+            Some(50.0),
+        );
         feed.at_ms -= 500_000;
         feed.lines(1, 0, 1, 9, Some(50.0));
         assert_eq!((feed.one(), feed.rate.throughput_per_minute()), (None, None));

@@ -110,7 +110,12 @@ impl Scaled {
         let kind = |scaled: &Self| {
             (
                 (scaled.desired, scaled.replicas, scaled.metric_value, scaled.workers, scaled.ready),
-                (scaled.depth.is_some(), scaled.dead > 0, scaled.unheard.is_some(), scaled.trouble.is_some()),
+                (
+                    scaled.depth.is_some(),
+                    scaled.dead > 0,
+                    scaled.unheard.is_some(),
+                    scaled.trouble.is_some(),
+                ),
                 scaled.neo4j_memory,
             )
         };

@@ -67,8 +67,11 @@ impl From<&Pod> for PodSeen {
         let phase = status.and_then(|status| status.phase.as_deref());
         let cost = pod.annotations().get(COST_ANNOTATION).and_then(|cost| cost.parse::<i32>().ok());
         Self {
-            ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-            gone: pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded")),
+            ready: conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            gone: pod.metadata.deletion_timestamp.is_some()
+                || matches!(phase, Some("Failed" | "Succeeded")),
             marked: cost == Some(DELETION_COST),
             revision: pod.labels().get(REVISION_LABEL).cloned(),
         }
@@ -92,7 +95,9 @@ pub struct DeploymentSeen {
 
 impl From<&Deployment> for DeploymentSeen {
     fn from(deployment: &Deployment) -> Self {
-        let number = |number: Option<i32>, absent| number.map_or(absent, |number| u32::try_from(number).unwrap_or(0));
+        let number = |number: Option<i32>, absent| {
+            number.map_or(absent, |number| u32::try_from(number).unwrap_or(0))
+        };
         let status = deployment.status.as_ref();
         let observed = status.and_then(|status| status.observed_generation).unwrap_or(0);
         Self {
@@ -297,7 +302,10 @@ mod tests {
         let cases: [(fn(&mut Value), PodSeen); 5] = [
             (|_| {}, PodSeen { ready: true, ..PodSeen::default() }),
             (|pod| pod["status"] = json!({}), PodSeen::default()),
-            (|pod| pod["status"]["phase"] = "Failed".into(), PodSeen { ready: true, gone: true, ..PodSeen::default() }),
+            (
+                |pod| pod["status"]["phase"] = "Failed".into(),
+                PodSeen { ready: true, gone: true, ..PodSeen::default() },
+            ),
             (
                 |pod| pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into(),
                 PodSeen { ready: true, gone: true, ..PodSeen::default() },

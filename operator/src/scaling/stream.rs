@@ -35,11 +35,13 @@ pub async fn follow(api: &PipelineApi, target: &Target, clock: Clock, heard: &wa
     loop {
         let mut lines = 0u64;
         let end = match api.observations(target).await {
-            Ok(answer) => listen(answer, api.interval(), |said| {
-                lines += 1;
-                take(said, clock.now_ms(), heard);
-            })
-            .await,
+            Ok(answer) => {
+                listen(answer, api.interval(), |said| {
+                    lines += 1;
+                    take(said, clock.now_ms(), heard);
+                })
+                .await
+            }
             Err(error) => error,
         };
         failed = if lines > 0 { 0 } else { failed + 1 };

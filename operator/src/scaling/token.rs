@@ -96,7 +96,8 @@ impl Tokens {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not keep a token of the future.
         let is_good = |held: &&Held| {
-            now_s.saturating_add(LEFT_S) <= held.good_until_s && held.good_until_s <= now_s.saturating_add(LASTS_S)
+            now_s.saturating_add(LEFT_S) <= held.good_until_s
+                && held.good_until_s <= now_s.saturating_add(LASTS_S)
         };
         if let Some(held) = held.get(audience).filter(is_good) {
             return Ok(held.token.clone());

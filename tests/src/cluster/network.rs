@@ -23,7 +23,8 @@ impl Cluster {
     /// There is no such service, or it has no address.
     pub fn forward_service(&self, namespace: &str, service: &str, port: u16) -> Result<u16> {
         let path = "jsonpath={.spec.clusterIP}";
-        let address = self.kubectl(&["--namespace", namespace, "get", "service", service, "--output", path])?;
+        let address =
+            self.kubectl(&["--namespace", namespace, "get", "service", service, "--output", path])?;
         self.forward(address.trim(), port)
     }
 

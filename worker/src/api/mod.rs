@@ -156,8 +156,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
     // whoever comes learns no more than that.
     let mut public = bind(settings.api.listen).await?;
     let listeners = [&public, &internal];
-    let ledger =
-        Box::pin(waiting::ledger(&settings.postgres, first_key.as_ref(), listeners, stop.clone()));
+    let ledger = Box::pin(waiting::ledger(&settings.postgres, first_key.as_ref(), listeners, stop.clone()));
     let Some((database, has_keys)) = ledger.await? else { return Ok(()) };
     let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database, has_keys)?;
     if listen != settings.api.listen {

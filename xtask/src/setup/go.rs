@@ -41,7 +41,8 @@ impl Program {
             fs::remove_dir_all(&compiled)?;
             cache::write(&partial.join(PIN), self.module.as_bytes(), 0o644)?;
             if place.exists() {
-                fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
+                fs::remove_dir_all(&place)
+                    .with_context(|| format!("cannot replace {}", place.display()))?;
             }
             fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
         });

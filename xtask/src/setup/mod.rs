@@ -51,8 +51,10 @@ const PACKAGES: &[&str] = &[
 const SERVERS: &[&str] = &["redis-server"];
 
 /// The S3 server of the tests: one that checks signatures.
-const S3_SERVER: go::Program =
-    go::Program { module: "github.com/versity/versitygw/cmd/versitygw@v1.8.0", place: "services/versitygw" };
+const S3_SERVER: go::Program = go::Program {
+    module: "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
+    place: "services/versitygw",
+};
 
 const PDFIUM: Wheel = Wheel {
     project: "pypdfium2",

@@ -57,7 +57,11 @@ impl Hand {
         self.index.deployment_event(&Event::InitDone);
         self.index.pod_event(&Event::Init);
         for (name, (worker, marked)) in &world.workers {
-            let annotations = if *marked { json!({"controller.kubernetes.io/pod-deletion-cost": "-1000"}) } else { json!({}) };
+            let annotations = if *marked {
+                json!({"controller.kubernetes.io/pod-deletion-cost": "-1000"})
+            } else {
+                json!({})
+            };
             let ready = if worker.drained { "False" } else { "True" };
             let pod = serde_json::from_value(json!({
                 "metadata": {"namespace": "n", "name": name, "annotations": annotations,
@@ -124,8 +128,11 @@ impl World {
             self.workers.insert(pod, (worker, false));
         }
         while self.workers.len() as u32 > self.replicas {
-            let order = |(_, (worker, marked)): &(&String, &(LiveWorker, bool))| (!worker.drained, !*marked);
-            let Some(pod) = self.workers.iter().min_by_key(order).map(|(pod, _)| pod.clone()) else { return };
+            let order =
+                |(_, (worker, marked)): &(&String, &(LiveWorker, bool))| (!worker.drained, !*marked);
+            let Some(pod) = self.workers.iter().min_by_key(order).map(|(pod, _)| pod.clone()) else {
+                return;
+            };
             if self.workers.remove(&pod).is_some_and(|(worker, _)| worker.busy > 0) {
                 self.interrupted += 1;
             }
