@@ -92,6 +92,10 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
     let began = Instant::now();
     let plan = plan::make(&pipeline.spec, context.known.nodes.smallest());
     let mut outcome = Outcome::default();
+    if pipeline.status.is_none() {
+        // A resource without any condition is ready to tools that go by kstatus.
+        tell(&pipeline, &key, &scaling_key, plan.as_ref().map_err(Vec::as_slice), &outcome, &context).await?;
+    }
     if let Ok(plan) = &plan {
         let written = write(&pipeline, &key, plan, &material.public_pem(), &context, &mut outcome).await;
         if let Err(error) = written {
@@ -485,7 +489,8 @@ fn events(before: &IngestionPipelineStatus, now: &IngestionPipelineStatus) -> Ve
             let is_bad = (status == "True") != (kind == ConditionKind::Ready);
             let is_news = kind != ConditionKind::ScalingLimited || was.is_some();
             if is_news {
-                let type_ = if is_bad { EventType::Warning } else { EventType::Normal };
+                let is_warning = is_bad && reason != "Starting";
+                let type_ = if is_warning { EventType::Warning } else { EventType::Normal };
                 events.push(event(type_, &reason, kind.as_str(), &message));
             }
         }

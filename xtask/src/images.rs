@@ -110,11 +110,9 @@ pub type Images = Vec<Image>;
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
     let mut cargo = process::cargo();
-    cargo.args(["build", "--locked", "--package", "docmill", "--package", "docmill-worker"]);
-    cargo.args(["--package", "docmill-operator"]);
-    if args.release {
-        cargo.arg("--release");
-    }
+    // All of the workspace: a package built alone has other features, and so all dependencies anew.
+    cargo.args(["build", "--locked", "--workspace"]);
+    cargo.arg(if args.release { "--release" } else { "--all-targets" });
     process::run(&mut cargo)?;
     let profile = if args.release { "release" } else { "debug" };
     for image in build(&cache, &process::target_dir().join(profile))? {
