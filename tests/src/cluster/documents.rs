@@ -35,7 +35,7 @@ pub struct File {
 /// A file cannot be read.
 pub fn documents(count: usize, seed: u64) -> Result<Vec<File>> {
     let mut known = BTreeSet::new();
-    let mut is_new = |bytes: &[u8]| known.insert(<[u8; 32]>::from(Sha256::digest(bytes)));
+    let mut is_new = |bytes: &[u8]| known.insert(Sha256::digest(bytes).to_vec());
     let mut all = Vec::with_capacity(count);
     let mut paths = Vec::new();
     collect(&repository("docs"), &mut paths)?;
@@ -86,7 +86,7 @@ fn generated(writer: &mut Writer, number: usize) -> File {
         }
         _ => {
             let first = format!("Report {number}");
-            let pages = dense_pages(writer, 2, Some(&first), None);
+            let pages = dense_pages(writer, 2, Some(first.as_str()), None);
             File { name: format!("report-{number}.pdf"), bytes: pdf(&pages) }
         }
     }

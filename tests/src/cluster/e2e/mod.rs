@@ -188,7 +188,7 @@ fn interrupted(pipeline: &Pipeline<'_>) -> Result<u64> {
         "SELECT (SELECT last_value FROM docmill.epochs) - (SELECT count(*) FROM docmill.indexes)
               - (SELECT count(*) FROM docmill.documents)",
     )?;
-    u64::try_from(again).with_context(|| format!("{again} documents were taken up more often than once"))
+    u64::try_from(again).with_context(|| format!("fewer were taken up than there are, by {again}"))
 }
 
 /// What ledger, PostgreSQL and Neo4j have, and what the audit finds.

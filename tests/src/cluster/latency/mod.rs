@@ -49,8 +49,8 @@ pub fn run(options: &Options) -> Result<Figures> {
     let cluster = Cluster::start("latency", &as_wanted)?;
     cluster.install(&Installation::default())?;
     cluster.restricted_namespace(NAMESPACE)?;
-    // Most of the twenty are to stay without a node: what is measured is what is asked for, and a small machine that
-    // starts twenty workers measures that. So each asks for more than a twentieth of any.
+    // What is measured is what is asked for. A small machine that starts twenty workers at once measures that instead:
+    // so each asks for so much that two cores have room for two, and the others wait for a node.
     let patch = json!({"spec": {
         "workers": {"replicas": {"max": MOST}, "resources": {"requests": {"cpu": "600m"}}},
         "autoscaling": {"queueDepthPerReplica": 1, "scaleDownWindow": "5s", "scaleToZeroAfter": "1s"},
