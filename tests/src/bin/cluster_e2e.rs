@@ -1,5 +1,5 @@
-//! `cluster_e2e [--documents N] [--shipped] [--stock]`: the whole way of a person on a real cluster, from `helm install`
-//! to the end of the last namespace. Wants root.
+//! `cluster_e2e [--documents N] [--shipped] [--stock]`: the whole way of a person on a real cluster, from `helm
+//! install` to the end of the last namespace. Wants root.
 
 use std::process::ExitCode;
 

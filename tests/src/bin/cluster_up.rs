@@ -1,5 +1,5 @@
-//! `cluster_up`: a real cluster of this machine with docmill and a first pipeline, to try it. Ctrl-C ends all of it, and
-//! what it had is gone. Wants root.
+//! `cluster_up`: a real cluster of this machine with docmill and a first pipeline, to try it. Ctrl-C ends all of it,
+//! and what it had is gone. Wants root.
 
 use std::fs::File;
 use std::io::Write;
