@@ -1,5 +1,5 @@
 # Ways in. The work is done by `cargo xtask`; these lines only put its commands in order.
-.PHONY: help run test setup corpus demo services peers check clean-data bootstrap
+.PHONY: help run test setup corpus demo services cluster peers check clean-data bootstrap
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: bootstrap ## ingest the demo documents again and search them
 
 services: bootstrap ## start Redis, PostgreSQL, S3, Neo4j, an API and two workers until Ctrl-C
 	@cargo xtask setup --for test && cargo xtask services
+
+cluster: bootstrap ## start a real Kubernetes cluster with docmill and a first pipeline until Ctrl-C (as root)
+	@cargo xtask setup --for test && cargo xtask cluster up
 
 peers: bootstrap ## measure a Celery pipeline beside our own benchmark (bench/peers)
 	@cargo xtask setup --for test && cargo xtask peers

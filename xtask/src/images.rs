@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
 use crate::{cache, process, setup};
 
@@ -28,6 +29,8 @@ const BASE_WITHOUT: &[&str] = &[
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
 ];
+/// File beside the programs that says which images were made of them.
+const LIST: &str = "images.json";
 /// Archives kept of each image: checkouts share the cache, and one may still load what it built before.
 const KEPT: usize = 3;
 /// Where this machine's packages come from: the first of these that says something. Sources of others beside it
@@ -138,7 +141,20 @@ pub fn build(cache: &Path, programs: &Path) -> Result<Images> {
     let lock = File::create(builder.dir.join("lock")).context("cannot lock the images")?;
     lock.lock().context("cannot lock the images")?;
     let base = builder.base()?;
-    RECIPES.iter().map(|recipe| builder.image(cache, programs, &base, recipe)).collect()
+    let images: Images =
+        RECIPES.iter().map(|recipe| builder.image(cache, programs, &base, recipe)).collect::<Result<_>>()?;
+    list(&programs.join(LIST), &images)?;
+    Ok(images)
+}
+
+/// Writes down what was built, for programs that load it. It lies with the build and not in the cache, which other
+/// checkouts share.
+fn list(file: &Path, images: &Images) -> Result<()> {
+    let entry = |image: &Image| {
+        (image.name.to_owned(), json!({"reference": image.reference, "archive": image.archive}))
+    };
+    let all: Value = images.iter().map(entry).collect();
+    cache::write(file, format!("{all:#}\n").as_bytes(), 0o644)
 }
 
 /// Where things lie, and how buildah is called.

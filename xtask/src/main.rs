@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod cluster;
 mod corpus;
 mod demo;
 mod images;
@@ -49,6 +50,9 @@ enum Command {
     /// Servers that restart, are emptied, full, away or wiped while documents come in
     #[command(subcommand)]
     Faults(proof::Faults),
+    /// docmill on a real cluster of this machine: prove it, or try it
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// Measure a Celery pipeline with the documents of our own benchmark (bench/peers)
     Peers(proof::PassedOn),
     /// Measure, as ratios where machines differ
@@ -82,6 +86,7 @@ fn run() -> anyhow::Result<()> {
         Command::Tenants(passed) => proof::tenants(&passed),
         Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Faults(faults) => proof::faults(&faults),
+        Command::Cluster(cluster) => cluster::run(&cluster),
         Command::Peers(passed) => proof::peers(&passed),
         Command::Bench(bench) => proof::bench(&bench),
     }

@@ -117,9 +117,9 @@ pub fn bench(bench: &Bench) -> Result<()> {
     }
 }
 
-/// One set of features for programs and tests: a package selected alone has another, and every
-/// dependency would be compiled a second time.
-fn build_as_tests_do() -> Result<()> {
+/// Builds everything with one set of features for programs and tests: a package selected alone has another,
+/// and every dependency would be compiled a second time.
+pub fn build_as_tests_do() -> Result<()> {
     build(&["--workspace", "--all-targets"], false)
 }
 
@@ -128,7 +128,8 @@ fn build(what: &[&str], release: bool) -> Result<()> {
     process::run(process::cargo().args(["build", "--quiet", "--locked"]).args(what).args(profile))
 }
 
-fn run(binary: &str, passed: &PassedOn) -> Result<()> {
+/// Runs a program of the build.
+pub fn run(binary: &str, passed: &PassedOn) -> Result<()> {
     let mut command = std::process::Command::new(process::target_dir().join(binary));
     process::run(command.current_dir(process::repository()).args(&passed.args))
 }

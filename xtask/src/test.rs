@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use crate::cluster::{self, Cluster};
 use crate::proof::{self, Chaos, Faults, PassedOn};
 use crate::{cache, check, process};
 
@@ -18,6 +19,8 @@ const AWAY_S: &str = "3";
 const CHAOS_KILLS: &str = "100";
 /// Documents for each worker in each measurement of namespaces in a test run.
 const NAMESPACE_DOCUMENTS: &str = "12";
+/// Trials of scaling on the cluster in a test run.
+const CLUSTER_TRIALS: &str = "5";
 /// Requests of tenants that reach for each other's documents in a test run.
 const TENANT_QUERIES: &str = "2000";
 
@@ -58,12 +61,20 @@ pub fn run(args: &Args) -> Result<()> {
         proof("namespaces", &|| proof::namespaces(&few()));
         let away = || PassedOn::of(&["--away-s", AWAY_S]);
         proof("faults services", &|| proof::faults(&Faults::Services(away())));
+        on_the_cluster(&mut proof);
     }
     proof("tests", &|| {
         process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
     });
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// What is proven on a real cluster: minutes, and root.
+fn on_the_cluster(proof: &mut dyn FnMut(&'static str, &dyn Fn() -> Result<()>)) {
+    proof("cluster e2e", &|| cluster::run(&Cluster::E2e(PassedOn::of(&[]))));
+    let few = || PassedOn::of(&["--trials", CLUSTER_TRIALS, "--counts-only"]);
+    proof("cluster latency", &|| cluster::run(&Cluster::Latency(few())));
 }
 
 fn nextest() -> Result<std::process::Command> {

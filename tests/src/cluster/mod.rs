@@ -4,10 +4,25 @@
 //! A keeper, a script, waits for the end of its input, which comes when the process that holds the other end
 //! is gone in whatever way; it then takes the cluster down.
 
+mod api;
 mod component;
+pub mod documents;
+pub mod e2e;
+pub mod install;
+pub mod latency;
 mod network;
+mod object;
+mod pipeline;
+mod replicas;
+mod wait;
 
+pub use api::{Accepted, Api, Counts};
 pub use component::Component;
+pub use install::{Installation, lacking};
+pub use object::{condition, merge};
+pub use pipeline::Pipeline;
+pub use replicas::{Change, Replicas};
+pub use wait::wait_for;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;

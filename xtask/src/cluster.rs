@@ -1,0 +1,45 @@
+//! `cargo xtask cluster`: docmill on a real cluster of this machine, to prove it and to try it.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use clap::Subcommand;
+
+use crate::proof::{self, PassedOn};
+use crate::{cache, images, process};
+
+/// What is done on the cluster.
+#[derive(Subcommand)]
+pub enum Cluster {
+    /// The whole way of a person: install, upload, scale up, down to none and back, delete
+    E2e(PassedOn),
+    /// How soon workers follow the queue
+    Latency(PassedOn),
+    /// Leave one up with docmill and a first pipeline, until Ctrl-C
+    Up(PassedOn),
+}
+
+/// Builds programs and images, and runs what was asked for.
+///
+/// # Errors
+/// This machine cannot run a cluster, a build fails, or the proof falls short.
+pub fn run(cluster: &Cluster) -> Result<()> {
+    is_possible()?;
+    proof::build_as_tests_do()?;
+    images::build(&cache::root()?, &process::target_dir().join("debug"))?;
+    match cluster {
+        Cluster::E2e(passed) => proof::run("debug/cluster_e2e", passed),
+        Cluster::Latency(passed) => proof::run("debug/cluster_latency", passed),
+        Cluster::Up(passed) => proof::run("debug/cluster_up", passed),
+    }
+}
+
+/// Says what lacks before minutes of building.
+fn is_possible() -> Result<()> {
+    let is_root = process::output(Command::new("id").arg("-u"))?.trim() == "0";
+    ensure!(is_root, "a cluster wants root, for namespaces, mounts and control groups: run this with sudo");
+    for program in ["containerd", "runc"] {
+        ensure!(process::which(program).is_some(), "no {program} on PATH: `cargo xtask setup` installs it");
+    }
+    Ok(())
+}
