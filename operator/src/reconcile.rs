@@ -94,7 +94,8 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
     let mut outcome = Outcome::default();
     if pipeline.status.is_none() {
         // A resource without any condition is ready to tools that go by kstatus.
-        tell(&pipeline, &key, &scaling_key, plan.as_ref().map_err(Vec::as_slice), &outcome, &context).await?;
+        tell(&pipeline, &key, &scaling_key, plan.as_ref().map_err(Vec::as_slice), &outcome, &context)
+            .await?;
     }
     if let Ok(plan) = &plan {
         let written = write(&pipeline, &key, plan, &material.public_pem(), &context, &mut outcome).await;

@@ -141,8 +141,10 @@ pub fn build(cache: &Path, programs: &Path) -> Result<Images> {
     let lock = File::create(builder.dir.join("lock")).context("cannot lock the images")?;
     lock.lock().context("cannot lock the images")?;
     let base = builder.base()?;
-    let images: Images =
-        RECIPES.iter().map(|recipe| builder.image(cache, programs, &base, recipe)).collect::<Result<_>>()?;
+    let images: Images = RECIPES
+        .iter()
+        .map(|recipe| builder.image(cache, programs, &base, recipe))
+        .collect::<Result<_>>()?;
     list(&programs.join(LIST), &images)?;
     Ok(images)
 }

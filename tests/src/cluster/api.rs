@@ -77,7 +77,8 @@ impl Api {
         let path = format!("/v1/documents?batch={batch}");
         let (answer, at) = self.ask("POST", &path, &kind, &body, 202)?;
         let documents = answer["documents"].as_array().context("an upload has documents")?;
-        let ids = documents.iter().filter_map(|document| document["id"].as_str().map(str::to_owned)).collect();
+        let ids =
+            documents.iter().filter_map(|document| document["id"].as_str().map(str::to_owned)).collect();
         Ok(Accepted { at, ids })
     }
 
@@ -131,7 +132,14 @@ impl Api {
     }
 
     /// Asks until it is answered; uploads are known by their content, so a second one of the same is no other.
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8], wanted: u16) -> Result<(Value, Instant)> {
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+        wanted: u16,
+    ) -> Result<(Value, Instant)> {
         let headers: &[(&str, &str)] = if kind.is_empty() { &[] } else { &[("content-type", kind)] };
         let answered = wait_for(&format!("{method} {path}"), AWAY_MAX, || {
             let answer = self.client.send(method, path, headers, body).map_err(away)?;

@@ -73,9 +73,10 @@ pub fn texts(count: usize, bytes: usize, seed: u64) -> Vec<File> {
 
 fn generated(writer: &mut Writer, number: usize) -> File {
     match number % 3 {
-        0 => {
-            File { name: format!("text-{number}.txt"), bytes: writer.document(GENERATED_BYTES).into_bytes() }
-        }
+        0 => File {
+            name: format!("text-{number}.txt"),
+            bytes: writer.document(GENERATED_BYTES).into_bytes(),
+        },
         1 => {
             let (first, second) = (writer.prose(GENERATED_BYTES / 2), writer.prose(GENERATED_BYTES / 2));
             let page = format!(
@@ -115,6 +116,10 @@ mod tests {
         let all = documents(200, 1).unwrap();
         let different: BTreeSet<&[u8]> = all.iter().map(|file| file.bytes.as_slice()).collect();
         assert_eq!((all.len(), different.len()), (200, 200));
-        assert!(["html", "md", "pdf", "txt"].iter().all(|kind| all.iter().any(|file| file.name.ends_with(kind))));
+        assert!(
+            ["html", "md", "pdf", "txt"]
+                .iter()
+                .all(|kind| all.iter().any(|file| file.name.ends_with(kind)))
+        );
     }
 }

@@ -42,9 +42,10 @@ impl<'a> Pipeline<'a> {
     /// There is no such sample.
     pub fn of_sample(cluster: &'a Cluster, namespace: &str, sample: &str, patch: &Value) -> Result<Self> {
         let path = repository(&format!("manifests/samples/{sample}.yaml"));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut manifest: Value =
-            serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut manifest: Value = serde_saphyr::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         merge(&mut manifest, patch);
         let name = manifest["metadata"]["name"].as_str().context("a sample has a name")?.to_owned();
         Ok(Self { cluster, namespace: namespace.to_owned(), name, manifest })
@@ -143,7 +144,8 @@ impl<'a> Pipeline<'a> {
             let secret = self.object(&["secret", &format!("{}-api-key", self.name)])?;
             of_secret(&secret, "key")
         })?;
-        let port = self.cluster.forward_service(&self.namespace, &format!("{}-api", self.name), API_PORT)?;
+        let port =
+            self.cluster.forward_service(&self.namespace, &format!("{}-api", self.name), API_PORT)?;
         Ok(Api::new(port, key.trim().to_owned()))
     }
 
@@ -176,7 +178,17 @@ impl<'a> Pipeline<'a> {
     /// It does not answer, or not with a number.
     pub fn postgres(&self, statement: &str) -> Result<i64> {
         let pod = format!("{}-postgres-0", self.name);
-        let said = self.kubectl(&["exec", &pod, "--container=postgres", "--", "sh", "-c", PSQL, "psql", statement])?;
+        let said = self.kubectl(&[
+            "exec",
+            &pod,
+            "--container=postgres",
+            "--",
+            "sh",
+            "-c",
+            PSQL,
+            "psql",
+            statement,
+        ])?;
         said.trim().parse().with_context(|| format!("{statement}: no number: {said}"))
     }
 
@@ -187,7 +199,8 @@ impl<'a> Pipeline<'a> {
     pub fn neo4j(&self, statements: &[&str]) -> Result<Vec<i64>> {
         let secrets = self.object(&["secrets", "--selector", &self.selector("neo4j")])?;
         let password = of_secret(&secrets["items"][0], "password")?;
-        let port = self.cluster.forward_service(&self.namespace, &format!("{}-neo4j", self.name), BOLT_PORT)?;
+        let port =
+            self.cluster.forward_service(&self.namespace, &format!("{}-neo4j", self.name), BOLT_PORT)?;
         let options = Options {
             url: format!("bolt://127.0.0.1:{port}"),
             username: "neo4j".to_owned(),
@@ -219,7 +232,13 @@ impl<'a> Pipeline<'a> {
         let kinds = "ingestionpipelines,deployments,statefulsets,replicasets,pods,services,configmaps,\
                      serviceaccounts,horizontalpodautoscalers,poddisruptionbudgets,networkpolicies";
         self.cluster.wait_for("the end of the pipeline", limit, || {
-            self.cluster.is_gone(&["--namespace", &self.namespace, "get", "ingestionpipeline", &self.name])?;
+            self.cluster.is_gone(&[
+                "--namespace",
+                &self.namespace,
+                "get",
+                "ingestionpipeline",
+                &self.name,
+            ])?;
             self.cluster.is_gone(&["--namespace", &self.namespace, "get", kinds, "--selector", &selector])
         })
     }

@@ -128,8 +128,10 @@ struct Recipe {
 impl Recipe {
     fn of(cluster: &Cluster, namespace: &str, deployment: &str) -> Self {
         let command = cluster.kubectl_command();
-        let variables =
-            command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        let variables = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
         let args = ["--namespace", namespace, "get", "deployment", deployment, "--watch"];
         let mut args = args.map(str::to_owned).to_vec();
         args.push("--output=jsonpath={.spec.replicas}{\"\\n\"}".to_owned());

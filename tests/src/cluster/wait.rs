@@ -47,7 +47,15 @@ impl Cluster {
         }
         shown += &self.shown(&["describe", "ingestionpipelines", "--all-namespaces"]);
         let operators = "app.kubernetes.io/name=docmill-operator";
-        let log = ["--namespace", super::install::NAMESPACE, "logs", "--selector", operators, "--prefix", LOG_LINES];
+        let log = [
+            "--namespace",
+            super::install::NAMESPACE,
+            "logs",
+            "--selector",
+            operators,
+            "--prefix",
+            LOG_LINES,
+        ];
         shown + &self.shown(&log)
     }
 
@@ -82,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_it_saw_last_is_told() {
-        let error = wait_for("all of them", Duration::ZERO, || Err::<(), _>(anyhow!("7 of 9"))).unwrap_err();
+        let error =
+            wait_for("all of them", Duration::ZERO, || Err::<(), _>(anyhow!("7 of 9"))).unwrap_err();
         assert_eq!(format!("{error:#}"), "all of them: not within 0 s: 7 of 9");
     }
 }

@@ -47,6 +47,7 @@ fn gone(cluster: &Cluster, what: &[&str]) -> Result<()> {
 fn volumes(pipeline: &Pipeline<'_>) -> Result<Vec<String>> {
     let selector = format!("docmill.dev/pipeline={}", pipeline.name());
     let path = "--output=jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
-    let said = pipeline.kubectl(&["get", "pvc", "--selector", &selector, "--sort-by=.metadata.name", path])?;
+    let said =
+        pipeline.kubectl(&["get", "pvc", "--selector", &selector, "--sort-by=.metadata.name", path])?;
     Ok(said.lines().map(str::to_owned).collect())
 }

@@ -129,7 +129,10 @@ fn work(
             outcome.lowered_under_load = true;
             break;
         }
-        ensure!(Instant::now() < until, "{now} workers are asked for, {most} were, and {unsettled} documents wait");
+        ensure!(
+            Instant::now() < until,
+            "{now} workers are asked for, {most} were, and {unsettled} documents wait"
+        );
         if unsettled < KEPT {
             seed += 1;
             let few = usize::try_from(KEPT - unsettled).unwrap_or(0);
@@ -154,7 +157,9 @@ fn idle(
     outcome: &mut Outcome,
     began: Instant,
 ) -> Result<()> {
-    workers.wait(workers.mark() - 1, options.window_max(), |now| now == 0).context("no workers when idle")?;
+    workers
+        .wait(workers.mark() - 1, options.window_max(), |now| now == 0)
+        .context("no workers when idle")?;
     super::wait_for("no pods of workers", SCALE_MAX * 4, || {
         let pods = pipeline.pods("worker")?;
         ensure!(pods.is_empty(), "there are {}", pods.len());
@@ -194,15 +199,17 @@ fn interrupted(pipeline: &Pipeline<'_>) -> Result<u64> {
 /// What ledger, PostgreSQL and Neo4j have, and what the audit finds.
 fn look(pipeline: &Pipeline<'_>, api: &Api, outcome: &mut Outcome) -> Result<()> {
     outcome.verify = pipeline.verify(api)?;
-    outcome.committed = count(pipeline, "SELECT count(*) FROM docmill.documents WHERE state = 'committed'")?;
-    let current = "FROM docmill.manifest_entries JOIN docmill.manifests USING (manifest) WHERE replaced_by IS NULL";
+    outcome.committed =
+        count(pipeline, "SELECT count(*) FROM docmill.documents WHERE state = 'committed'")?;
+    let current =
+        "FROM docmill.manifest_entries JOIN docmill.manifests USING (manifest) WHERE replaced_by IS NULL";
     outcome.chunks_expected = count(pipeline, &format!("SELECT count(DISTINCT chunk) {current}"))?;
     outcome.chunks = count(pipeline, "SELECT count(*) FROM docmill.chunks")?;
     // The bit of the graph among the stores that must have a chunk.
     let of_graph = format!("SELECT count(DISTINCT chunk) {current} AND stores & 4 <> 0");
     outcome.graph_expected = count(pipeline, &of_graph)?;
-    let numbers =
-        pipeline.neo4j(&["MATCH (c:Chunk) RETURN count(*)", "MATCH (c:CanonicalConcept) RETURN count(*)"])?;
+    let numbers = pipeline
+        .neo4j(&["MATCH (c:Chunk) RETURN count(*)", "MATCH (c:CanonicalConcept) RETURN count(*)"])?;
     let number = |at: usize| numbers.get(at).and_then(|number| u64::try_from(*number).ok()).unwrap_or(0);
     (outcome.graph, outcome.concepts) = (number(0), number(1));
     Ok(())

@@ -73,7 +73,10 @@ impl Outcome {
             (self.back_to_zero, "workers were left when idle"),
             (self.came_back, "no worker came back"),
             (self.verify == 0, "the audit found something"),
-            (self.chunks == self.chunks_expected && self.chunks > 0, "PostgreSQL has other chunks than the ledger"),
+            (
+                self.chunks == self.chunks_expected && self.chunks > 0,
+                "PostgreSQL has other chunks than the ledger",
+            ),
             (self.graph == self.graph_expected && self.graph > 0, "Neo4j has other chunks than the ledger"),
             (self.concepts > 0, "Neo4j has no concepts"),
             (self.volumes_stay, "volumes did not stay"),

@@ -98,7 +98,9 @@ mod tests {
             seconds: 100,
         };
         assert_eq!(figures.short(), [""; 0]);
-        assert!(figures.line().starts_with("cluster_latency: trials=2 p50_ms=300 p99_ms=1900 first_document"));
+        assert!(
+            figures.line().starts_with("cluster_latency: trials=2 p50_ms=300 p99_ms=1900 first_document")
+        );
         figures.to_most = all(&[2_100, 2_200]);
         assert_eq!(figures.short(), ["p99_ms is 2200, at most 2000 is good"]);
     }

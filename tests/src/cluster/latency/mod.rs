@@ -58,7 +58,9 @@ pub fn run(options: &Options) -> Result<Figures> {
     let pipeline = Pipeline::of_sample(&cluster, NAMESPACE, "minimal", &patch)?;
     pipeline.apply()?;
     pipeline.wait_ready(READY_MAX)?;
-    pipeline.object(&["horizontalpodautoscaler", &pipeline.workers()]).context("it is to scale beside one")?;
+    pipeline
+        .object(&["horizontalpodautoscaler", &pipeline.workers()])
+        .context("it is to scale beside one")?;
     let (workers, api) = (pipeline.watch_workers()?, pipeline.api()?);
     eprintln!("{:>6.1} s: the pipeline is ready", began.elapsed().as_secs_f64());
     let mut figures = Figures::default();
