@@ -90,6 +90,7 @@ struct Known {
 impl Known {
     /// Whether what is there may be another now.
     fn take(&mut self, event: Event<IngestionPipeline>) -> bool {
+        let is_change = !matches!(event, Event::Init | Event::InitApply(_));
         let key = |pipeline: &IngestionPipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
         match event {
             Event::Init => self.next = Pipelines::new(),
@@ -98,7 +99,7 @@ impl Known {
             Event::Apply(pipeline) => drop(self.now.insert(key(&pipeline), pipeline)),
             Event::Delete(pipeline) => drop(self.now.remove(&key(&pipeline))),
         }
-        self.next.is_empty()
+        is_change
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
             let changed = known.take(event);
             (changed, known.now.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>())
         };
-        take(Event::Init);
+        assert_eq!(take(Event::Init), (false, vec![]));
         assert_eq!(take(Event::InitApply(named("a"))), (false, vec![]), "not before the list ends");
         take(Event::InitApply(named("b")));
         assert_eq!(take(Event::InitDone), (true, vec!["a".to_owned(), "b".to_owned()]));
