@@ -82,11 +82,11 @@ fn arguments(action: &DeadLetters, json: bool) -> Vec<OsString> {
     }
     match action {
         DeadLetters::List { .. } => all.push("list"),
-        DeadLetters::Show { document, .. } => all.extend(["show", "--", document]),
+        DeadLetters::Show { document, .. } => all.extend(["show", "--", document.as_str()]),
         DeadLetters::Replay { which: Letters { documents, code, all: every }, .. } => {
             all.push("replay");
             if let Some(code) = code {
-                all.extend(["--code", code]);
+                all.extend(["--code", code.as_str()]);
             }
             if *every {
                 all.push("--all");
@@ -108,7 +108,7 @@ mod tests {
     use crate::args::{Args, Command as Said};
 
     fn asked(words: &[&str]) -> Vec<OsString> {
-        let words = ["x", "dead-letters"].iter().chain(words);
+        let words = ["x", "dead-letters"].iter().chain(words).copied();
         let args = Args::try_parse_from(words).unwrap();
         let Said::DeadLetters { action } = args.command else { panic!("another command") };
         arguments(&action, args.global.json)

@@ -28,7 +28,7 @@ impl PortForward {
         let service = format!("service/{}", Part::Api.name(pipeline));
         let spawned = Command::new("kubectl")
             .args(cluster.flags())
-            .args(["port-forward", "--address=127.0.0.1", "--pod-running-timeout=15s", &service])
+            .args(["port-forward", "--address=127.0.0.1", "--pod-running-timeout=15s", service.as_str()])
             .arg(format!(":{API_PORT}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -38,7 +38,10 @@ impl PortForward {
         let mut kubectl = match spawned {
             Ok(kubectl) => kubectl,
             Err(error) => {
-                let hint = if error.kind() == ErrorKind::NotFound { "put kubectl on the path" } else { "check it" };
+                let hint = match error.kind() {
+                    ErrorKind::NotFound => "put kubectl on the path",
+                    _ => "check the permissions of kubectl",
+                };
                 let message = format!("kubectl cannot be started: {error}");
                 return Err(Failure::new("kubectl_missing", message, hint));
             }
