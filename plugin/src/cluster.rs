@@ -1,5 +1,6 @@
 //! The cluster that is asked, by the same kubeconfig as kubectl's.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use docmill_operator::resource::IngestionPipeline;
@@ -25,7 +26,7 @@ pub struct Cluster {
     /// The namespace.
     pub namespace: String,
     /// The same choice for kubectl.
-    flags: Vec<std::ffi::OsString>,
+    flags: Vec<OsString>,
 }
 
 impl Cluster {
@@ -47,19 +48,19 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT_MAX);
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config)?;
-        let mut flags: Vec<std::ffi::OsString> = Vec::new();
+        let mut flags = Vec::new();
         if let Some(file) = &global.kubeconfig {
-            flags.extend(["--kubeconfig".into(), file.into()]);
+            flags.extend([OsString::from("--kubeconfig"), OsString::from(file)]);
         }
         if let Some(context) = &global.context {
-            flags.extend(["--context".into(), context.into()]);
+            flags.extend([OsString::from("--context"), OsString::from(context)]);
         }
-        flags.extend(["--namespace".into(), namespace.clone().into()]);
+        flags.extend([OsString::from("--namespace"), OsString::from(&namespace)]);
         Ok(Self { client, namespace, flags })
     }
 
     /// What makes kubectl ask the same cluster and namespace.
-    pub fn flags(&self) -> &[std::ffi::OsString] {
+    pub fn flags(&self) -> &[OsString] {
         &self.flags
     }
 

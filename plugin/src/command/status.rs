@@ -24,7 +24,7 @@ pub async fn execute(cluster: &Cluster, which: &Which, json: bool) -> Result<(),
         return output::json(&json!({ "pipelines": all }));
     }
     if all.is_empty() {
-        let place = if which.all_namespaces { "the cluster" } else { &cluster.namespace };
+        let place = if which.all_namespaces { "the cluster" } else { cluster.namespace.as_str() };
         return output::print(&format!("no pipelines in {place}"));
     }
     output::print(&glance(&all, which.all_namespaces, now, screen))

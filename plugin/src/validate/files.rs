@@ -55,7 +55,7 @@ pub fn read(file: &Path) -> Result<Vec<Document>, Failure> {
         Failure::new("file_unreadable", format!("{name}: {error}"), "check the path and its permissions")
     };
     let mut text = String::new();
-    let mut reader: Box<dyn Read> = match name.as_ref() {
+    let mut reader: Box<dyn Read> = match &*name {
         "-" => Box::new(std::io::stdin().lock()),
         _ => Box::new(std::fs::File::open(file).map_err(unreadable)?),
     };

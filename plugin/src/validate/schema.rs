@@ -50,8 +50,10 @@ pub fn check(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Probl
             if let Some(twice) = twice(schema, items) {
                 wrong(format!("{twice} stands there twice; leave one out"));
             }
-            for (index, item) in items.iter().enumerate() {
-                check(&schema["items"], item, &format!("{path}[{index}]"), problems);
+            if let Some(known) = schema.get("items") {
+                for (index, item) in items.iter().enumerate() {
+                    check(known, item, &format!("{path}[{index}]"), problems);
+                }
             }
         }
         Value::Object(fields) => {

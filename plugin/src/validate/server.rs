@@ -44,12 +44,14 @@ fn note(status: &Status, checked: &mut Checked) {
     let said = causes.iter().map(|cause| (cause.field.as_str(), cause.message.as_str()));
     let mut said: Vec<(&str, &str)> = said.collect();
     if said.is_empty() {
-        said.push(("", &status.message));
+        said.push(("", status.message.as_str()));
     }
     let is_known = !checked.problems.is_empty();
     for (field, message) in said {
         let (rule, message) = numbered(message).unwrap_or((SERVER, message));
-        let same = |known: &Problem| known.rule == rule || known.path == field;
+        let same = |known: &Problem| {
+            (rule != SERVER && known.rule == rule) || (!field.is_empty() && known.path == field)
+        };
         // Without a field and a number it says what the schema said above.
         let is_vague = rule == SERVER && field.is_empty() && is_known;
         if !is_vague && !checked.problems.iter().any(same) {
