@@ -184,7 +184,7 @@ async fn work(
     parts.spawn(sweep(store.clone(), context.clone()));
     let all = stream::select(
         stream::select(turns(is_leader), turns(material)),
-        turns(registration),
+        stream::select(turns(registration), every(args.resync_ms)),
     );
     ready.send_replace(true);
     let mut end = stop;
@@ -277,6 +277,18 @@ fn turns<T: Send + Sync + 'static>(receiver: watch::Receiver<T>) -> stream::BoxS
             // It turns no more.
             Err(_) => std::future::pending().await,
         }
+    })
+    .boxed()
+}
+
+/// A look at all pipelines at this interval; none without one.
+fn every(interval_ms: Option<u64>) -> stream::BoxStream<'static, ()> {
+    let Some(interval_ms) = interval_ms else { return stream::pending().boxed() };
+    let mut timer = tokio::time::interval(Duration::from_millis(interval_ms));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    stream::unfold(timer, |mut timer| async move {
+        timer.tick().await;
+        Some(((), timer))
     })
     .boxed()
 }
