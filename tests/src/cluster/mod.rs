@@ -5,7 +5,10 @@
 //! is gone in whatever way; it then takes the cluster down.
 
 mod component;
+pub mod faults;
+pub mod host;
 mod network;
+pub mod scale;
 
 pub use component::Component;
 
