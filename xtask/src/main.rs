@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod cluster_operator;
 mod corpus;
 mod demo;
 mod images;

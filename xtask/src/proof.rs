@@ -3,6 +3,7 @@
 //! Tests, simulation and chaos share the dev profile; what measures speed is built for release.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -21,6 +22,12 @@ impl PassedOn {
     /// As if given on the command line.
     pub fn of(args: &[&str]) -> Self {
         Self { args: args.iter().map(OsString::from).collect() }
+    }
+
+    /// The same after an option of ours, which what is passed on may say otherwise.
+    pub fn after(&self, option: &str, value: &Path) -> Self {
+        let ours = [OsString::from(option), OsString::from(value)];
+        Self { args: ours.into_iter().chain(self.args.iter().cloned()).collect() }
     }
 }
 
@@ -119,16 +126,18 @@ pub fn bench(bench: &Bench) -> Result<()> {
 
 /// One set of features for programs and tests: a package selected alone has another, and every
 /// dependency would be compiled a second time.
-fn build_as_tests_do() -> Result<()> {
+pub fn build_as_tests_do() -> Result<()> {
     build(&["--workspace", "--all-targets"], false)
 }
 
-fn build(what: &[&str], release: bool) -> Result<()> {
+/// Builds for dev or for release.
+pub fn build(what: &[&str], release: bool) -> Result<()> {
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     process::run(process::cargo().args(["build", "--quiet", "--locked"]).args(what).args(profile))
 }
 
-fn run(binary: &str, passed: &PassedOn) -> Result<()> {
+/// Runs what was built, in the repository's root.
+pub fn run(binary: &str, passed: &PassedOn) -> Result<()> {
     let mut command = std::process::Command::new(process::target_dir().join(binary));
     process::run(command.current_dir(process::repository()).args(&passed.args))
 }

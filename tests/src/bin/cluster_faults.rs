@@ -1,5 +1,5 @@
-//! `cluster_faults [--every N] [--jobs N] [--only NAME,NAME] [--away-s N] [--operator PATH]`: the operator under faults,
-//! on a real API server with its controllers.
+//! `cluster_faults [--every N] [--jobs N] [--only NAME,NAME] [--away-s N] [--operator PATH]`: the operator under
+//! faults, on a real API server with its controllers.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,9 +46,7 @@ fn options() -> Result<Options> {
                 };
                 options.parts = value()?.split(',').map(named).collect::<Result<_>>()?;
             }
-            other => bail!(
-                "unknown argument {other}; there are --every N, --jobs N, --only NAME,NAME, --away-s N and --operator PATH"
-            ),
+            other => bail!("unknown argument {other}; there are --every, --jobs, --only, --away-s and --operator"),
         }
     }
     // Found from wherever the process runs.

@@ -1,5 +1,5 @@
-//! `cluster_scale [--pipelines N] [--operator PATH] [--resync-s N] [--requests N] [--writes-only]`: many pipelines under
-//! one operator, on a real API server.
+//! `cluster_scale [--pipelines N] [--operator PATH] [--resync-s N] [--requests N] [--writes-only]`: many pipelines
+//! under one operator, on a real API server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

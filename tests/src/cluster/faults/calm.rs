@@ -1,5 +1,5 @@
-//! One operator and one pipeline with nothing broken: what is edited comes back, what is no longer declared goes, a pause
-//! holds, and looks without a cause write nothing.
+//! One operator and one pipeline with nothing broken: what is edited comes back, what is no longer declared goes, a
+//! pause holds, and looks without a cause write nothing.
 
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,7 @@ async fn prune_with_role(world: &World) -> Result<Found> {
         "--metrics-api-service",
         "docmill-metrics-api",
         "--metrics-api-listen",
-        &listen,
+        listen.as_str(),
         "--owner-cluster-role",
         ROLE,
     ];

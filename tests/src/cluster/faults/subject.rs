@@ -351,3 +351,10 @@ impl<'a> Subject<'a> {
         self.operator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Drop for Subject<'_> {
+    fn drop(&mut self) {
+        // A trap that did not spring holds on to it, too.
+        drop(self.slot().take());
+    }
+}

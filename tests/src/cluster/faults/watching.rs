@@ -46,7 +46,8 @@ impl Watches {
         open.retain(|open| !open.say.is_closed());
         open.push(Open { kind: kind.clone(), say });
         drop(open);
-        let passing = Passing { watches: self.clone(), kind, upstream, told, begun: Vec::new(), whole: VecDeque::new() };
+        let (begun, whole) = (Vec::new(), VecDeque::new());
+        let passing = Passing { watches: self.clone(), kind, upstream, told, begun, whole };
         Body::from_stream(stream::unfold(Some(passing), |passing| async move {
             let mut passing = passing?;
             match passing.next().await {
@@ -56,9 +57,10 @@ impl Watches {
         }))
     }
 
-    /// Says all events of a kind again, oldest first: the last word is an old one. Gives their number.
+    /// Says all events of a kind again, newest first: the last word on each object is its first state. Gives their
+    /// number.
     pub fn replay(&self, kind: &str) -> usize {
-        let lines: Vec<Bytes> = lock(&self.said).get(kind).into_iter().flatten().cloned().collect();
+        let lines: Vec<Bytes> = lock(&self.said).get(kind).into_iter().flatten().rev().cloned().collect();
         for line in &lines {
             self.tell(kind, || Told::Line(line.clone()));
         }

@@ -64,7 +64,7 @@ pub async fn ask(
             let status = answer.status();
             let text = answer.text().await?;
             ensure!(status.is_success() && text.contains("metricName"), "{status}: {text}");
-            Ok(Instant::now().saturating_duration_since(due))
+            anyhow::Ok(Instant::now().saturating_duration_since(due))
         });
     }
     let mut times = Vec::with_capacity(options.requests);
