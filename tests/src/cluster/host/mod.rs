@@ -49,7 +49,20 @@ pub fn install_kind(cluster: &Cluster) -> Result<()> {
 ///
 /// # Errors
 /// It is not within the limit, or a look failed.
-pub async fn until(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<Duration> {
+pub async fn until(what: &str, limit: Duration, is_so: impl AsyncFnMut() -> Result<bool>) -> Result<Duration> {
+    until_each(LOOK_EVERY, what, limit, is_so).await
+}
+
+/// The same with another time between two looks, where a look costs something.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_each(
+    every: Duration,
+    what: &str,
+    limit: Duration,
+    mut is_so: impl AsyncFnMut() -> Result<bool>,
+) -> Result<Duration> {
     let began = Instant::now();
     loop {
         if is_so().await? {
@@ -58,7 +71,7 @@ pub async fn until(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> 
         if began.elapsed() > limit {
             bail!("{what}: not within {} s", limit.as_secs());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 

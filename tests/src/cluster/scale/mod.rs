@@ -20,7 +20,7 @@ use kube::{Api, Client};
 use tempfile::TempDir;
 
 use super::faults::state::ours;
-use super::host::{self, LOOKS, Operator, Settings, Stub, until};
+use super::host::{self, LOOKS, Operator, Settings, Stub, until, until_each};
 use super::{Cluster, Component, Options as ClusterOptions};
 use crate::services::process::free_port;
 
@@ -34,6 +34,9 @@ const OPERATORS: &str = "docmill-system";
 const MADE_MAX: Duration = Duration::from_secs(1_800);
 /// For how long nothing is written before anything is measured.
 const QUIET: Duration = Duration::from_secs(10);
+/// Time between two looks at all objects, and at all metrics: both are long.
+const LISTS_EVERY: Duration = Duration::from_secs(3);
+const METRICS_EVERY: Duration = Duration::from_millis(500);
 /// Time between two lines of a stream, in milliseconds.
 const LINE_MS: u32 = 1_000;
 /// The metric that counts writes.
@@ -181,7 +184,8 @@ async fn measure(
 
     let began = Instant::now();
     make_pipelines(client, options.pipelines).await?;
-    until("all objects of all pipelines", MADE_MAX, async || has_all(client, options.pipelines).await).await?;
+    let made = async || has_all(client, options.pipelines).await;
+    until_each(LISTS_EVERY, "all objects of all pipelines", MADE_MAX, made).await?;
     quiet(operator).await?;
     eprintln!("scale: all is there after {:.0} s", began.elapsed().as_secs_f64());
 
@@ -254,7 +258,7 @@ async fn has_all(client: &Client, pipelines: usize) -> Result<bool> {
 /// Waits until nothing was written for a while.
 async fn quiet(operator: &Operator) -> Result<()> {
     let (mut last, mut since) = (operator.metric(WRITES).await?, Instant::now());
-    until("nothing is written", MADE_MAX, async || {
+    until_each(METRICS_EVERY, "nothing is written", MADE_MAX, async || {
         let now = operator.metric(WRITES).await?;
         if now > last {
             (last, since) = (now, Instant::now());
@@ -270,9 +274,10 @@ async fn between_looks(operator: &Operator, options: &Options) -> Result<()> {
     let limit = Duration::from_secs(3 * options.resync_s.max(10));
     let first = operator.metric(LOOKS).await?;
     let all = options.pipelines as f64;
-    until("a look at all", limit, async || Ok(operator.metric(LOOKS).await? >= first + all)).await?;
+    let is_done = async || anyhow::Ok(operator.metric(LOOKS).await? >= first + all);
+    until_each(METRICS_EVERY, "a look at all", limit, is_done).await?;
     let (mut last, mut since) = (operator.metric(LOOKS).await?, Instant::now());
-    until("its end", limit, async || {
+    until_each(METRICS_EVERY, "its end", limit, async || {
         let now = operator.metric(LOOKS).await?;
         if now > last {
             (last, since) = (now, Instant::now());
