@@ -70,6 +70,9 @@ pub struct Args {
     /// Looks at pipelines at once
     #[arg(long, env = "DOCMILL_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// Time between two looks at all pipelines, in milliseconds; for tests, as everything is looked at when it changes
+    #[arg(long, env = "DOCMILL_RESYNC_MS", hide = true, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub resync_ms: Option<u64>,
     /// What is logged, such as info or docmill_operator=debug
     #[arg(long, env = "DOCMILL_LOG", default_value = "info")]
     pub log: String,

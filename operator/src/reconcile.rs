@@ -24,6 +24,7 @@ use crate::build::{self, Volume};
 use crate::child::{Child, ChildKey};
 use crate::context::Context;
 use crate::live::{Live, LiveState, PipelineKey};
+use crate::metrics_api::registration::Registration;
 use crate::names::{self, Part};
 use crate::plan::{self, Plan, Problem};
 use crate::resource::{ConditionKind, IngestionPipeline, IngestionPipelineStatus};
@@ -36,6 +37,8 @@ use crate::time_text;
 const RESYNC: Duration = Duration::from_secs(600);
 /// Time to the next look where something is on its way that no watch shows.
 const SOON: Duration = Duration::from_secs(2);
+/// Time to the next look while what is there is being listed.
+const LISTING: Duration = Duration::from_millis(100);
 
 /// Why a look ended early.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,10 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
     }
     // Kinds without keys have nothing to check tokens with.
     let Some(material) = context.material.borrow().clone() else { return Ok(Action::requeue(SOON)) };
+    // What was not listed may be there all the same, and must not be begun anew.
+    if !context.known.is_complete() {
+        return Ok(Action::requeue(LISTING));
+    }
     let began = Instant::now();
     let plan = plan::make(&pipeline.spec, context.known.nodes.smallest());
     let mut outcome = Outcome::default();
@@ -140,8 +147,7 @@ async fn write(
         plan,
         images: &context.settings.images,
         volumes: &volumes,
-        hpa: context.serves_metrics()
-            && pipeline.spec.autoscaling.metrics_provider != crate::resource::MetricsProvider::Direct,
+        hpa: has_autoscaler(pipeline, key, context),
         has_service_monitors: context.settings.has_service_monitors,
         operator_namespace: &context.settings.namespace,
         operator_keys_pem,
@@ -188,6 +194,18 @@ async fn write(
         outcome.is_soon = true;
     }
     Ok(())
+}
+
+/// Whether an autoscaler reads our metric. While it is not known whose the cluster's metrics are, one that is there stays.
+fn has_autoscaler(pipeline: &IngestionPipeline, key: &PipelineKey, context: &Context) -> bool {
+    if pipeline.spec.autoscaling.metrics_provider == crate::resource::MetricsProvider::Direct {
+        return false;
+    }
+    let child = ChildKey { kind: "HorizontalPodAutoscaler".into(), name: Part::Worker.name(&key.name) };
+    match &*context.registration.borrow() {
+        Some(registration) => *registration == Registration::Ours,
+        None => context.known.index.of(key).contains_key(&child),
+    }
 }
 
 /// Applies one object where it is not as it was left. What Kubernetes refuses for good is noted, and the others go on.
@@ -239,6 +257,11 @@ async fn begin_workers(
     let name = child.key().name;
     let api: Api<kube::core::DynamicObject> =
         Api::namespaced_with(context.client.clone(), &key.namespace, &child.resource);
+    // Asked for, not believed: workers that run must not be set to the fewest because a watch is behind.
+    let there = api.get_metadata_opt(&name).await.map_err(kube(format!("look for Deployment {name}")))?;
+    if there.is_some() {
+        return Ok(());
+    }
     let mut first = child.object.clone();
     first["spec"]["replicas"] = json!(replicas);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();

@@ -1,5 +1,6 @@
 //! Puts the parts together: who leads, keys, the metrics API, scaling, and the controller that looks at pipelines.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use kube::runtime::controller::Config as ControllerConfig;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
@@ -188,7 +189,10 @@ async fn work(
         failing: Mutex::default(),
     });
     parts.spawn(sweep(store.clone(), context.clone()));
-    let all = stream::select(stream::select(turns(is_leader), turns(material)), turns(registration));
+    let all = stream::select(
+        stream::select(turns(is_leader), turns(material)),
+        stream::select(turns(registration), every(args.resync_ms)),
+    );
     ready.send_replace(true);
     let mut end = stop;
     let controller = Controller::for_stream(pipelines, store)
@@ -227,8 +231,10 @@ fn pipelines(
     let (store, writer) = reflector::store();
     let api: Api<IngestionPipeline> = scope.api(client.clone());
     let scaling = scaling.clone();
+    let mut newest = Newest::default();
     let stream = watcher::watcher(api, watcher::Config::default())
         .default_backoff()
+        .try_filter(move |event| std::future::ready(newest.is_news(event)))
         .modify(|pipeline| {
             // Of no use here, and more than half of each.
             pipeline.metadata.managed_fields = None;
@@ -244,6 +250,34 @@ fn pipelines(
         .applied_objects()
         .predicate_filter(predicates::generation, kube::runtime::PredicateConfig::default());
     (store, stream)
+}
+
+/// The newest version of each pipeline that was seen. A watch that goes back in time, as of an API server that fell
+/// behind, shows what was declared before; only a list, which is read consistently, may do so.
+#[derive(Default)]
+struct Newest(HashMap<String, u128>);
+
+impl Newest {
+    fn is_news(&mut self, event: &Event<IngestionPipeline>) -> bool {
+        match event {
+            Event::Init => {
+                self.0.clear();
+                true
+            }
+            Event::InitDone => true,
+            Event::InitApply(pipeline) | Event::Apply(pipeline) => {
+                let version = pipeline.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0);
+                let newest = self.0.entry(pipeline.uid().unwrap_or_default()).or_default();
+                let is_news = version >= *newest;
+                *newest = version.max(*newest);
+                is_news
+            }
+            Event::Delete(pipeline) => {
+                self.0.remove(&pipeline.uid().unwrap_or_default());
+                true
+            }
+        }
+    }
 }
 
 /// Forgets pipelines that went while nobody watched.
@@ -280,6 +314,18 @@ fn turns<T: Send + Sync + 'static>(receiver: watch::Receiver<T>) -> stream::BoxS
             // It turns no more.
             Err(_) => std::future::pending().await,
         }
+    })
+    .boxed()
+}
+
+/// A look at all pipelines at this interval; none without one.
+fn every(interval_ms: Option<u64>) -> stream::BoxStream<'static, ()> {
+    let Some(interval_ms) = interval_ms else { return stream::pending().boxed() };
+    let mut timer = tokio::time::interval(Duration::from_millis(interval_ms));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    stream::unfold(timer, |mut timer| async move {
+        timer.tick().await;
+        Some(((), timer))
     })
     .boxed()
 }

@@ -1,7 +1,7 @@
 //! Every watch of the operator: each feeds what is known ([`Index`], [`Pods`], [`Nodes`]) and says which pipeline to look
 //! at again. Objects are cut down to what is kept before anything holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use docmill_core::sizing::{Node, Resources};
@@ -118,6 +118,15 @@ pub struct Known {
     pub troubles: Arc<Troubles>,
     /// Nodes.
     pub nodes: Arc<Nodes>,
+    /// Kinds that were not listed yet.
+    unlisted: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Known {
+    /// Whether every kind was listed once. Before, what is not known may be there all the same.
+    pub fn is_complete(&self) -> bool {
+        self.unlisted.lock().expect("no code panics while holding it").is_empty()
+    }
 }
 
 /// Only what the operator made.
@@ -128,24 +137,23 @@ pub fn ours() -> watcher::Config {
 /// Starts all watches of what belongs to pipelines. Those of Deployments and pods feed scaling, too.
 pub fn triggers(client: &Client, scope: &Scope, known: &Known, scaling: &Pipelines) -> Triggers {
     let mut all = SelectAll::new();
-    let index = &known.index;
-    all.push(deployments(client, scope, index.clone(), scaling.clone()));
+    all.push(deployments(client, scope, known, scaling.clone()));
     all.push(pods(client, scope, known.clone(), scaling.clone()));
-    all.push(full::<StatefulSet>(client, scope, index, "StatefulSet", stateful_set));
-    all.push(full::<PersistentVolumeClaim>(client, scope, index, "PersistentVolumeClaim", volume));
-    all.push(metadata::<ConfigMap>(client, scope, index, "ConfigMap"));
-    all.push(metadata::<Service>(client, scope, index, "Service"));
-    all.push(metadata::<ServiceAccount>(client, scope, index, "ServiceAccount"));
-    all.push(metadata::<HorizontalPodAutoscaler>(client, scope, index, "HorizontalPodAutoscaler"));
-    all.push(metadata::<PodDisruptionBudget>(client, scope, index, "PodDisruptionBudget"));
-    all.push(metadata::<NetworkPolicy>(client, scope, index, "NetworkPolicy"));
+    all.push(full::<StatefulSet>(client, scope, known, "StatefulSet", stateful_set));
+    all.push(full::<PersistentVolumeClaim>(client, scope, known, "PersistentVolumeClaim", volume));
+    all.push(metadata::<ConfigMap>(client, scope, known, "ConfigMap"));
+    all.push(metadata::<Service>(client, scope, known, "Service"));
+    all.push(metadata::<ServiceAccount>(client, scope, known, "ServiceAccount"));
+    all.push(metadata::<HorizontalPodAutoscaler>(client, scope, known, "HorizontalPodAutoscaler"));
+    all.push(metadata::<PodDisruptionBudget>(client, scope, known, "PodDisruptionBudget"));
+    all.push(metadata::<NetworkPolicy>(client, scope, known, "NetworkPolicy"));
     all
 }
 
 fn full<K>(
     client: &Client,
     scope: &Scope,
-    index: &Arc<Index>,
+    known: &Known,
     kind: &'static str,
     state: fn(&K) -> LiveState,
 ) -> BoxStream<'static, PipelineKey>
@@ -159,13 +167,13 @@ where
         + 'static,
 {
     let api: Api<K> = scope.api(client.clone());
-    feed(watch(api, ours()).default_backoff().boxed(), index.clone(), kind, state)
+    feed(watch(api, ours()).default_backoff().boxed(), known, kind, state)
 }
 
 fn metadata<K>(
     client: &Client,
     scope: &Scope,
-    index: &Arc<Index>,
+    known: &Known,
     kind: &'static str,
 ) -> BoxStream<'static, PipelineKey>
 where
@@ -177,12 +185,12 @@ where
         + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = scope.api(client.clone());
-    feed(watch(api, ours()).default_backoff().boxed(), index.clone(), kind, |_| LiveState::Plain)
+    feed(watch(api, ours()).default_backoff().boxed(), known, kind, |_| LiveState::Plain)
 }
 
 fn feed<K>(
     events: BoxStream<'static, Result<Event<K>, watcher::Error>>,
-    index: Arc<Index>,
+    known: &Known,
     kind: &'static str,
     state: fn(&K) -> LiveState,
 ) -> BoxStream<'static, PipelineKey>
@@ -190,10 +198,17 @@ where
     K: Resource + Send + 'static,
 {
     let mut relist = Relist::default();
+    let (index, unlisted) = (known.index.clone(), known.unlisted.clone());
+    unlisted.lock().expect("no code panics while holding it").insert(kind);
     events
         .flat_map(move |event| {
             let touched = match event {
-                Ok(event) => index.take(kind, &mut relist, &event, state),
+                Ok(event) => {
+                    if matches!(event, Event::InitDone) {
+                        unlisted.lock().expect("no code panics while holding it").remove(kind);
+                    }
+                    index.take(kind, &mut relist, &event, state)
+                }
                 Err(error) => {
                     tracing::warn!(%error, kind, "a watch broke off; it is begun again");
                     Vec::new()
@@ -207,7 +222,7 @@ where
 fn deployments(
     client: &Client,
     scope: &Scope,
-    index: Arc<Index>,
+    known: &Known,
     scaling: Pipelines,
 ) -> BoxStream<'static, PipelineKey> {
     let events = watch(scope.api::<Deployment>(client.clone()), ours()).default_backoff();
@@ -218,7 +233,7 @@ fn deployments(
             scaling.deployment_event(event);
         }
     });
-    feed(events.boxed(), index, "Deployment", deployment)
+    feed(events.boxed(), known, "Deployment", deployment)
 }
 
 fn pods(

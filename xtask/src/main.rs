@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod cluster;
+mod cluster_operator;
 mod corpus;
 mod demo;
 mod images;

@@ -3,6 +3,7 @@
 //! Tests, simulation and chaos share the dev profile; what measures speed is built for release.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -21,6 +22,12 @@ impl PassedOn {
     /// As if given on the command line.
     pub fn of(args: &[&str]) -> Self {
         Self { args: args.iter().map(OsString::from).collect() }
+    }
+
+    /// The same after an option of ours, which what is passed on may say otherwise.
+    pub fn after(&self, option: &str, value: &Path) -> Self {
+        let ours = [OsString::from(option), OsString::from(value)];
+        Self { args: ours.into_iter().chain(self.args.iter().cloned()).collect() }
     }
 }
 
@@ -123,7 +130,8 @@ pub fn build_as_tests_do() -> Result<()> {
     build(&["--workspace", "--all-targets"], false)
 }
 
-fn build(what: &[&str], release: bool) -> Result<()> {
+/// Builds for dev or for release.
+pub fn build(what: &[&str], release: bool) -> Result<()> {
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     process::run(process::cargo().args(["build", "--quiet", "--locked"]).args(what).args(profile))
 }

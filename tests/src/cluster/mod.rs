@@ -8,12 +8,15 @@ mod api;
 mod component;
 pub mod documents;
 pub mod e2e;
+pub mod faults;
+pub mod host;
 pub mod install;
 pub mod latency;
 mod network;
 mod object;
 mod pipeline;
 mod replicas;
+pub mod scale;
 mod wait;
 
 pub use api::{Accepted, Api, Counts};
