@@ -7,6 +7,8 @@
 mod autoscaling;
 mod condition;
 mod memory;
+#[doc(hidden)]
+pub mod rules;
 mod schema;
 mod spec;
 mod status;
