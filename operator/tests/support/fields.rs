@@ -58,7 +58,7 @@ fn kind(node: &Value) -> String {
     }
     match node["type"].as_str().unwrap_or_default() {
         "array" => {
-            format!("list of {}{}", kind(&node["items"]), at_most(&node["maxItems"]))
+            format!("list{} of {}", at_most(&node["maxItems"]), kind(&node["items"]))
         }
         "object" if node["additionalProperties"].is_object() => {
             format!("map{}", at_most(&node["maxProperties"]))
@@ -76,7 +76,7 @@ fn kind(node: &Value) -> String {
 }
 
 fn at_most(bound: &Value) -> String {
-    bound.as_u64().map_or_else(String::new, |most| format!(", at most {most}"))
+    bound.as_u64().map_or_else(String::new, |most| format!(" (at most {most})"))
 }
 
 fn default(node: &Value, is_required: bool) -> String {
