@@ -8,11 +8,15 @@ use crate::resource::{
     Credentials, ExternalNeo4j, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipelineSpec,
 };
 
+mod check;
 mod make;
+mod problem;
+mod read;
 #[cfg(test)]
 mod tests;
 
-pub use make::{Problem, make};
+pub use make::make;
+pub use problem::{PLAN_RULES, PlanRule, Problem};
 
 /// What one container asks for and may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 //!
 //! Every field that is absent has a default: a fixed one in the schema, or one that sizing derives from the node.
 //! Rules that need nothing but the resource are CEL in the schema (`IP-…`); what needs the catalogue or the cluster
-//! is [`crate::validate`]'s (`VP-…`). Both are listed in `docs/reference/validation.md`.
+//! is [`crate::plan::make()`]'s (`VP-…`). Both are listed in `docs/reference/validation.md`.
 
 mod autoscaling;
 mod condition;
 mod memory;
+#[doc(hidden)]
+pub mod rules;
 mod schema;
 mod spec;
 mod status;

@@ -42,8 +42,13 @@ pub struct Ledger {
 /// Concepts and how they belong together. Without either: a managed Neo4j.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.neo4j) && has(self.postgres))")
-    .message("IP-06: the graph is in neo4j or in postgres, not in both"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.neo4j) && has(self.postgres))")
+        .message("IP-06: the graph is in neo4j or in postgres, not in both"),
+    validation = Rule::new("has(self.postgres) == has(oldSelf.postgres) && \
+        (has(self.neo4j) && has(self.neo4j.external)) == (has(oldSelf.neo4j) && has(oldSelf.neo4j.external))")
+        .message("IP-19: the graph stays where it is: concepts would be left behind; make another pipeline"),
+)]
 pub struct Graph {
     /// In Neo4j.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,142 @@
+//! All that is refused: each rule with its field and its message.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn problems(given: Value) -> Vec<Problem> {
+    make(&spec(given.clone()), None).err().unwrap_or_else(|| panic!("{given} has a plan"))
+}
+
+/// What is wrong, the rule, the field, and a part of the message. Each alone.
+fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
+    let on = |more: Value| {
+        let mut spec = json!({"instanceType": "c5.4xlarge"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let without_neo4j = |total: &str| {
+        on(json!({"memory": {"neo4j": {"total": total}}, "stores": {"graph": {"postgres": {}}}}))
+    };
+    let redis = |managed: Value| on(json!({"queue": {"redis": {"managed": managed}}}));
+    vec![
+        (json!({"instanceType": "c5.3xlarge"}), "VP-01", "spec.instanceType", "c5.xlarge, c5.2xlarge"),
+        (json!({"capacity": {"cpu": "0", "memory": "8Gi"}}), "VP-02", "spec.capacity", "above 0"),
+        (json!({}), "VP-03", "spec.capacity", "give spec.instanceType"),
+        (
+            on(json!({"autoscaling": {"scaleDownWindow": "soon"}})),
+            "VP-04",
+            "spec.autoscaling.scaleDownWindow",
+            "\"soon\" is no time",
+        ),
+        (
+            on(json!({"autoscaling": {"scaleToZeroAfter": "10"}})),
+            "VP-04",
+            "spec.autoscaling.scaleToZeroAfter",
+            "\"10\" is no time",
+        ),
+        (
+            on(json!({"autoscaling": {"maxBusyWait": ""}})),
+            "VP-04",
+            "spec.autoscaling.maxBusyWait",
+            "\"\" is no time",
+        ),
+        (redis(json!({"storage": "lots"})), "VP-05", "spec.queue.redis.managed", "\"lots\" is no amount"),
+        (
+            on(json!({"stores": {"graph": {"neo4j": {"managed": {"cpu": "all"}}}}})),
+            "VP-05",
+            "spec.stores.graph.neo4j.managed.cpu",
+            "\"all\" is no amount",
+        ),
+        (
+            on(json!({"workers": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}})),
+            "VP-06",
+            "spec.workers.resources",
+            "requests are more than limits",
+        ),
+        (redis(json!({"storage": "1Mi"})), "VP-07", "spec.queue.redis.managed", "at least 64Mi"),
+        (
+            on(json!({"stores": {"graph": {"neo4j": {"managed": {"storage": "63Mi"}}}}})),
+            "VP-07",
+            "spec.stores.graph.neo4j.managed.storage",
+            "at least 64Mi",
+        ),
+        (without_neo4j("8Gi"), "VP-08", "spec.memory.neo4j", "remove it"),
+        (
+            on(json!({"memory": {"neo4j": {"total": "1Gi"}}})),
+            "VP-09",
+            "spec.memory.neo4j",
+            "would have 1024 MiB and needs 2048",
+        ),
+        (
+            on(json!({"memory": {"neo4j": {"total": "4Gi", "heap": "3Gi", "pageCache": "1Gi"}}})),
+            "VP-09",
+            "spec.memory.neo4j",
+            "512 MiB must be left to the system",
+        ),
+        (
+            on(json!({"api": {"resources": {"requests": {"memory": "100Gi"}}}})),
+            "VP-10",
+            "spec.instanceType",
+            "ask for less in resources",
+        ),
+        (
+            on(json!({"extract": {"limits": {"maxFileMib": 2049}}})),
+            "VP-11",
+            "spec.extract.limits.maxFileMib",
+            "files of 2049 MiB do not fit the scratch of 2048 MiB",
+        ),
+        (
+            on(json!({"workers": {"scratch": {"tmpfs": "2561Mi"}}})),
+            "VP-12",
+            "spec.workers.scratch.tmpfs",
+            "leaves less than 512 MiB of the 3072",
+        ),
+        (
+            on(json!({"extract": {"ocr": {"languages": ["eng", "fra"]}}})),
+            "VP-13",
+            "spec.extract.ocr.languages",
+            "does not read \"fra\"; it reads eng, deu",
+        ),
+    ]
+}
+
+#[test]
+fn each_rule_refuses_with_its_field_and_a_message() {
+    let mut tested = BTreeSet::new();
+    for (given, rule, path, part) in wrong() {
+        let problems = problems(given.clone());
+        let found = problems.iter().find(|problem| problem.rule == rule && problem.path == path);
+        let found = found.unwrap_or_else(|| panic!("{given}: {problems:?}"));
+        assert!(found.message.contains(part), "{found}");
+        assert_eq!(problems.len(), 1, "nothing else is wrong with {given}: {problems:?}");
+        assert!(found.to_string().starts_with(&format!("{path} ({rule}): ")), "{found}");
+        tested.insert(rule);
+    }
+    let rules: Vec<&str> = PLAN_RULES.iter().map(|rule| rule.id).collect();
+    assert_eq!(tested.into_iter().collect::<Vec<_>>(), rules, "every rule, in order");
+}
+
+#[test]
+fn what_is_just_right_is_not_refused() {
+    let plan = plan(json!({
+        "instanceType": "c5.4xlarge",
+        "workers": {"scratch": {"tmpfs": "2560Mi"}, "resources": {"requests": {"cpu": "1500m"}}},
+        "memory": {"neo4j": {"total": "2Gi"}},
+        "queue": {"redis": {"managed": {"storage": "64Mi"}}},
+        "extract": {"limits": {"maxFileMib": 2560}, "ocr": {"languages": ["eng", "jpn"]}},
+    }));
+    assert_eq!((plan.scratch_mib, plan.documents.file_mib), (2_560, 2_560));
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let all = problems(json!({
+        "instanceType": "c5.3xlarge",
+        "autoscaling": {"maxBusyWait": "long"},
+        "workers": {"replicas": {"min": 3, "max": 2}, "scratch": {"tmpfs": "much"}},
+        "queue": {"redis": {"managed": {"storage": "1Mi"}}},
+    }));
+    let rules: Vec<&str> = all.iter().map(|problem| problem.rule).collect();
+    assert_eq!(rules, ["VP-01", "VP-04", "IP-03", "VP-05", "VP-07"]);
+}
