@@ -266,7 +266,8 @@ impl Newest {
             }
             Event::InitDone => true,
             Event::InitApply(pipeline) | Event::Apply(pipeline) => {
-                let version = pipeline.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0);
+                let version =
+                    pipeline.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0);
                 let newest = self.0.entry(pipeline.uid().unwrap_or_default()).or_default();
                 let is_news = version >= *newest;
                 *newest = version.max(*newest);

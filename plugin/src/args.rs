@@ -157,7 +157,9 @@ fn node(text: &str) -> Result<Node, String> {
         let memory_mib = Quantity(memory.trim().to_owned()).mib().filter(|mib| *mib > 0)?;
         Some(Resources { cpu_milli, memory_mib })
     });
-    amounts.map(Node::of_capacity).ok_or_else(|| "give cores and memory of a node, such as 16,32Gi".to_owned())
+    amounts
+        .map(Node::of_capacity)
+        .ok_or_else(|| "give cores and memory of a node, such as 16,32Gi".to_owned())
 }
 
 #[cfg(test)]

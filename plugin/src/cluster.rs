@@ -90,7 +90,11 @@ impl Cluster {
     /// There is no such pipeline.
     pub fn unknown(&self, name: &str) -> Failure {
         let message = format!("there is no pipeline {name} in namespace {}", self.namespace);
-        Failure::new("unknown_pipeline", message, "`kubectl docmill status -A` lists all; -n chooses the namespace")
+        Failure::new(
+            "unknown_pipeline",
+            message,
+            "`kubectl docmill status -A` lists all; -n chooses the namespace",
+        )
     }
 
     /// All pipelines of the namespace, or of all.

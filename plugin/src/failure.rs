@@ -44,14 +44,16 @@ impl Failure {
 
     /// A kubeconfig that cannot be used.
     pub fn kubeconfig(error: &dyn std::error::Error) -> Self {
-        let advice = "check --kubeconfig, --context and KUBECONFIG; `kubectl config get-contexts` lists contexts";
+        let advice =
+            "check --kubeconfig, --context and KUBECONFIG; `kubectl config get-contexts` lists contexts";
         Self::new("bad_kubeconfig", causes(error), advice)
     }
 
     /// Tells the user; returns the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
         if json {
-            let error = serde_json::json!({"code": self.code, "message": self.message, "advice": self.advice});
+            let error =
+                serde_json::json!({"code": self.code, "message": self.message, "advice": self.advice});
             println!("{}", serde_json::json!({ "error": error }));
         } else {
             let screen = Screen::stderr();
@@ -81,7 +83,8 @@ impl From<kube::Error> for Failure {
         match error {
             kube::Error::Api(status) => Self::from_status(&status),
             error => {
-                let advice = "check --context and --kubeconfig; `kubectl cluster-info` asks the same cluster";
+                let advice =
+                    "check --context and --kubeconfig; `kubectl cluster-info` asks the same cluster";
                 Self::new("cluster_unreachable", causes(&error), advice)
             }
         }
@@ -112,9 +115,9 @@ impl From<kube::runtime::watcher::Error> for Failure {
     fn from(error: kube::runtime::watcher::Error) -> Self {
         use kube::runtime::watcher::Error;
         match error {
-            Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
-                error.into()
-            }
+            Error::InitialListFailed(error)
+            | Error::WatchStartFailed(error)
+            | Error::WatchFailed(error) => error.into(),
             Error::WatchError(status) => Self::from_status(&status),
             error @ Error::NoResourceVersion => {
                 Self::new("refused", error.to_string(), "run it again without --watch")

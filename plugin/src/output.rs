@@ -68,7 +68,8 @@ impl Screen {
         if !header.is_empty() {
             table.set_header(header.to_vec());
         }
-        table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| escaped(cell)).collect::<Vec<_>>()));
+        table
+            .add_rows(rows.into_iter().map(|row| row.iter().map(|cell| escaped(cell)).collect::<Vec<_>>()));
         table.trim_fmt()
     }
 }

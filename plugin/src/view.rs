@@ -58,7 +58,8 @@ impl<'a> View<'a> {
     /// Workers there, of which ready, and wanted.
     pub fn workers(&self) -> [String; 3] {
         let there = self.status().and_then(|status| status.workers.as_ref());
-        let wanted = self.status().and_then(|status| status.scaling.as_ref()).map(|scaling| scaling.desired);
+        let wanted =
+            self.status().and_then(|status| status.scaling.as_ref()).map(|scaling| scaling.desired);
         [
             number(there.map(|workers| workers.replicas)),
             number(there.map(|workers| workers.ready)),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use docmill_operator::resource::IngestionPipeline;
 use futures::{Stream, StreamExt};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, sleep_until};
 
@@ -66,7 +66,10 @@ where
                 match failure.code {
                     "cluster_unreachable" | "refused" => {
                         if !is_told {
-                            eprintln!("{}", Screen::stderr().bad("the cluster does not answer; it is asked again"));
+                            eprintln!(
+                                "{}",
+                                Screen::stderr().bad("the cluster does not answer; it is asked again")
+                            );
                         }
                         is_told = true;
                         None
@@ -91,7 +94,8 @@ impl Known {
     /// Whether what is there may be another now.
     fn take(&mut self, event: Event<IngestionPipeline>) -> bool {
         let is_change = !matches!(event, Event::Init | Event::InitApply(_));
-        let key = |pipeline: &IngestionPipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
+        let key =
+            |pipeline: &IngestionPipeline| (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
         match event {
             Event::Init => self.next = Pipelines::new(),
             Event::InitApply(pipeline) => drop(self.next.insert(key(&pipeline), pipeline)),

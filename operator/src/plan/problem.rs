@@ -52,7 +52,12 @@ pub struct PlanRule {
     pub advice: &'static str,
 }
 
-const fn rule(id: &'static str, fields: &'static str, asks: &'static str, advice: &'static str) -> PlanRule {
+const fn rule(
+    id: &'static str,
+    fields: &'static str,
+    asks: &'static str,
+    advice: &'static str,
+) -> PlanRule {
     PlanRule { id, fields, asks, advice }
 }
 

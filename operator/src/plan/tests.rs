@@ -133,9 +133,8 @@ fn what_is_not_given_of_a_managed_store() {
 
 /// Instance types on which a pipeline with nothing else given is refused, by the rule that refuses it.
 fn refused(graph: &Value) -> Vec<(&'static str, &'static str)> {
-    let given = |instance: &Instance| {
-        spec(json!({"instanceType": instance.name, "stores": {"graph": graph}}))
-    };
+    let given =
+        |instance: &Instance| spec(json!({"instanceType": instance.name, "stores": {"graph": graph}}));
     let refused = |instance: &'static Instance| match make(&given(instance), None) {
         Ok(_) => None,
         Err(problems) => Some((instance.name, problems[0].rule)),

@@ -23,8 +23,9 @@ const NO_PROXY: &str = "NO_PROXY";
 
 /// Does it.
 pub async fn execute(cluster: &Cluster, action: &DeadLetters, json: bool) -> Result<ExitCode, Failure> {
-    let (DeadLetters::List { pipeline } | DeadLetters::Show { pipeline, .. } | DeadLetters::Replay { pipeline, .. }) =
-        action;
+    let (DeadLetters::List { pipeline }
+    | DeadLetters::Show { pipeline, .. }
+    | DeadLetters::Replay { pipeline, .. }) = action;
     cluster.pipeline(pipeline).await?;
     let key = match std::env::var(KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty()) {
         Some(key) => key,
@@ -55,7 +56,11 @@ async fn key(cluster: &Cluster, pipeline: &str) -> Result<String, Failure> {
     let name = names::api_key_secret(pipeline);
     let missing = |why: &str| {
         let message = format!("the key in Secret {name} cannot be read: {why}");
-        Failure::new("api_key_missing", message, "set DOCMILL_API_KEY, or ask for the right to read that Secret")
+        Failure::new(
+            "api_key_missing",
+            message,
+            "set DOCMILL_API_KEY, or ask for the right to read that Secret",
+        )
     };
     let api: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let secret = match api.get(&name).await {

@@ -32,7 +32,9 @@ pub async fn execute(cluster: &Cluster, name: &str, watch: bool, json: bool) -> 
             return output::json(&json!({ "events": events.iter().map(facts).collect::<Vec<_>>() }));
         }
         (true, true) => events.iter().try_for_each(|event| output::json(&facts(event)))?,
-        (false, _) if events.is_empty() => output::print("no events; the cluster forgets them after an hour")?,
+        (false, _) if events.is_empty() => {
+            output::print("no events; the cluster forgets them after an hour")?
+        }
         (false, _) => output::print(&table(&events, Timestamp::now(), screen))?,
     }
     if !watch {
@@ -89,7 +91,8 @@ fn table(events: &[Event], now: Timestamp, screen: Screen) -> String {
 
 /// One that came just now.
 fn line(event: &Event) -> String {
-    let (kind, reason) = (event.type_.as_deref().unwrap_or_default(), event.reason.as_deref().unwrap_or_default());
+    let (kind, reason) =
+        (event.type_.as_deref().unwrap_or_default(), event.reason.as_deref().unwrap_or_default());
     let at = time(event).map(|time| Timestamp::from_second(time.as_second()).unwrap_or(time).to_string());
     format!("{}  {}  {}  {}", at.unwrap_or_default(), escaped(kind), escaped(reason), escaped(&note(event)))
 }

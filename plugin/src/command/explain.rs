@@ -69,7 +69,8 @@ fn hpa_lines(hpa: &HorizontalPodAutoscaler, now: Timestamp) -> Vec<String> {
         return vec![format!("  HPA {name}: it has said nothing yet")];
     };
     let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
-    let scaled = status.last_scale_time.as_ref().map(|time| format!(", scaled {} ago", age(Some(time.0), now)));
+    let scaled =
+        status.last_scale_time.as_ref().map(|time| format!(", scaled {} ago", age(Some(time.0), now)));
     let mut lines = vec![format!(
         "  HPA {name}: {} there, {} wanted by it, {min} to {max}{}",
         status.current_replicas.unwrap_or(0),
@@ -123,7 +124,9 @@ fn change(code: &str, spec: &IngestionPipelineSpec, name: &str) -> Option<String
         "RequestBudget" | "TokenBudget" => {
             "a larger budget in spec.rateLimits, as far as the provider allows it".to_owned()
         }
-        "BudgetUnmeasured" => "documents that are finished: then it is known what a budget feeds".to_owned(),
+        "BudgetUnmeasured" => {
+            "documents that are finished: then it is known what a budget feeds".to_owned()
+        }
         "Unknown" => format!(
             "an answer of the queue: see QueueReady and MetricsAvailable in `kubectl docmill status {name}`"
         ),
@@ -236,8 +239,22 @@ What would change it
         // In core's order. What was done says nothing of what comes.
         let done = ["Raised", "Resumed", "Lowered"];
         let codes = [
-            "Demand", "Maximum", "RequestBudget", "TokenBudget", "BudgetUnmeasured", "Minimum", "Unknown", "Window",
-            "ZeroWaits", "Raised", "NotFresh", "PodsUnseen", "RollingOut", "Draining", "BusyWorkers", "Resumed",
+            "Demand",
+            "Maximum",
+            "RequestBudget",
+            "TokenBudget",
+            "BudgetUnmeasured",
+            "Minimum",
+            "Unknown",
+            "Window",
+            "ZeroWaits",
+            "Raised",
+            "NotFresh",
+            "PodsUnseen",
+            "RollingOut",
+            "Draining",
+            "BusyWorkers",
+            "Resumed",
             "Lowered",
         ];
         for code in codes {

@@ -38,7 +38,8 @@ fn glance(all: &[IngestionPipeline], with_namespace: bool, now: Timestamp, scree
     }
     let row = |pipeline: &IngestionPipeline| {
         let view = View::of(pipeline);
-        let ([there, _, wanted], [depth, ..], (ready, reason)) = (view.workers(), view.depth(), view.ready());
+        let ([there, _, wanted], [depth, ..], (ready, reason)) =
+            (view.workers(), view.depth(), view.ready());
         let workers = format!("{there}/{wanted}");
         let age = age(view.created(), now);
         let mut row = vec![view.name(), ready, reason, workers, depth, view.rate(), age];
@@ -67,8 +68,10 @@ fn full(pipeline: &IngestionPipeline, now: Timestamp, screen: Screen) -> String 
     };
     let mut parts = vec![head];
     if !view.is_seen() {
-        let (seen, is) = (status.observed_generation.unwrap_or(0), pipeline.metadata.generation.unwrap_or(0));
-        parts.push(format!("what follows is of generation {seen}; the operator has not looked at {is} yet"));
+        let (seen, is) =
+            (status.observed_generation.unwrap_or(0), pipeline.metadata.generation.unwrap_or(0));
+        parts
+            .push(format!("what follows is of generation {seen}; the operator has not looked at {is} yet"));
     }
     parts.push(String::new());
     parts.push(screen.table(&[], rows(&view, status)));
@@ -84,8 +87,7 @@ fn full(pipeline: &IngestionPipeline, now: Timestamp, screen: Screen) -> String 
     });
     parts.push(screen.table(&["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"], conditions.collect()));
     let reasons = status.scaling.iter().flat_map(|scaling| &scaling.reasons);
-    let reasons: Vec<_> =
-        reasons.map(|reason| vec![reason.code.clone(), reason.message.clone()]).collect();
+    let reasons: Vec<_> = reasons.map(|reason| vec![reason.code.clone(), reason.message.clone()]).collect();
     if !reasons.is_empty() {
         parts.push(format!("\n{}", screen.strong("Why so many workers")));
         parts.push(screen.table(&["CODE", "REASON"], reasons));
@@ -101,10 +103,13 @@ fn rows(view: &View<'_>, status: &IngestionPipelineStatus) -> Vec<Vec<String>> {
     let paused = if view.is(ConditionKind::Paused) { "; paused" } else { "" };
     row("workers", format!("{there}, {ready} ready, {wanted} wanted{paused}"));
     let [total, waiting, in_flight, due] = view.depth();
-    row("documents to do", match status.depth {
-        Some(_) => format!("{total}: {waiting} waiting, {in_flight} in flight, {due} due"),
-        None => "not known".to_owned(),
-    });
+    row(
+        "documents to do",
+        match status.depth {
+            Some(_) => format!("{total}: {waiting} waiting, {in_flight} in flight, {due} due"),
+            None => "not known".to_owned(),
+        },
+    );
     row("documents a minute", view.rate());
     if let Some(scaling) = &status.scaling {
         row("who scales", scaling.provider.clone());

@@ -52,7 +52,9 @@ impl To {
     /// What is looked at where it does not become so.
     fn advice(self, name: &str) -> String {
         let why = match self {
-            Self::Paused => "workers finish what they have, for spec.autoscaling.maxBusyWait at most a step",
+            Self::Paused => {
+                "workers finish what they have, for spec.autoscaling.maxBusyWait at most a step"
+            }
             Self::Running => "a part may not be ready",
         };
         format!("{why}; `kubectl docmill status {name}` shows it")
@@ -76,7 +78,8 @@ pub async fn execute(cluster: &Cluster, asked: &Switch, to: To, json: bool) -> R
         let waited = tokio::time::timeout(longest, await_condition(api, name, reached)).await;
         match waited {
             Err(_) => {
-                let message = format!("{name} is not {} after {} s; it goes on", to.word(), longest.as_secs());
+                let message =
+                    format!("{name} is not {} after {} s; it goes on", to.word(), longest.as_secs());
                 return Err(Failure::new("not_in_time", message, to.advice(name)));
             }
             Ok(Err(wait::Error::ProbeFailed(error))) => return Err(error.into()),

@@ -38,9 +38,16 @@ pub async fn execute(cluster: &Cluster, which: &Which, watch: bool, json: bool) 
     .await
 }
 
-fn show(all: &[&IngestionPipeline], with_namespace: bool, json: bool, screen: Screen) -> Result<(), Failure> {
+fn show(
+    all: &[&IngestionPipeline],
+    with_namespace: bool,
+    json: bool,
+    screen: Screen,
+) -> Result<(), Failure> {
     match json {
-        true => output::json(&json!({ "pipelines": all.iter().map(|one| numbers(one)).collect::<Vec<_>>() })),
+        true => {
+            output::json(&json!({ "pipelines": all.iter().map(|one| numbers(one)).collect::<Vec<_>>() }))
+        }
         false if all.is_empty() => output::print("no pipelines"),
         false => output::print(&table(all, with_namespace, Timestamp::now(), screen)),
     }

@@ -113,11 +113,13 @@ impl Checker {
     /// What needs the catalogue: the operator's own plan, which it makes before it writes anything.
     fn plan(&self, pipeline: &IngestionPipeline, checked: &mut Checked) {
         let Err(found) = plan::make(&pipeline.spec, self.smallest) else { return };
-        let rules: HashSet<String> =
-            checked.problems.iter().map(|problem| problem.rule.clone()).collect();
+        let rules: HashSet<String> = checked.problems.iter().map(|problem| problem.rule.clone()).collect();
         for problem in found {
             let is_of_schema = AMOUNTS.contains(&problem.rule)
-                && checked.problems.iter().any(|known| known.rule == SCHEMA && known.path.starts_with(problem.path));
+                && checked
+                    .problems
+                    .iter()
+                    .any(|known| known.rule == SCHEMA && known.path.starts_with(problem.path));
             if problem.rule == NO_NODE {
                 checked.notes.push(
                     "sizes were not checked, as it names no node: give --node CPU,MEMORY of the smallest one".into(),
@@ -180,7 +182,8 @@ mod tests {
     fn a_name_is_needed_and_bounded() {
         let of = |metadata: &str| {
             let head = "apiVersion: docmill.dev/v1alpha1\nkind: IngestionPipeline";
-            let checked = checked(&format!("{head}\nmetadata: {metadata}\nspec: {{instanceType: c5.4xlarge}}\n"));
+            let checked =
+                checked(&format!("{head}\nmetadata: {metadata}\nspec: {{instanceType: c5.4xlarge}}\n"));
             checked.problems.into_iter().map(|problem| (problem.rule, problem.path)).collect::<Vec<_>>()
         };
         assert!(of("{name: knowbase}").is_empty());
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn versions_and_fields_are_those_that_are_known() {
-        let text = "apiVersion: docmill.dev/v1\nkind: IngestionPipeline\nmetadata: {name: knowbase}\ndata: {}\n";
+        let text =
+            "apiVersion: docmill.dev/v1\nkind: IngestionPipeline\nmetadata: {name: knowbase}\ndata: {}\n";
         let problems = checked(text).problems;
         let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, ["apiVersion", "spec", "data"]);

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn files_have_many_documents_and_lists() {
-        let text = "---\nkind: ConfigMap\n---\n# nothing\n---\nkind: List\nitems:\n- {kind: A}\n- {kind: B}\n";
+        let text =
+            "---\nkind: ConfigMap\n---\n# nothing\n---\nkind: List\nitems:\n- {kind: A}\n- {kind: B}\n";
         let kinds: Vec<String> =
             documents("x", text).unwrap().iter().map(|document| document.kind().to_owned()).collect();
         assert_eq!(kinds, ["ConfigMap", "A", "B"]);

@@ -133,12 +133,20 @@ mod tests {
         let cases = [
             ("{workers: {replicas: {min: 5, max: 2}}}", "IP-03", "spec.workers.replicas.min"),
             ("{instanceType: c5.4xlarge, capacity: {cpu: '4', memory: 8Gi}}", "IP-02", "spec"),
-            ("{queue: {redis: {managed: {}, external: {url: 'redis://queue'}}}}", "IP-04", "spec.queue.redis"),
+            (
+                "{queue: {redis: {managed: {}, external: {url: 'redis://queue'}}}}",
+                "IP-04",
+                "spec.queue.redis",
+            ),
             ("{stores: {graph: {neo4j: {}, postgres: {}}}}", "IP-06", "spec.stores.graph"),
             ("{memory: {neo4j: {heapPercent: 50}}}", "IP-10", "spec.memory.neo4j"),
             ("{memory: {neo4j: {heap: 2Gi}}}", "IP-11", "spec.memory.neo4j"),
             ("{memory: {neo4j: {total: 1Gi}}}", "IP-13", "spec.memory.neo4j.total"),
-            ("{memory: {neo4j: {total: 4Gi, heap: 3Gi, pageCache: 1Gi}}}", "IP-14", "spec.memory.neo4j.heap"),
+            (
+                "{memory: {neo4j: {total: 4Gi, heap: 3Gi, pageCache: 1Gi}}}",
+                "IP-14",
+                "spec.memory.neo4j.heap",
+            ),
             (
                 "{queue: {redis: {external: {url: 'redis://me@queue:6379'}}}}",
                 "IP-18",
@@ -154,7 +162,11 @@ mod tests {
                 "spec.workers.resources",
             ),
             ("{queue: {redis: {managed: {storage: 1Mi}}}}", "VP-07", "spec.queue.redis.managed"),
-            ("{stores: {graph: {postgres: {}}}, memory: {neo4j: {total: 4Gi}}}", "VP-08", "spec.memory.neo4j"),
+            (
+                "{stores: {graph: {postgres: {}}}, memory: {neo4j: {total: 4Gi}}}",
+                "VP-08",
+                "spec.memory.neo4j",
+            ),
             ("{extract: {ocr: {languages: [tlh]}}}", "VP-13", "spec.extract.ocr.languages"),
             ("{workers: {replicas: {max: 0}}}", "schema", "spec.workers.replicas.max"),
             ("{workers: {replicas: {maximum: 3}}}", "schema", "spec.workers.replicas.maximum"),
@@ -182,7 +194,8 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let problems = checked("{workers: {replicas: {min: 5, max: 2}}, instanceType: x, paws: 1}").problems;
+        let problems =
+            checked("{workers: {replicas: {min: 5, max: 2}}, instanceType: x, paws: 1}").problems;
         let rules: Vec<&str> = problems.iter().map(|problem| problem.rule.as_str()).collect();
         assert_eq!(rules, ["schema", "IP-03", "VP-01"], "{problems:?}");
     }

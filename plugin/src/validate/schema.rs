@@ -65,7 +65,12 @@ pub fn check(schema: &Value, value: &Value, path: &str, problems: &mut Vec<Probl
 }
 
 /// Fields of an object: those that must be there, those that are known, and what each is.
-fn object(schema: &Value, fields: &serde_json::Map<String, Value>, path: &str, problems: &mut Vec<Problem>) {
+fn object(
+    schema: &Value,
+    fields: &serde_json::Map<String, Value>,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) {
     for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(required) {
             problems.push(Problem::new(SCHEMA, format!("{path}.{required}"), "it is missing"));
@@ -122,7 +127,13 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// How many there may be.
-fn bounds(schema: &Value, [least, most]: [&str; 2], count: usize, what: &str, wrong: &mut impl FnMut(String)) {
+fn bounds(
+    schema: &Value,
+    [least, most]: [&str; 2],
+    count: usize,
+    what: &str,
+    wrong: &mut impl FnMut(String),
+) {
     let count = count as u64;
     if let Some(least) = schema[least].as_u64().filter(|least| count < *least) {
         wrong(format!("it has {count} {what}; the least is {least}"));
@@ -175,7 +186,10 @@ mod tests {
         assert!(problems(&either, &json!(1)).is_empty() && problems(&either, &json!("1%")).is_empty());
         assert_eq!(problems(&either, &json!({})).len(), 1);
         let words = json!({"type": "string", "enum": ["Retain", "Delete"]});
-        assert_eq!(problems(&words, &json!("Keep")), ["spec: \"Keep\" is not known; there are Retain, Delete"]);
+        assert_eq!(
+            problems(&words, &json!("Keep")),
+            ["spec: \"Keep\" is not known; there are Retain, Delete"]
+        );
     }
 
     #[test]
@@ -197,7 +211,10 @@ mod tests {
     #[test]
     fn what_may_be_there_once() {
         let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}});
-        assert_eq!(problems(&set, &json!(["a", "b", "a"])), ["spec: \"a\" stands there twice; leave one out"]);
+        assert_eq!(
+            problems(&set, &json!(["a", "b", "a"])),
+            ["spec: \"a\" stands there twice; leave one out"]
+        );
         let map = json!({
             "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["provider"],
         });

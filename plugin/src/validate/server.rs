@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_answer_without_causes_is_told_as_it_is() {
-        let status: Status = serde_json::from_str(r#"{"code": 400, "message": "strict decoding error"}"#).unwrap();
+        let status: Status =
+            serde_json::from_str(r#"{"code": 400, "message": "strict decoding error"}"#).unwrap();
         let mut checked = checked(Vec::new());
         note(&status, &mut checked);
         assert_eq!(checked.problems, [Problem::new("server", "", "strict decoding error")]);

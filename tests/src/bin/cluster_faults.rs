@@ -29,7 +29,8 @@ fn main() -> Result<ExitCode> {
 fn options() -> Result<Options> {
     let program = PathBuf::from("target/debug/docmill-operator");
     let sweep = Sweep { every: 1, jobs: JOBS };
-    let mut options = Options { program, parts: Part::ALL.to_vec(), sweep, away: Duration::from_secs(AWAY_S) };
+    let mut options =
+        Options { program, parts: Part::ALL.to_vec(), sweep, away: Duration::from_secs(AWAY_S) };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
@@ -46,7 +47,9 @@ fn options() -> Result<Options> {
                 };
                 options.parts = value()?.split(',').map(named).collect::<Result<_>>()?;
             }
-            other => bail!("unknown argument {other}; there are --every, --jobs, --only, --away-s and --operator"),
+            other => bail!(
+                "unknown argument {other}; there are --every, --jobs, --only, --away-s and --operator"
+            ),
         }
     }
     // Found from wherever the process runs.

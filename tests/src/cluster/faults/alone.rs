@@ -22,7 +22,8 @@ pub async fn two(world: &World) -> Result<Found> {
     let kubeconfig = folder.path().join("kubeconfig");
     proxy.write_kubeconfig(&kubeconfig)?;
     subject.mount().await?;
-    let settings = Settings { kubeconfig, log: folder.path().join("operator.log"), ..subject.settings().clone() };
+    let settings =
+        Settings { kubeconfig, log: folder.path().join("operator.log"), ..subject.settings().clone() };
     let second = Operator::start(&settings)?;
     second.ready().await?;
 
@@ -54,7 +55,9 @@ pub async fn restart(world: &World) -> Result<Found> {
     let subject = Subject::begun(world, &[]).await?;
     subject.api_runs().await?;
     subject.scale(250, 3).await?;
-    subject.settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3))).await?;
+    subject
+        .settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3)))
+        .await?;
     let since = subject.ready_since().await?;
     let before = subject.look().await?;
     subject.recorder.forbid();
@@ -83,7 +86,9 @@ pub async fn away(world: &World, away: Duration) -> Result<Found> {
     let subject = Subject::begun(world, &[]).await?;
     subject.api_runs().await?;
     subject.scale(250, 3).await?;
-    subject.settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3))).await?;
+    subject
+        .settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3)))
+        .await?;
     let since = subject.ready_since().await?;
     ensure!(since.is_some(), "it is not Ready");
     let before = subject.look().await?;

@@ -51,7 +51,9 @@ pub async fn resync(world: &World) -> Result<Found> {
 pub async fn drift(world: &World) -> Result<Found> {
     let subject = Subject::begun(world, &[]).await?;
     subject.scale(250, 3).await?;
-    subject.settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3))).await?;
+    subject
+        .settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3)))
+        .await?;
     let before = subject.look().await?;
     let mut found = Found::default();
     let (client, namespace) = (&world.client, &subject.namespace);
@@ -59,7 +61,9 @@ pub async fn drift(world: &World) -> Result<Found> {
     let api = format!("{NAME}-api");
     let back = async |what: &str, before: &Everything, found: &mut Found| -> Result<()> {
         let began = Instant::now();
-        until(what, LIMIT, async || Ok(subject.look().await? == *before)).await.with_context(|| subject.log())?;
+        until(what, LIMIT, async || Ok(subject.look().await? == *before))
+            .await
+            .with_context(|| subject.log())?;
         found.drift_s = found.drift_s.max(began.elapsed().as_secs_f64());
         Ok(())
     };
@@ -127,14 +131,17 @@ async fn prune_with_role(world: &World) -> Result<Found> {
         ROLE,
     ];
     let subject = Subject::begun(world, &more).await?;
-    let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(world.client.clone(), &subject.namespace);
+    let autoscalers: Api<HorizontalPodAutoscaler> =
+        Api::namespaced(world.client.clone(), &subject.namespace);
     let name = format!("{NAME}-worker");
     let is_there = async || anyhow::Ok(autoscalers.get_opt(&name).await?.is_some());
     until("an autoscaler", LIMIT, async || is_there().await).await.with_context(|| subject.log())?;
     for (provider, wanted) in [("Direct", false), ("Builtin", true), ("Auto", true)] {
         subject.change(json!({"autoscaling": {"metricsProvider": provider}})).await?;
         let what = format!("an autoscaler with {provider}: {wanted}");
-        until(&what, LIMIT, async || Ok(is_there().await? == wanted)).await.with_context(|| subject.log())?;
+        until(&what, LIMIT, async || Ok(is_there().await? == wanted))
+            .await
+            .with_context(|| subject.log())?;
     }
     subject.settled("all its objects", Subject::has_all).await?;
     let before = subject.proxy.written().len();
@@ -173,10 +180,11 @@ pub async fn pause(world: &World) -> Result<Found> {
         .with_context(|| subject.log())?;
     ensure!(subject.deployments().list(&super::state::ours()).await?.items.len() == 2, "Deployments stay");
     let paused_for = Duration::from_secs(3);
-    subject.settled("nothing more", async |subject: &Subject<'_>| {
-        Ok(subject.workers().await? == Some(0) && subject.proxy.quiet_for() >= paused_for)
-    })
-    .await?;
+    subject
+        .settled("nothing more", async |subject: &Subject<'_>| {
+            Ok(subject.workers().await? == Some(0) && subject.proxy.quiet_for() >= paused_for)
+        })
+        .await?;
     subject.change(json!({"paused": Value::Null})).await?;
     until("its end", LIMIT, async || Ok(is_paused(false).await? && subject.workers().await? == Some(3)))
         .await

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kube::Client;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -52,8 +51,6 @@ pub struct Written {
     pub method: Method,
     /// Its path.
     pub path: String,
-    /// What it makes of `spec.replicas`, where it says.
-    pub replicas: Option<i64>,
     at: Instant,
 }
 
@@ -158,11 +155,12 @@ impl Shared {
     async fn pass_on(&self, request: Request) -> Result<Response> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
-        let is_watch = parts.uri.query().is_some_and(|query| {
-            query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
-        });
+        let is_watch = parts
+            .uri
+            .query()
+            .is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
         let body = to_bytes(body, BODY_MAX).await?;
-        let sprung = if is_write(&parts.method, &path) { self.note(&parts.method, &path, &body) } else { None };
+        let sprung = if is_write(&parts.method, &path) { self.note(&parts.method, &path) } else { None };
         let kill_after = match sprung {
             Some(Trap { when: When::Before, kill, .. }) => {
                 kill();
@@ -204,11 +202,9 @@ impl Shared {
     }
 
     /// Puts a write on the list; gives the trap back where it is the one.
-    fn note(&self, method: &Method, path: &str, body: &Bytes) -> Option<Trap> {
-        let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let replicas = said.pointer("/spec/replicas").and_then(Value::as_i64);
+    fn note(&self, method: &Method, path: &str) -> Option<Trap> {
         let mut written = lock(&self.written);
-        written.push(Written { method: method.clone(), path: path.to_owned(), replicas, at: Instant::now() });
+        written.push(Written { method: method.clone(), path: path.to_owned(), at: Instant::now() });
         let mut trap = lock(&self.trap);
         if trap.as_ref().is_some_and(|trap| trap.at == written.len()) { trap.take() } else { None }
     }
@@ -233,7 +229,10 @@ mod tests {
         let deployment = "/apis/apps/v1/namespaces/n/deployments/p-worker";
         assert!(is_write(&Method::PATCH, deployment) && is_write(&Method::DELETE, deployment));
         assert!(!is_write(&Method::GET, deployment));
-        assert!(!is_write(&Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/n/leases/docmill-operator"));
+        assert!(!is_write(
+            &Method::PUT,
+            "/apis/coordination.k8s.io/v1/namespaces/n/leases/docmill-operator"
+        ));
         assert!(!is_write(&Method::POST, "/apis/events.k8s.io/v1/namespaces/n/events"));
     }
 }

@@ -84,10 +84,14 @@ mod tests {
     #[test]
     fn fewer_counts_only_while_it_is_forbidden() {
         let mut seen = Seen::default();
-        [0, 3, 1].map(|replicas| seen.see(replicas));
+        for replicas in [0, 3, 1] {
+            seen.see(replicas);
+        }
         assert_eq!(seen.lowerings, 0);
         seen.is_forbidden = true;
-        [3, 3, 0, 3, 2].map(|replicas| seen.see(replicas));
+        for replicas in [3, 3, 0, 3, 2] {
+            seen.see(replicas);
+        }
         assert_eq!(seen.lowerings, 2);
     }
 }

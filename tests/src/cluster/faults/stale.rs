@@ -71,7 +71,9 @@ impl Fault {
     async fn run(self, world: &World) -> Result<Found> {
         let subject = Subject::begun(world, &["--resync-ms", "200"]).await?;
         subject.scale(250, 3).await?;
-        subject.settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3))).await?;
+        subject
+            .settled("three workers", async |subject: &Subject<'_>| Ok(subject.workers().await? == Some(3)))
+            .await?;
         subject.recorder.forbid();
         let mut before = subject.proxy.written().len();
         match self {
@@ -102,8 +104,11 @@ impl Fault {
 fn judged(subject: &Subject<'_>, before: usize) -> Found {
     let written = subject.proxy.written();
     let since = written.get(before..).unwrap_or_default();
-    let deleted: Vec<String> =
-        since.iter().filter(|written| written.method == Method::DELETE).map(|written| written.line()).collect();
+    let deleted: Vec<String> = since
+        .iter()
+        .filter(|written| written.method == Method::DELETE)
+        .map(|written| written.line())
+        .collect();
     if !deleted.is_empty() {
         eprintln!("faults: deleted: {}", deleted.join(", "));
     }

@@ -95,8 +95,11 @@ pub async fn look(client: &Client, namespace: &str, name: &str, operators: &str)
 /// What a pipeline's status says for good.
 fn told(pipeline: &IngestionPipeline) -> Value {
     let status = pipeline.status.clone().unwrap_or_default();
-    let conditions: Vec<String> =
-        status.conditions.iter().map(|condition| format!("{}={}", condition.type_, condition.status)).collect();
+    let conditions: Vec<String> = status
+        .conditions
+        .iter()
+        .map(|condition| format!("{}={}", condition.type_, condition.status))
+        .collect();
     json!({
         "kind": "IngestionPipeline",
         "spec": pipeline.spec,
@@ -112,7 +115,8 @@ fn declared(kind: &str, object: &Value) -> Value {
     let mut plain = object.clone();
     plain["kind"] = kind.into();
     let metadata = &object["metadata"];
-    plain["metadata"] = METADATA.iter().map(|field| ((*field).to_owned(), metadata[*field].clone())).collect();
+    plain["metadata"] =
+        METADATA.iter().map(|field| ((*field).to_owned(), metadata[*field].clone())).collect();
     // One that is about to go is not one that stays.
     plain["metadata"]["isGoing"] = metadata.get("deletionTimestamp").is_some().into();
     if let Some(annotations) = plain["metadata"]["annotations"].as_object_mut() {

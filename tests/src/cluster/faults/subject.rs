@@ -98,7 +98,16 @@ impl<'a> Subject<'a> {
             more: arguments,
         };
         let recorder = Recorder::start(world.client.clone(), &namespace, &format!("{NAME}-worker"));
-        Ok(Self { world, namespace, operators, proxy, operator: Arc::default(), recorder, settings, folder })
+        Ok(Self {
+            world,
+            namespace,
+            operators,
+            proxy,
+            operator: Arc::default(),
+            recorder,
+            settings,
+            folder,
+        })
     }
 
     /// One whose operator runs and whose pipeline has all its objects.
@@ -167,7 +176,9 @@ impl<'a> Subject<'a> {
     /// The API server does not answer.
     pub async fn mount(&self) -> Result<()> {
         let secrets: Api<Secret> = Api::namespaced(self.world.client.clone(), &self.operators);
-        for (file, bytes) in secrets.get_opt(SECRET).await?.and_then(|secret| secret.data).into_iter().flatten() {
+        for (file, bytes) in
+            secrets.get_opt(SECRET).await?.and_then(|secret| secret.data).into_iter().flatten()
+        {
             std::fs::write(self.settings.certificates.join(file), bytes.0)?;
         }
         Ok(())
@@ -222,7 +233,8 @@ impl<'a> Subject<'a> {
     /// It is not in time.
     pub async fn scale(&self, documents: u64, workers: i32) -> Result<Duration> {
         self.set_waiting(documents);
-        until(&format!("{workers} workers"), LIMIT, async || Ok(self.workers().await? == Some(workers))).await
+        until(&format!("{workers} workers"), LIMIT, async || Ok(self.workers().await? == Some(workers)))
+            .await
     }
 
     /// Everything that is there.

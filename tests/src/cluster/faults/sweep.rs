@@ -100,7 +100,8 @@ pub async fn run(world: &World, sweep: Sweep) -> Result<Swept> {
     let (ends, writes) = undisturbed(world).await.context("the undisturbed life")?;
     eprintln!("faults: {writes} writes undisturbed");
     let ends = &ends;
-    let places = (1..=writes).step_by(sweep.every.max(1)).flat_map(|at| [(at, When::Before), (at, When::After)]);
+    let places =
+        (1..=writes).step_by(sweep.every.max(1)).flat_map(|at| [(at, When::Before), (at, When::After)]);
     let lives = stream::iter(places).map(|(at, when)| async move {
         let life = Box::pin(disturbed(world, ends, at, when)).await;
         life.with_context(|| format!("the life that is disturbed {when:?} write {at}"))
@@ -124,7 +125,9 @@ async fn undisturbed(world: &World) -> Result<(Vec<Everything>, usize)> {
     let mut ends = Vec::new();
     for stage in Stage::ALL {
         stage.begin(&subject).await?;
-        subject.settled(&format!("{stage:?}"), async |subject: &Subject<'_>| stage.is_done(subject).await).await?;
+        subject
+            .settled(&format!("{stage:?}"), async |subject: &Subject<'_>| stage.is_done(subject).await)
+            .await?;
         ends.push(subject.look().await?);
     }
     for (number, written) in subject.proxy.written().iter().enumerate() {
@@ -171,7 +174,8 @@ async fn disturbed(world: &World, ends: &[Everything], at: usize, when: When) ->
     }
     let is_wrong = |path: &str| !path.contains("-config-");
     let written = subject.proxy.written();
-    let deleted = written.iter().filter(|written| written.method == Method::DELETE && is_wrong(&written.path));
+    let deleted =
+        written.iter().filter(|written| written.method == Method::DELETE && is_wrong(&written.path));
     let life = Life {
         killed: was_killed,
         diverged: diverged.is_some(),
@@ -180,7 +184,9 @@ async fn disturbed(world: &World, ends: &[Everything], at: usize, when: When) ->
     };
     if life.wrong_deletes + life.wrong_lowerings > 0 {
         let (deletes, lowerings) = (life.wrong_deletes, life.wrong_lowerings);
-        eprintln!("faults: killed {when:?} write {at}: wrong deletes {deletes}, wrong lowerings {lowerings}");
+        eprintln!(
+            "faults: killed {when:?} write {at}: wrong deletes {deletes}, wrong lowerings {lowerings}"
+        );
     }
     Ok(life)
 }

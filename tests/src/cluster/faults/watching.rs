@@ -192,7 +192,10 @@ mod tests {
     use super::*;
 
     fn event(type_: &str, version: u32) -> String {
-        format!("{}\n", json!({"type": type_, "object": {"metadata": {"name": "a", "resourceVersion": version}}}))
+        format!(
+            "{}\n",
+            json!({"type": type_, "object": {"metadata": {"name": "a", "resourceVersion": version}}})
+        )
     }
 
     #[tokio::test]

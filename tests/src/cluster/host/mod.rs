@@ -49,7 +49,11 @@ pub fn install_kind(cluster: &Cluster) -> Result<()> {
 ///
 /// # Errors
 /// It is not within the limit, or a look failed.
-pub async fn until(what: &str, limit: Duration, is_so: impl AsyncFnMut() -> Result<bool>) -> Result<Duration> {
+pub async fn until(
+    what: &str,
+    limit: Duration,
+    is_so: impl AsyncFnMut() -> Result<bool>,
+) -> Result<Duration> {
     until_each(LOOK_EVERY, what, limit, is_so).await
 }
 

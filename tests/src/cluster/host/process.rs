@@ -18,7 +18,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Ticks of a processor in a second, as `/proc` counts on Linux.
 const TICKS_PER_S: f64 = 100.0;
 /// Ways past which nothing of ours may go.
-const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+const PROXIES: [&str; 6] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// How it is started.
 #[derive(Debug, Clone)]
@@ -113,7 +114,9 @@ impl Operator {
     pub async fn looks(&self, more: u32, limit: Duration) -> Result<()> {
         let before = self.metric(LOOKS).await?;
         let what = format!("{more} more looks");
-        until(&what, limit, async || Ok(self.metric(LOOKS).await? >= before + f64::from(more))).await.map(drop)
+        until(&what, limit, async || Ok(self.metric(LOOKS).await? >= before + f64::from(more)))
+            .await
+            .map(drop)
     }
 
     /// Memory of it, in MiB.
@@ -122,7 +125,8 @@ impl Operator {
     /// It is gone.
     pub fn rss_mib(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS: it is gone")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS: it is gone")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1_024.0)
     }

@@ -82,7 +82,15 @@ pub struct Outcome {
 impl Outcome {
     /// The closing line.
     pub fn line(&self) -> String {
-        let Self { pipelines, steady_cpu_s, rss_idle_mib, rss_mib, metrics_p99_ms, resync_writes, lines_per_s } = self;
+        let Self {
+            pipelines,
+            steady_cpu_s,
+            rss_idle_mib,
+            rss_mib,
+            metrics_p99_ms,
+            resync_writes,
+            lines_per_s,
+        } = self;
         format!(
             "cluster_scale: pipelines={pipelines} steady_cpu_s={steady_cpu_s:.2} rss_idle_mib={rss_idle_mib:.1} \
              rss_mib={rss_mib:.1} metrics_p99_ms={metrics_p99_ms:.1} resync_writes={resync_writes} \
@@ -191,13 +199,15 @@ async fn measure(
 
     let mut outcome = Outcome { pipelines: options.pipelines, rss_idle_mib, ..Outcome::default() };
     between_looks(operator, options).await?;
-    let before = (versions::look(client).await?, operator.metric(WRITES).await?, operator.metric(LOOKS).await?);
+    let before =
+        (versions::look(client).await?, operator.metric(WRITES).await?, operator.metric(LOOKS).await?);
     let (cpu_s, lines, began) = (operator.cpu_s()?, stub.lines(), Instant::now());
     // The time of the measurement: in it, everything is looked at once.
     tokio::time::sleep(Duration::from_secs(options.resync_s)).await;
     outcome.steady_cpu_s = operator.cpu_s()? - cpu_s;
     outcome.lines_per_s = (stub.lines() - lines) as f64 / began.elapsed().as_secs_f64();
-    let after = (versions::look(client).await?, operator.metric(WRITES).await?, operator.metric(LOOKS).await?);
+    let after =
+        (versions::look(client).await?, operator.metric(WRITES).await?, operator.metric(LOOKS).await?);
     let looks = after.2 - before.2;
     ensure!(looks >= options.pipelines as f64, "only {looks} looks in {} s", options.resync_s);
     eprintln!("scale: {looks} looks");
@@ -217,7 +227,8 @@ fn place(number: usize) -> (String, String) {
 
 async fn make_namespaces(client: &Client, pipelines: usize) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let mut names: Vec<String> = (0..pipelines).step_by(PER_NAMESPACE).map(|number| place(number).0).collect();
+    let mut names: Vec<String> =
+        (0..pipelines).step_by(PER_NAMESPACE).map(|number| place(number).0).collect();
     names.push(OPERATORS.to_owned());
     for name in names {
         namespaces.create(&PostParams::default(), &serde_json::from_value(host::namespace(&name))?).await?;

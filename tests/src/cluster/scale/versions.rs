@@ -24,7 +24,11 @@ pub async fn look(client: &Client) -> Result<Versions> {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
         for object in api.list_metadata(&which).await? {
             let metadata = object.metadata;
-            let key = (kind.kind.clone(), metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+            let key = (
+                kind.kind.clone(),
+                metadata.namespace.unwrap_or_default(),
+                metadata.name.unwrap_or_default(),
+            );
             versions.insert(key, metadata.resource_version.unwrap_or_default());
         }
     }
