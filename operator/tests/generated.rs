@@ -1,5 +1,5 @@
-//! Files that are made from the types: the definition, the chart's copy of it, tables and pages. And what holds for the
-//! definition as a whole.
+//! Files that are made from the types: the definition, the chart's copy of it, tables and pages. What the
+//! chart comes to. And what holds for the definition as a whole.
 //!
 //! `UPDATE_REFERENCE=1 cargo test --package docmill-operator --test generated` writes them again.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +9,7 @@ mod support;
 use docmill_operator::resource;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::json;
-use support::{chart, fields, is_up_to_date, schema, validation};
+use support::{chart, fields, install, is_up_to_date, schema, validation};
 
 /// Largest definition, in bytes: `kubectl apply` keeps a copy of it in an annotation, which has room for 256 KiB.
 const DEFINITION_MAX: usize = 200_000;
@@ -43,6 +43,11 @@ fn pipeline_page() {
 #[test]
 fn chart_page() {
     is_up_to_date("helm/docmill/README.md", &chart::page());
+}
+
+#[test]
+fn install_manifests() {
+    is_up_to_date("manifests/install.yaml", &install::manifests());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod chart;
 pub mod fields;
+pub mod install;
 pub mod schema;
 pub mod validation;
 
