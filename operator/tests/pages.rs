@@ -1,0 +1,83 @@
+//! Pages that are written by hand and name what is in the program: its options, metrics, conditions and tests.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use clap::{Arg, CommandFactory};
+use docmill_operator::args::Args;
+use docmill_operator::resource::ConditionKind;
+use support::{cell, read};
+
+const PAGE: &str = "docs/reference/operator.md";
+/// What all names of metrics begin with.
+const METRICS: &str = "docmill_operator_";
+
+/// Lines of a page that are not in it.
+fn missing<'a>(page: &str, lines: impl IntoIterator<Item = &'a String>) -> Vec<&'a String> {
+    lines.into_iter().filter(|line| !page.lines().any(|found| found.starts_with(line.as_str()))).collect()
+}
+
+/// The row of an option. Images of ours have the program's own version.
+fn row(option: &Arg) -> String {
+    let defaults = option.get_default_values().iter().map(|value| value.to_string_lossy());
+    let default = match defaults.collect::<Vec<_>>().join(",") {
+        none if none.is_empty() => none,
+        some => format!("`{}`", some.replace(env!("CARGO_PKG_VERSION"), "VERSION")),
+    };
+    let variable = option.get_env().unwrap().to_string_lossy();
+    let meaning = cell(&option.get_help().unwrap().to_string());
+    format!("| `--{}` | `{variable}` | {default} | {meaning} |", option.get_long().unwrap())
+}
+
+#[test]
+fn options_of_the_operator() {
+    let command = Args::command();
+    let rows: Vec<String> =
+        command.get_arguments().filter(|option| !option.is_hide_set()).map(row).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    let page = read(PAGE);
+    let missing = missing(&page, &rows);
+    assert!(missing.is_empty(), "{PAGE} lacks {missing:#?}");
+    assert_eq!(page.matches("\n| `--").count(), rows.len(), "{PAGE} has options that are not there");
+    for command in command.get_subcommands() {
+        let name = format!("`docmill-operator {}`", command.get_name());
+        assert!(page.contains(&name), "{PAGE} lacks {name}");
+    }
+}
+
+/// Names of metrics in a text, each once.
+fn metrics(text: &str, mark: char) -> BTreeSet<&str> {
+    let quoted = text.split(mark).filter(|part| part.starts_with(METRICS));
+    quoted.filter(|name| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')).collect()
+}
+
+#[test]
+fn metrics_of_the_operator() {
+    let sources = read("operator/src/meters.rs") + &read("operator/src/metrics_api/server.rs");
+    let (registered, page) = (metrics(&sources, '"'), read(PAGE));
+    assert!(registered.len() > 10, "{registered:?}");
+    assert_eq!(metrics(&page, '`'), registered, "names in {PAGE}, and those that are registered");
+}
+
+#[test]
+fn conditions_of_a_pipeline() {
+    let rows: Vec<String> =
+        ConditionKind::ALL.iter().map(|kind| format!("| `{}` |", kind.as_str())).collect();
+    let page = read(PAGE);
+    let missing = missing(&page, &rows);
+    assert!(missing.is_empty(), "{PAGE} lacks {missing:#?}");
+}
+
+/// Tests are named as `path::name`.
+#[test]
+fn tests_that_the_levels_name_are_there() {
+    let page = read("docs/capability-levels.md");
+    let named: Vec<_> = page.split('`').filter_map(|part| part.split_once(".rs::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (file, test) in named {
+        let source = read(&format!("{file}.rs"));
+        assert!(source.contains(&format!("fn {test}(")), "{file}.rs has no test {test}");
+    }
+}
