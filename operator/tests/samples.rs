@@ -68,6 +68,7 @@ fn built(text: &str) -> String {
         images: &images,
         volumes: &volumes,
         hpa: true,
+        workers_there: 0,
         has_service_monitors: true,
         operator_namespace: "docmill-system",
         operator_keys_pem: "-----BEGIN PUBLIC KEY-----\n",

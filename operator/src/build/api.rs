@@ -1,7 +1,9 @@
 //! Pods that people and programs ask, and their two Services: one for all, one for the operator.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::{Container, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::core::v1::{
+    Container, Lifecycle, LifecycleHandler, Service, ServicePort, ServiceSpec, SleepAction,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pods::{self, Every};
@@ -14,6 +16,9 @@ use crate::names::{self, API_PORT, INTERNAL_PORT, Part};
 pub(super) const PORT_NAME: &str = "http";
 /// Name of the port for the operator, and for metrics.
 pub(super) const INTERNAL_PORT_NAME: &str = "internal";
+
+/// How long a pod that is to go still answers, in seconds: so long others may send to it, as they do not know yet.
+const LEAVING_S: i64 = 5;
 
 /// Both Services, and the Deployment as soon as the Secrets that it mounts have names.
 pub(super) fn children(input: &Input<'_>) -> Vec<Child> {
@@ -32,6 +37,13 @@ fn deployment(input: &Input<'_>) -> Option<Child> {
         startup_probe: Some(pods::http("/healthz", API_PORT, Every(2, 60))),
         liveness_probe: Some(pods::http("/healthz", API_PORT, Every(10, 6))),
         readiness_probe: Some(pods::http("/readyz", API_PORT, Every(2, 3))),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: LEAVING_S }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
         ..container
     };
     let spec = pod(input, part, &input.plan.api, scratch, container)?;

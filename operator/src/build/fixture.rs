@@ -35,6 +35,7 @@ impl World {
             images: &self.images,
             volumes: &self.volumes,
             hpa: true,
+            workers_there: 0,
             has_service_monitors: true,
             operator_namespace: "docmill-system",
             operator_keys_pem: "-----BEGIN PUBLIC KEY-----\n",

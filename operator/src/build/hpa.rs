@@ -25,7 +25,7 @@ pub(super) fn child(input: &Input<'_>) -> Option<Child> {
     let min = policy.min.max(1);
     // What was declared, not what a pause makes of it: a lower bound of its own would end workers that are
     // busy.
-    let max = input.pipeline.spec.workers.replicas.max.max(min);
+    let max = input.pipeline.spec.workers.replicas.max.max(min).max(input.workers_there);
     let meta = input.meta_of_part(Part::Worker);
     Some(Child::of(&HorizontalPodAutoscaler {
         metadata: meta,

@@ -89,6 +89,9 @@ pub struct Input<'a> {
     pub volumes: &'a BTreeMap<Part, Volume>,
     /// Whether a HorizontalPodAutoscaler reads the operator's metric.
     pub hpa: bool,
+    /// Workers that are asked of Kubernetes now. An autoscaler allows them, even where fewer are the most by now: they
+    /// go when they are empty, and an autoscaler would not wait.
+    pub workers_there: u32,
     /// Whether the cluster knows ServiceMonitor and PodMonitor.
     pub has_service_monitors: bool,
     /// Where the operator runs.

@@ -57,13 +57,18 @@ pub struct Observed {
     pub is_gone: bool,
     /// When that was first seen, by the own clock.
     pub changed_at_ms: u64,
+    /// When it was last looked at, by the own clock.
+    pub looked_at_ms: u64,
 }
 
 impl Observed {
     /// Takes note of a look.
     pub fn see(&mut self, lease: Option<&Lease>, now_ms: u64) {
+        let pause_ms = now_ms.saturating_sub(self.looked_at_ms);
+        self.looked_at_ms = now_ms;
         let Some(lease) = lease else {
-            if self.spec.is_some() && !self.is_gone {
+            // Nothing tells one absence from the next: who did not look for long may have missed a Lease in between.
+            if self.spec.is_some() && (!self.is_gone || pause_ms > RENEW_DEADLINE_MS) {
                 (self.is_gone, self.changed_at_ms) = (true, now_ms);
             }
             return;
@@ -74,6 +79,7 @@ impl Observed {
                 spec: Some(spec.cloned().unwrap_or_default()),
                 is_gone: false,
                 changed_at_ms: now_ms,
+                looked_at_ms: now_ms,
             };
         }
     }
@@ -243,7 +249,7 @@ mod tests {
     #[test]
     fn whose_turn_it_is() {
         let seen =
-            |lease: &Lease| Observed { spec: lease.spec.clone(), is_gone: false, changed_at_ms: 100_000 };
+            |lease: &Lease| Observed { spec: lease.spec.clone(), is_gone: false, changed_at_ms: 100_000, looked_at_ms: 0 };
         let follow = || Verdict::Follow { holder: "b".into(), until_ms: 115_000 };
         let theirs = lease("b", 0);
         let ours = lease("a", 0);
@@ -282,7 +288,7 @@ mod tests {
         {
             let mut theirs = lease("b", 0);
             theirs.spec = theirs.spec.map(|spec| LeaseSpec { lease_duration_seconds: asked, ..spec });
-            let observed = Observed { spec: theirs.spec.clone(), is_gone: false, changed_at_ms: 0 };
+            let observed = Observed { spec: theirs.spec.clone(), is_gone: false, changed_at_ms: 0, looked_at_ms: 0 };
             assert_eq!(evaluate(Some(&theirs), "a", &observed, waits_ms), Verdict::Acquire);
             let before = evaluate(Some(&theirs), "a", &observed, waits_ms - 1);
             assert!(matches!(before, Verdict::Follow { .. }), "{asked:?}");
