@@ -148,8 +148,12 @@ async fn write(
         images: &context.settings.images,
         volumes: &volumes,
         hpa: has_autoscaler(pipeline, key, context),
-        workers_there: status::rollout(&context.known.index.of(key), "Deployment", &Part::Worker.name(&key.name))
-            .map_or(0, |rollout| u32::try_from(rollout.wanted).unwrap_or(0)),
+        workers_there: status::rollout(
+            &context.known.index.of(key),
+            "Deployment",
+            &Part::Worker.name(&key.name),
+        )
+        .map_or(0, |rollout| u32::try_from(rollout.wanted).unwrap_or(0)),
         has_service_monitors: context.settings.has_service_monitors,
         operator_namespace: &context.settings.namespace,
         operator_keys_pem,

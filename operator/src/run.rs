@@ -104,7 +104,6 @@ async fn elect(
     Ok(())
 }
 
-#[allow(clippy::too_many_lines)]
 async fn work(
     client: Client,
     args: &Args,

@@ -19,6 +19,10 @@ const AWAY_S: &str = "3";
 const CHAOS_KILLS: &str = "100";
 /// Documents for each worker in each measurement of namespaces in a test run.
 const NAMESPACE_DOCUMENTS: &str = "12";
+/// Of the operator's writes, each so-many-th is one at which it is killed in a test run.
+const WRITES_EVERY: &str = "7";
+/// How long an operator is gone in a test run, in seconds.
+const OPERATOR_AWAY_S: &str = "10";
 /// Trials of scaling on the cluster in a test run.
 const CLUSTER_TRIALS: &str = "5";
 /// Requests of tenants that reach for each other's documents in a test run.
@@ -70,11 +74,16 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Runs a proof under a name, and goes on whatever comes of it.
+type Prove<'a> = dyn FnMut(&'static str, &dyn Fn() -> Result<()>) + 'a;
+
 /// What is proven on a real cluster: minutes, and root.
-fn on_the_cluster(proof: &mut dyn FnMut(&'static str, &dyn Fn() -> Result<()>)) {
+fn on_the_cluster(proof: &mut Prove<'_>) {
     proof("cluster e2e", &|| cluster::run(&Cluster::E2e(PassedOn::of(&[]))));
     let few = || PassedOn::of(&["--trials", CLUSTER_TRIALS, "--counts-only"]);
     proof("cluster latency", &|| cluster::run(&Cluster::Latency(few())));
+    let every = || PassedOn::of(&["--every", WRITES_EVERY, "--away-s", OPERATOR_AWAY_S]);
+    proof("cluster faults", &|| cluster::run(&Cluster::Faults(every())));
 }
 
 fn nextest() -> Result<std::process::Command> {

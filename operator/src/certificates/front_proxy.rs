@@ -135,8 +135,11 @@ fn list(data: &BTreeMap<String, String>, name: &'static str) -> Result<Vec<Strin
     Ok(list.unwrap_or_default())
 }
 
+/// What is known of the front proxy; none until it was read.
+pub type Known = Option<Arc<FrontProxy>>;
+
 /// A channel for [`watch_cluster`].
-pub fn channel() -> (watch::Sender<Option<Arc<FrontProxy>>>, watch::Receiver<Option<Arc<FrontProxy>>>) {
+pub fn channel() -> (watch::Sender<Known>, watch::Receiver<Known>) {
     watch::channel(None)
 }
 

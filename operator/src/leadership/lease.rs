@@ -248,8 +248,12 @@ mod tests {
 
     #[test]
     fn whose_turn_it_is() {
-        let seen =
-            |lease: &Lease| Observed { spec: lease.spec.clone(), is_gone: false, changed_at_ms: 100_000, looked_at_ms: 0 };
+        let seen = |lease: &Lease| Observed {
+            spec: lease.spec.clone(),
+            is_gone: false,
+            changed_at_ms: 100_000,
+            looked_at_ms: 0,
+        };
         let follow = || Verdict::Follow { holder: "b".into(), until_ms: 115_000 };
         let theirs = lease("b", 0);
         let ours = lease("a", 0);
@@ -288,7 +292,8 @@ mod tests {
         {
             let mut theirs = lease("b", 0);
             theirs.spec = theirs.spec.map(|spec| LeaseSpec { lease_duration_seconds: asked, ..spec });
-            let observed = Observed { spec: theirs.spec.clone(), is_gone: false, changed_at_ms: 0, looked_at_ms: 0 };
+            let observed =
+                Observed { spec: theirs.spec.clone(), is_gone: false, changed_at_ms: 0, looked_at_ms: 0 };
             assert_eq!(evaluate(Some(&theirs), "a", &observed, waits_ms), Verdict::Acquire);
             let before = evaluate(Some(&theirs), "a", &observed, waits_ms - 1);
             assert!(matches!(before, Verdict::Follow { .. }), "{asked:?}");

@@ -190,10 +190,12 @@ fn graphs() -> Vec<Case> {
     ]
 }
 
+/// Makes a spec of a store's part of it.
+type OfStore = fn(Value) -> Value;
+
 fn moves() -> Vec<Case> {
-    let stores: [(fn(Value) -> Value, &str); 4] =
-        [(redis, REDIS), (postgres, POSTGRES), (neo4j, NEO4J), (s3, S3)];
-    let of = |(spec, text): (fn(Value) -> Value, &str)| {
+    let stores: [(OfStore, &str); 4] = [(redis, REDIS), (postgres, POSTGRES), (neo4j, NEO4J), (s3, S3)];
+    let of = |(spec, text): (OfStore, &str)| {
         let (managed, external) = (spec(json!({})), spec(external(text)));
         [
             change_taken(managed.clone(), spec(json!({"managed": {}}))),

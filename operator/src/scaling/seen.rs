@@ -299,7 +299,8 @@ mod tests {
 
     #[test]
     fn what_is_looked_at_of_a_pod() {
-        let cases: [(fn(&mut Value), PodSeen); 5] = [
+        type Change = fn(&mut Value);
+        let cases: [(Change, PodSeen); 5] = [
             (|_| {}, PodSeen { ready: true, ..PodSeen::default() }),
             (|pod| pod["status"] = json!({}), PodSeen::default()),
             (

@@ -14,11 +14,11 @@ use crate::services::cache;
 /// Where the demo's documents are, below the cache.
 const DEMO: &str = "corpus/docs";
 /// Sizes of files that are taken: smaller ones say nothing, larger ones take a test's time.
-const BYTES: std::ops::RangeInclusive<u64> = 1_024..=48 * 1_024;
+const BYTES: std::ops::RangeInclusive<u64> = 1_024..=24 * 1_024;
 /// Kinds that are read without recognition of scans.
 const KINDS: [&str; 3] = ["html", "md", "txt"];
 /// Size of a generated document.
-const GENERATED_BYTES: usize = 6_000;
+const GENERATED_BYTES: usize = 4_000;
 
 /// A file to upload.
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ const TOGETHER: usize = 10;
 /// Documents that are kept waiting or in work while workers are to go.
 const KEPT: u64 = 12;
 /// Size of each of them: seconds of work.
-const SLOW_BYTES: usize = 60_000;
+const SLOW_BYTES: usize = 30_000;
 /// Seeds of texts: no two uploads bring the same.
 const SEED: u64 = 1_000_000;
 

@@ -20,7 +20,7 @@ const MOST: u32 = 20;
 /// Documents that ask for the most, some having been done meanwhile.
 const BURST: usize = 40;
 /// Size of documents that are done at once, and of those that keep a worker at work for seconds.
-const BYTES: (usize, usize) = (2_000, 200_000);
+const BYTES: (usize, usize) = (2_000, 80_000);
 /// Longest time until all of a new pipeline answers.
 const READY_MAX: Duration = Duration::from_secs(300);
 /// Longest time until a number is asked for.
