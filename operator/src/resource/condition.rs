@@ -26,7 +26,7 @@ pub enum ConditionKind {
     QueueReady,
     /// A person paused the pipeline.
     Paused,
-    /// It runs, but not as declared: the last good state is in force.
+    /// It runs, but not as declared, or a part of it is in trouble: the reason says which.
     Degraded,
 }
 

@@ -121,6 +121,9 @@ mod tests {
         assert!(!newest.is_news(&Event::Apply(at(6))) && newest.is_news(&Event::Apply(at(7))));
         // A list is believed, as of a cluster that was restored.
         assert!(newest.is_news(&Event::Init) && newest.is_news(&Event::InitApply(at(3))));
-        assert!(newest.is_news(&Event::Delete(at(2))) && newest.is_news(&Event::Apply(at(1))), "another life");
+        assert!(
+            newest.is_news(&Event::Delete(at(2))) && newest.is_news(&Event::Apply(at(1))),
+            "another life"
+        );
     }
 }

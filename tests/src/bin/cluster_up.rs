@@ -73,12 +73,16 @@ fn tell(cluster: &Cluster, pipeline: &Pipeline<'_>, api: &Api, key: &Path) -> Re
     let command = cluster.kubectl_command();
     let programs = Path::new(command.get_program()).parent().context("kubectl is in a folder")?;
     let name = pipeline.name();
+    // `kubectl docmill` is a program beside this one.
+    let ours = std::env::current_exe()?;
+    let ours = ours.parent().context("this program is in a folder")?;
     println!(
         "\nA cluster is up, with docmill in docmill-system and the pipeline {name}. In another terminal, as root:\n\n\
-         export KUBECONFIG={} PATH={}:$PATH\n\
+         export KUBECONFIG={} PATH={}:{}:$PATH\n\
          export DOCMILL_SERVER={} DOCMILL_API_KEY_FILE={}\n\
          kubectl get ingp {name} --watch\n\
-         target/debug/docmill submit docs --wait\n\
+         docmill submit docs --wait\n\
+         kubectl docmill status {name}\n\
          kubectl get pods\n\
          kubectl events --for ingp/{name}\n\n\
          docs/kubernetes.md says what else to try; the API is forwarded already.\n\
@@ -87,6 +91,7 @@ fn tell(cluster: &Cluster, pipeline: &Pipeline<'_>, api: &Api, key: &Path) -> Re
          Ctrl-C ends all of it; what it had is gone then.",
         cluster.kubeconfig().display(),
         programs.display(),
+        ours.display(),
         api.url(),
         key.display(),
         cluster.name(),
