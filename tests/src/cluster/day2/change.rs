@@ -126,7 +126,7 @@ fn stalled(world: &World<'_>, wrong: &Value, right: &Value, said: &[&str]) -> Re
     world.patch(right)?;
     let (at, says, after) = looked.context("Stalled")?;
     world.settled()?;
-    ensure!(said.iter().all(|said| says.contains(said)), "it says {says:?}, not {said:?}");
+    ensure!(said.iter().all(|said| says.contains(*said)), "it says {says:?}, not {said:?}");
     let changed: Vec<_> = before.iter().filter(|(name, about)| after.get(*name) != Some(*about)).collect();
     ensure!(before.len() == after.len() && changed.is_empty(), "changed: {changed:?}");
     let took = at.saturating_duration_since(patched);
@@ -139,7 +139,7 @@ fn stalled(world: &World<'_>, wrong: &Value, right: &Value, said: &[&str]) -> Re
 fn children(world: &World<'_>) -> Result<BTreeMap<String, String>> {
     let selector = format!("docmill.dev/pipeline={}", world.pipeline.name());
     let kinds = format!("{KINDS},persistentvolumeclaims");
-    let list = world.pipeline.object(&[&kinds, "--selector", &selector])?;
+    let list = world.pipeline.object(&[kinds.as_str(), "--selector", &selector])?;
     let about = |found: &Value| {
         let meta = &found["metadata"];
         let version = match found["kind"].as_str() {
