@@ -17,6 +17,8 @@ pub enum Cluster {
     Latency(PassedOn),
     /// The operator killed at every write, lied to, edited behind its back, one of two, gone
     Faults(PassedOn),
+    /// What comes later: a bad image, other memory, larger volumes, nodes that go, other providers, every end
+    Day2(PassedOn),
     /// Many pipelines under one operator: memory, time, writes
     Scale(PassedOn),
     /// Leave one up with docmill and a first pipeline, until Ctrl-C
@@ -33,13 +35,14 @@ pub fn run(cluster: &Cluster) -> Result<()> {
     match cluster {
         Cluster::Faults(passed) => return cluster_operator::faults(passed),
         Cluster::Scale(passed) => return cluster_operator::scale(passed),
-        Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Up(_) => {}
+        Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Day2(_) | Cluster::Up(_) => {}
     }
     proof::build_as_tests_do()?;
     images::build(&cache::root()?, &process::target_dir().join("debug"))?;
     match cluster {
         Cluster::E2e(passed) => proof::run("debug/cluster_e2e", passed),
         Cluster::Latency(passed) => proof::run("debug/cluster_latency", passed),
+        Cluster::Day2(passed) => proof::run("debug/cluster_day2", passed),
         Cluster::Up(passed) => proof::run("debug/cluster_up", passed),
         Cluster::Faults(_) | Cluster::Scale(_) => Ok(()),
     }

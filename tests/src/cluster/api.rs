@@ -16,6 +16,7 @@ const AWAY_MAX: Duration = Duration::from_secs(60);
 const PAGE: usize = 1_000;
 
 /// Who asks, and where.
+#[derive(Clone)]
 pub struct Api {
     client: Client,
 }
@@ -54,6 +55,14 @@ impl Api {
     /// The key.
     pub fn key(&self) -> &str {
         self.client.key.as_deref().unwrap_or_default()
+    }
+
+    /// Asks for a page once, and gives the status of the answer.
+    ///
+    /// # Errors
+    /// The API is away.
+    pub fn once(&self, path: &str) -> Result<u16> {
+        Ok(self.client.send("GET", path, &[], b"").map_err(away)?.status)
     }
 
     /// Makes a batch.

@@ -103,6 +103,16 @@ impl Cluster {
         })
     }
 
+    /// Installs docmill, or upgrades it, with images that the node has, and waits until the operators are ready. The
+    /// cluster's metrics may be another's.
+    ///
+    /// # Errors
+    /// As [`Cluster::install`].
+    pub fn upgrade(&self, installation: &Installation) -> Result<()> {
+        self.helm_install(&images()?, installation)?;
+        self.wait_for_operator(installation.replicas)
+    }
+
     /// Makes a namespace whose pods are held to the strictest of the standards for pods.
     ///
     /// # Errors

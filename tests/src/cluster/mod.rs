@@ -6,9 +6,11 @@
 
 mod api;
 mod component;
+pub mod day2;
 pub mod documents;
 pub mod e2e;
 pub mod faults;
+mod following;
 pub mod host;
 pub mod install;
 pub mod latency;
