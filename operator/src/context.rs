@@ -60,11 +60,6 @@ impl Context {
     pub fn leads(&self) -> bool {
         *self.is_leader.borrow()
     }
-
-    /// Whether a HorizontalPodAutoscaler can read our metric.
-    pub fn serves_metrics(&self) -> bool {
-        matches!(*self.registration.borrow(), Some(Registration::Ours))
-    }
 }
 
 /// Who writes Events, by the pod's name.

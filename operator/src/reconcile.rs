@@ -455,7 +455,7 @@ async fn tell(
         live: &live,
         troubles: &troubles,
         scaling: scaling.as_ref(),
-        provider: if context.serves_metrics() { "Builtin" } else { "Direct" },
+        provider: if has_autoscaler(pipeline, key, context) { "Builtin" } else { "Direct" },
         refused: outcome.refused.as_deref(),
         config: &outcome.config,
         image: &context.settings.images.worker,

@@ -221,8 +221,11 @@ fn scaling(
         (true, _) => add(ConditionKind::ScalingActive, "False", "Paused", "spec.paused is true".into()),
         (false, Some(unknown)) => add(ConditionKind::ScalingActive, "False", "Held", unknown.to_string()),
         (false, None) => {
-            let message = "the number of workers follows the queue".into();
-            add(ConditionKind::ScalingActive, "True", input.provider, message);
+            let message = match input.provider {
+                "Direct" => "the number of workers follows the queue, without an autoscaler",
+                _ => "the number of workers follows the queue, and an autoscaler reads the same",
+            };
+            add(ConditionKind::ScalingActive, "True", input.provider, message.into());
         }
     }
     let limits = scaling.scaled.limited.clone();

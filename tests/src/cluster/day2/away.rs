@@ -20,7 +20,8 @@ const PARTS: [&str; 6] = ["api", "worker", "redis", "postgres", "neo4j", "s3"];
 pub(super) fn api_gone(world: &World<'_>) -> Result<String> {
     let (mark, before) = (world.workers.mark(), world.workers.now());
     let pods = world.pod_uids("api")?;
-    let selector = format!("docmill.dev/pipeline={},app.kubernetes.io/component=api", world.pipeline.name());
+    let selector =
+        format!("docmill.dev/pipeline={},app.kubernetes.io/component=api", world.pipeline.name());
     let began = Instant::now();
     world.pipeline.kubectl(&["delete", "pods", "--selector", &selector, "--force", "--grace-period=0"])?;
     world.cluster.wait_for("other API pods", READY_MAX, || {
@@ -69,7 +70,9 @@ pub(super) fn kubelet(world: &World<'_>) -> Result<String> {
     world.settled()?;
     world.workers_stayed(mark, before)?;
     world.commit(1, 4)?;
-    Ok(format!("the node was not ready after {after_s:.1} s, status said {says:?}; {before} workers stayed"))
+    Ok(format!(
+        "the node was not ready after {after_s:.1} s, status said {says:?}; {before} workers stayed"
+    ))
 }
 
 /// The only node is drained. Budgets hold a worker and an API pod while others have nowhere to go; as soon as the node

@@ -89,7 +89,10 @@ pub(super) fn neo4j(world: &World<'_>) -> Result<String> {
         ensure!(is_so && says.starts_with("MemoryInForce"), "{found}: {says}");
         // A JVM may round its heap; the page cache is as it is told.
         let page_cache = |text: &str| text.split("page cache ").nth(1).map(str::to_owned);
-        ensure!(page_cache(&asked).is_some() && page_cache(&asked) == page_cache(&in_force), "it is {found}");
+        ensure!(
+            page_cache(&asked).is_some() && page_cache(&asked) == page_cache(&in_force),
+            "it is {found}"
+        );
         Ok(in_force)
     })?;
     world.settled()?;
@@ -119,10 +122,11 @@ fn stalled(world: &World<'_>, wrong: &Value, right: &Value, said: &[&str]) -> Re
     let mark = world.conditions.mark();
     world.patch(wrong)?;
     let patched = Instant::now();
-    let looked = world.conditions.wait(mark, STALLED_WAIT, |said| !said.stalled.is_empty()).and_then(|at| {
-        let shown = world.pipeline.shown()?;
-        Ok((at, condition(&shown, "Stalled").unwrap_or_default().1, children(world)?))
-    });
+    let looked =
+        world.conditions.wait(mark, STALLED_WAIT, |said| !said.stalled.is_empty()).and_then(|at| {
+            let shown = world.pipeline.shown()?;
+            Ok((at, condition(&shown, "Stalled").unwrap_or_default().1, children(world)?))
+        });
     world.patch(right)?;
     let (at, says, after) = looked.context("Stalled")?;
     world.settled()?;
@@ -155,9 +159,8 @@ fn children(world: &World<'_>) -> Result<BTreeMap<String, String>> {
 
 /// The ledger's volume grows and does not shrink.
 pub(super) fn volume(world: &World<'_>) -> Result<String> {
-    let storage = |size: &str| {
-        json!({"spec": {"stores": {"ledger": {"postgres": {"managed": {"storage": size}}}}}})
-    };
+    let storage =
+        |size: &str| json!({"spec": {"stores": {"ledger": {"postgres": {"managed": {"storage": size}}}}}});
     let claim = format!("{}-postgres-data", world.pipeline.name());
     let has = || {
         let found = world.pipeline.object(&["pvc", &claim])?;

@@ -34,7 +34,10 @@ impl Conditions {
         let (namespace, name) = (pipeline.namespace(), pipeline.name());
         let args = ["--namespace", namespace, "get", "ingestionpipeline", name, "--watch", PATH];
         let watch = Self { following: Following::start(cluster, &args, read) };
-        watch.following.wait(0, FIRST_MAX, |_| true).with_context(|| format!("nothing is told of {name}"))?;
+        watch
+            .following
+            .wait(0, FIRST_MAX, |_| true)
+            .with_context(|| format!("nothing is told of {name}"))?;
         Ok(watch)
     }
 
@@ -49,7 +52,12 @@ impl Conditions {
     }
 
     /// When it first said after a mark what is wanted.
-    pub(super) fn wait(&self, mark: usize, limit: Duration, is_wanted: fn(&Said) -> bool) -> Result<Instant> {
+    pub(super) fn wait(
+        &self,
+        mark: usize,
+        limit: Duration,
+        is_wanted: fn(&Said) -> bool,
+    ) -> Result<Instant> {
         let found = self.following.wait(mark, limit, is_wanted);
         let now = || self.following.look(|seen| seen.last().map(|seen| seen.value.clone()));
         let found =

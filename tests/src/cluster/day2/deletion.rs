@@ -78,9 +78,15 @@ fn all_of_it(world: &World<'_>) -> Result<()> {
     let kept = |kind: &str| kept(world, pipeline.namespace(), pipeline.name(), kind);
     let volumes = world.cluster.wait_for("volumes and Secrets", MADE_MAX, || {
         let (claims, secrets) = (kept("persistentvolumeclaims")?, kept("secrets")?);
-        let volumes: Vec<String> =
-            claims.iter().filter_map(|claim| claim["spec"]["volumeName"].as_str().map(str::to_owned)).collect();
-        ensure!(volumes.len() == VOLUMES && secrets.len() == SECRETS, "{volumes:?}, {} Secrets", secrets.len());
+        let volumes: Vec<String> = claims
+            .iter()
+            .filter_map(|claim| claim["spec"]["volumeName"].as_str().map(str::to_owned))
+            .collect();
+        ensure!(
+            volumes.len() == VOLUMES && secrets.len() == SECRETS,
+            "{volumes:?}, {} Secrets",
+            secrets.len()
+        );
         Ok(volumes)
     })?;
     pipeline.delete(GONE_MAX).context("a pipeline with its data")?;

@@ -47,13 +47,14 @@ fn answers(world: &World<'_>) -> Result<String> {
     ensure!(list["kind"] == "APIResourceList" && list["resources"][0]["namespaced"] == true, "{list}");
     let namespace = world.pipeline.namespace();
     let at = |metric: &str, pipeline: &str| {
-        format!(
-            "{PATH}/namespaces/{namespace}/{metric}?labelSelector=docmill.dev%2Fpipeline%3D{pipeline}"
-        )
+        format!("{PATH}/namespaces/{namespace}/{metric}?labelSelector=docmill.dev%2Fpipeline%3D{pipeline}")
     };
     let name = world.pipeline.name();
     let values: Value = serde_json::from_str(&raw(&at(METRIC, name))?)?;
-    ensure!(values["kind"] == "ExternalMetricValueList" && values["items"][0]["metricName"] == METRIC, "{values}");
+    ensure!(
+        values["kind"] == "ExternalMetricValueList" && values["items"][0]["metricName"] == METRIC,
+        "{values}"
+    );
     let value = values["items"][0]["value"].as_str().context("a metric has a value")?;
     for path in [at("another", name), at(METRIC, "nobody")] {
         let said = match raw(&path) {
@@ -84,7 +85,10 @@ fn past_the_api_server(world: &World<'_>) -> Result<u16> {
     world.cluster.unforward(port)?;
     let (status, text) = asked?;
     let said: Value = serde_json::from_str(&text).with_context(|| format!("{status}: {text}"))?;
-    ensure!(status == 401 && said["kind"] == "Status" && said["reason"] == "Unauthorized", "{status}: {said}");
+    ensure!(
+        status == 401 && said["kind"] == "Status" && said["reason"] == "Unauthorized",
+        "{status}: {said}"
+    );
     Ok(status)
 }
 
@@ -111,7 +115,12 @@ fn foreign(world: &World<'_>) -> Result<f64> {
     let found = || {
         let found = world.cluster.object(&service)?;
         let part = |of: &str| found["metadata"][of].clone();
-        Ok::<_, anyhow::Error>([part("uid"), part("labels"), part("ownerReferences"), found["spec"].clone()])
+        Ok::<_, anyhow::Error>([
+            part("uid"),
+            part("labels"),
+            part("ownerReferences"),
+            found["spec"].clone(),
+        ])
     };
     let before = found()?;
     world.cluster.upgrade(&Installation::default())?;
@@ -124,7 +133,11 @@ fn foreign(world: &World<'_>) -> Result<f64> {
     world.cluster.wait_for("our APIService", SEEN_MAX, || {
         let service = world.cluster.object(&service)?;
         let (is_available, says) = condition(&service, "Available").context("nothing is said of it")?;
-        ensure!(is_available && service["spec"]["service"]["name"] == SERVICE.0, "{says}: {}", service["spec"]);
+        ensure!(
+            is_available && service["spec"]["service"]["name"] == SERVICE.0,
+            "{says}: {}",
+            service["spec"]
+        );
         provider(world, "Builtin")
     })?;
     let seconds = deleted.elapsed().as_secs_f64();

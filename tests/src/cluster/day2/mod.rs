@@ -185,7 +185,9 @@ impl World<'_> {
     fn patch(&self, patch: &Value) -> Result<()> {
         let patch = patch.to_string();
         let name = self.pipeline.name();
-        self.pipeline.kubectl(&["patch", "ingestionpipeline", name, "--type=merge", "--patch", &patch]).map(drop)
+        self.pipeline
+            .kubectl(&["patch", "ingestionpipeline", name, "--type=merge", "--patch", &patch])
+            .map(drop)
     }
 
     /// Changes the pipeline in a way that the API server refuses, by the rule.
