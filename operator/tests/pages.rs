@@ -88,14 +88,14 @@ fn metrics_of_the_operator() {
     assert_eq!(metrics(&page, '`'), registered, "names in {PAGE}, and those that are registered");
 }
 
-/// What the chart gives to Prometheus and Grafana reads nothing that nobody registers, and each by its type: only a
-/// histogram has buckets.
+/// The chart gives Prometheus and Grafana no expression of what nobody registers, and each metric by its type: only
+/// a histogram has buckets.
 #[test]
 fn metrics_that_alerts_and_the_dashboard_read() {
     let (sources, page) = (sources_of_metrics(), read(PAGE));
     let registered = metrics(&sources, '"');
     let is_known = |name: &str| {
-        let part = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+        let part = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(*end));
         let is_histogram = |name: &str| page.contains(&format!("| `{name}` | histogram |"));
         match part {
             Some(histogram) => registered.contains(histogram) && is_histogram(histogram),
@@ -104,7 +104,7 @@ fn metrics_that_alerts_and_the_dashboard_read() {
     };
     for (title, expression) in expressions() {
         let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
-        let words = expression.split(|letter| !is_name(letter));
+        let words = expression.split(|letter: char| !is_name(letter));
         let read: BTreeSet<&str> = words.filter(|word| word.starts_with(METRICS)).collect();
         assert!(!read.is_empty(), "{title} reads no metric of the operator: {expression}");
         let unknown: Vec<_> = read.into_iter().filter(|name| !is_known(name)).collect();

@@ -55,7 +55,8 @@ impl Ground {
     fn start() -> Result<Self> {
         let table = documented()?;
         let cluster = Cluster::start("rights", &Options { node: false, ..Options::default() })?;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        // A thread of its own: connections are looked after between the questions, too.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let client = runtime.block_on(host::client(cluster.kubeconfig()))?;
         cluster.kubectl(&["create", "namespace", TEAM])?;
         Ok(Self { cluster, runtime, client, table })
