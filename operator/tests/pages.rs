@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use clap::{Arg, CommandFactory};
 use docmill_operator::args::Args;
 use docmill_operator::resource::ConditionKind;
+use serde_json::Value;
 use support::{cell, read};
 
 const PAGE: &str = "docs/reference/operator.md";
@@ -53,12 +54,67 @@ fn metrics(text: &str, mark: char) -> BTreeSet<&str> {
     quoted.filter(|name| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')).collect()
 }
 
+fn sources_of_metrics() -> String {
+    read("operator/src/meters.rs") + &read("operator/src/metrics_api/server.rs")
+}
+
+/// Expressions of alerts and of the dashboard's panels, with what they belong to.
+fn expressions() -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut all = Vec::new();
+    let alerts: Value = serde_saphyr::from_str(&read("helm/docmill/files/alerts.yaml")).unwrap();
+    for group in alerts["groups"].as_array().unwrap() {
+        for rule in group["rules"].as_array().unwrap() {
+            all.push((text(&rule["alert"]), text(&rule["expr"])));
+        }
+    }
+    assert!(all.len() > 5, "{all:?}");
+    let alerts = all.len();
+    let dashboard: Value = serde_json::from_str(&read("helm/docmill/files/dashboard.json")).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            all.push((text(&panel["title"]), text(&target["expr"])));
+        }
+    }
+    assert!(all.len() > alerts + 5, "{all:?}");
+    all
+}
+
 #[test]
 fn metrics_of_the_operator() {
-    let sources = read("operator/src/meters.rs") + &read("operator/src/metrics_api/server.rs");
-    let (registered, page) = (metrics(&sources, '"'), read(PAGE));
+    let (sources, page) = (sources_of_metrics(), read(PAGE));
+    let registered = metrics(&sources, '"');
     assert!(registered.len() > 10, "{registered:?}");
     assert_eq!(metrics(&page, '`'), registered, "names in {PAGE}, and those that are registered");
+}
+
+/// The chart gives Prometheus and Grafana no expression of what nobody registers, and each metric by its type: only
+/// a histogram has buckets.
+#[test]
+fn metrics_that_alerts_and_the_dashboard_read() {
+    let (sources, page) = (sources_of_metrics(), read(PAGE));
+    let registered = metrics(&sources, '"');
+    let is_known = |name: &str| {
+        let part = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(*end));
+        let is_histogram = |name: &str| page.contains(&format!("| `{name}` | histogram |"));
+        match part {
+            Some(histogram) => registered.contains(histogram) && is_histogram(histogram),
+            None => registered.contains(name) && !is_histogram(name),
+        }
+    };
+    for (title, expression) in expressions() {
+        let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        let words = expression.split(|letter: char| !is_name(letter));
+        let read: BTreeSet<&str> = words.filter(|word| word.starts_with(METRICS)).collect();
+        assert!(!read.is_empty(), "{title} reads no metric of the operator: {expression}");
+        let unknown: Vec<_> = read.into_iter().filter(|name| !is_known(name)).collect();
+        assert!(unknown.is_empty(), "{title} reads {unknown:?}, which nobody registers");
+        let conditions = expression.split("type=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for condition in conditions {
+            let is_one = ConditionKind::ALL.iter().any(|kind| kind.as_str() == condition);
+            assert!(is_one, "{title} reads the condition {condition}, which no pipeline has");
+        }
+    }
 }
 
 #[test]
