@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use docmill_tests::cluster::Cluster;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};

@@ -80,7 +80,8 @@ fn samples() -> Result<BTreeMap<String, String>> {
 
 /// All objects of a sample, in a cluster that knows every kind.
 fn built(text: &str) -> Result<Vec<Child>> {
-    let mut pipeline: IngestionPipeline = serde_saphyr::from_str(text).map_err(|error| anyhow!("{error}"))?;
+    let mut pipeline: IngestionPipeline =
+        serde_saphyr::from_str(text).map_err(|error| anyhow!("{error}"))?;
     pipeline.metadata.namespace = Some(NAMESPACE.to_owned());
     pipeline.metadata.uid = Some("0a1b2c3d-0000-4000-8000-000000000001".to_owned());
     let resources = |cpu_milli, memory_mib| Resources { cpu_milli, memory_mib };

@@ -75,9 +75,9 @@ fn are(ground: &Ground, account: &Account, places: &[(&str, &Grants)]) -> Result
 /// Waits until the rights that the API server lists are these.
 fn listed(ground: &Ground, account: &Account, namespace: &str, granted: &Grants) -> Result<()> {
     let what = format!("rights of {} in {namespace}", account.user);
-    ground.cluster.wait_for(&what, IN_FORCE_MAX, || {
-        is_same(&account.rights(&ground.cluster, namespace)?, granted)
-    })
+    ground
+        .cluster
+        .wait_for(&what, IN_FORCE_MAX, || is_same(&account.rights(&ground.cluster, namespace)?, granted))
 }
 
 /// Asks the questions, and compares the answers with what is granted.
