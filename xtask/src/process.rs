@@ -1,7 +1,10 @@
 //! Child processes: run one, and say which command failed.
 
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +15,51 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", shown(command));
     }
     Ok(())
+}
+
+/// Lines of its output that a failure repeats.
+const LAST_LINES: usize = 25;
+
+/// Runs a command with our standard streams; where nobody watches a terminal, a failure repeats the last lines, so
+/// that the end of a long log says why.
+pub fn run_telling(command: &mut Command) -> Result<()> {
+    if io::stdout().is_terminal() { run(command) } else { run_repeating(command) }
+}
+
+fn run_repeating(command: &mut Command) -> Result<()> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let last = Mutex::new(VecDeque::with_capacity(LAST_LINES));
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let status = std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(stdout, &mut io::stdout(), &last));
+        scope.spawn(|| pass_on(stderr, &mut io::stderr(), &last));
+        child.wait()
+    })?;
+    if !status.success() {
+        let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let last: Vec<String> = last.into_iter().map(|line| format!("\n  | {line}")).collect();
+        bail!("{} failed ({status}):{}", shown(command), last.concat());
+    }
+    Ok(())
+}
+
+/// Copies lines to where they belong, and keeps the last ones.
+fn pass_on(from: Option<impl Read>, to: &mut impl Write, last: &Mutex<VecDeque<String>>) {
+    let Some(from) = from else { return };
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        // Nobody listens any more: what we run goes on all the same.
+        let _ = writeln!(to, "{line}");
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
 }
 
 /// Runs a command quietly; what it printed is shown only when it fails.
@@ -66,4 +114,21 @@ fn shown(command: &Command) -> String {
         line.push_str(&arg.to_string_lossy());
     }
     format!("`{line}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_repeats_the_last_lines_of_both_streams() {
+        let mut command = Command::new("sh");
+        let error =
+            run_repeating(command.args(["-c", "seq 1 40; echo why >&2; exit 3"])).unwrap_err().to_string();
+        // Which of two streams is read first is not said.
+        assert!(error.contains("\n  | 40"), "{error}");
+        assert!(error.contains("\n  | why"), "{error}");
+        assert_eq!(error.matches("\n  | ").count(), LAST_LINES, "{error}");
+        run_repeating(Command::new("sh").args(["-c", "echo said"])).unwrap();
+    }
 }

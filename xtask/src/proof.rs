@@ -139,5 +139,5 @@ pub fn build(what: &[&str], release: bool) -> Result<()> {
 /// Runs a program of the build.
 pub fn run(binary: &str, passed: &PassedOn) -> Result<()> {
     let mut command = std::process::Command::new(process::target_dir().join(binary));
-    process::run(command.current_dir(process::repository()).args(&passed.args))
+    process::run_telling(command.current_dir(process::repository()).args(&passed.args))
 }

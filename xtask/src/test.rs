@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace by nextest, with the time of each phase.
 //!
-//! nextest comes last, so that the last lines of a run are its summary.
+//! nextest comes last, and after it what failed, with its last lines: the end of a log says why.
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -52,8 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut failed = Vec::new();
     let mut proof = |name, work: &dyn Fn() -> Result<()>| {
         if let Err(error) = phase(name, work) {
-            println!("== {name}: {error:#}");
-            failed.push(name);
+            failed.push(format!("{name}: {error:#}"));
         }
     };
     if args.nextest.is_empty() {
@@ -72,7 +71,7 @@ pub fn run(args: &Args) -> Result<()> {
     proof("tests", &|| {
         process::run(nextest()?.args(["--cargo-quiet", "--no-fail-fast"]).args(&args.nextest))
     });
-    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "{} phases failed\n{}", failed.len(), failed.join("\n"));
     Ok(())
 }
 
