@@ -17,8 +17,7 @@ fn started() -> Cluster {
     let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/ingestionpipelines.yaml");
     let said = cluster.kubectl(&["apply", "-f", definition.to_str().unwrap()]).unwrap();
     assert!(said.contains("ingestionpipelines.docmill.dev created"), "{said}");
-    let name = "customresourcedefinition/ingestionpipelines.docmill.dev";
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", name]).unwrap();
+    cluster.wait_for_definition().unwrap();
     cluster
 }
 

@@ -8,6 +8,8 @@ use super::Cluster;
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Longest time until a definition that was applied is served.
+const DEFINITION_MAX: Duration = Duration::from_secs(60);
 /// Lines of the operator's log that are shown.
 const LOG_LINES: &str = "--tail=50";
 
@@ -35,6 +37,16 @@ impl Cluster {
     /// The last look's, when the time is over.
     pub fn wait_for<T>(&self, what: &str, limit: Duration, look: impl FnMut() -> Result<T>) -> Result<T> {
         wait_for(what, limit, look).map_err(|error| anyhow!("{error:#}\n{}", self.diagnosis()))
+    }
+
+    /// Waits until the API server serves the resource. (Its definition has no conditions at all at first, which
+    /// `kubectl wait` takes for an error.)
+    ///
+    /// # Errors
+    /// It does not serve it.
+    pub fn wait_for_definition(&self) -> Result<()> {
+        let look = || self.kubectl(&["get", "ingestionpipelines", "--all-namespaces"]).map(drop);
+        wait_for("the resource's definition", DEFINITION_MAX, look)
     }
 
     /// Pods, what is said of those that are not ready, pipelines, and the end of the operators' logs.

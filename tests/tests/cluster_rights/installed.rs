@@ -37,8 +37,7 @@ pub fn manifests_are_taken(ground: &Ground) -> Result<()> {
     let objects = text.lines().filter(|line| line.starts_with("kind: ")).count();
     let taken = said.lines().filter(|line| line.ends_with(" serverside-applied")).count();
     ensure!(taken == objects && objects > 0, "{taken} of {objects} objects were applied:\n{said}");
-    let definition = format!("customresourcedefinition/{DEFINITION}");
-    ground.cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &definition])?;
+    ground.cluster.wait_for_definition()?;
     pods_are_admitted(&ground.cluster, NAMESPACE)?;
     ground.cluster.kubectl(&["delete", "--wait=false", "-f", &file]).map(drop)
 }

@@ -61,9 +61,13 @@ pub async fn drift(world: &World) -> Result<Found> {
     let api = format!("{NAME}-api");
     let back = async |what: &str, before: &Everything, found: &mut Found| -> Result<()> {
         let began = Instant::now();
-        until(what, LIMIT, async || Ok(subject.look().await? == *before))
-            .await
-            .with_context(|| subject.log())?;
+        let mut last = Everything::default();
+        let same = async || {
+            last = subject.look().await?;
+            anyhow::Ok(last == *before)
+        };
+        let came = until(what, LIMIT, same).await;
+        came.with_context(|| format!("{}\n{}", before.difference(&last), subject.log()))?;
         found.drift_s = found.drift_s.max(began.elapsed().as_secs_f64());
         Ok(())
     };

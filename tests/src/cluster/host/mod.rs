@@ -41,8 +41,7 @@ pub async fn client(kubeconfig: &Path) -> Result<Client> {
 /// kubectl failed.
 pub fn install_kind(cluster: &Cluster) -> Result<()> {
     cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &crd_yaml())?;
-    let kind = "crd/ingestionpipelines.docmill.dev";
-    cluster.kubectl(&["wait", "--for=condition=Established", kind, "--timeout=60s"]).map(drop)
+    cluster.wait_for_definition()
 }
 
 /// Looks until it is so.
