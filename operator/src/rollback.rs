@@ -98,6 +98,7 @@ mod tests {
             message: "not found".into(),
             symptom: None,
             is_lasting: true,
+            from: None,
         }
     }
 

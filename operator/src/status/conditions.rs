@@ -8,6 +8,7 @@ use crate::live::{Live, LiveState, Rollout};
 use crate::names::Part;
 use crate::plan::Plan;
 use crate::resource::{Condition, ConditionKind};
+use crate::trouble::Trouble;
 
 /// A condition that holds or does not, and why. Those that are absent say nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,10 +190,11 @@ fn trouble(
     if let Some(why) = input.refused {
         return add(ConditionKind::Degraded, "True", "WriteRefused", why.to_owned());
     }
-    let worst = input.troubles.iter().max_by_key(|trouble| (trouble.symptom.is_some(), trouble.is_lasting));
-    if let Some(trouble) =
-        worst.filter(|trouble| trouble.is_lasting || trouble.symptom.is_some() || was_ready)
-    {
+    let weight =
+        |trouble: &Trouble| (trouble.symptom.is_some(), trouble.is_lasting, trouble.from.is_some());
+    let worst = input.troubles.iter().max_by_key(|trouble| weight(trouble));
+    // What a first start goes through is not told, but for what takes longer than it may.
+    if let Some(trouble) = worst.filter(|trouble| was_ready || weight(trouble) != (false, false, false)) {
         return add(ConditionKind::Degraded, "True", &trouble.reason, trouble.sentence(memory.as_ref()));
     }
     if was_ready && !facts.missing.is_empty() {
