@@ -172,9 +172,13 @@ async fn write(
     outcome.config = build::config_name(&input);
     let troubles = context.known.troubles.of(key, Timestamp::now());
     let since = context.failing_since(key, rollback::is_failing(&troubles));
-    let image = &context.settings.images.worker;
+    let declared = rollback::Declared {
+        config: &outcome.config,
+        image: &context.settings.images.worker,
+        retry: pipeline.annotations().get(names::RETRY_ANNOTATION).map_or("", String::as_str),
+    };
     let status = pipeline.status.as_ref();
-    let back = status.and_then(|status| rollback::decide(status, &outcome.config, image, since, &troubles));
+    let back = status.and_then(|status| rollback::decide(status, declared, since, &troubles));
     if let Some(back) = &back {
         rollback::put(&mut children, back);
         outcome.rolled_back = Some(back.cause.clone());

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Input, rollout};
 use crate::live::{Live, LiveState, Rollout};
-use crate::names::Part;
+use crate::names::{Part, RETRY_ANNOTATION};
 use crate::plan::Plan;
 use crate::resource::{Condition, ConditionKind};
 use crate::trouble::Trouble;
@@ -183,8 +183,10 @@ fn trouble(
 ) {
     let memory = input.plan.ok().and_then(|plan| plan.neo4j);
     if let Some(why) = input.rolled_back {
-        let message =
-            format!("the last good state is in force again, as what is declared does not run: {why}");
+        let message = format!(
+            "the last good state is in force again until something else is declared or the annotation {RETRY_ANNOTATION} \
+             changes, as what is declared does not run: {why}"
+        );
         return add(ConditionKind::Degraded, "True", "RolledBack", message);
     }
     if let Some(why) = input.refused {
