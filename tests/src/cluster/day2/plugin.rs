@@ -292,8 +292,8 @@ impl<'a> Plugin<'a> {
             None => Stdio::null(),
         };
         command.args(args).args(["--namespace", NAMESPACE]).env("PATH", &self.path).stdin(input);
-        // The pipeline's own key is to be found.
-        command.env_remove("DOCMILL_API_KEY");
+        // It runs kubectl in its turn, and is to find the pipeline's own key.
+        command.env("KUBECACHEDIR", self.cluster.home.join("kubectl")).env_remove("DOCMILL_API_KEY");
         let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Said::of(&output))
     }
