@@ -15,6 +15,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "docmill-o
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// The annotation of an object that says which Secret was made for it. Secrets cannot be looked at, only made.
 pub const SECRET_ANNOTATION: &str = "docmill.dev/secret";
+/// The annotation with which a person has a pipeline try again what did not run: another value, another try.
+pub const RETRY_ANNOTATION: &str = "docmill.dev/retry";
 /// The external metric of a pipeline, which [`PIPELINE_LABEL`] selects.
 pub const METRIC: &str = "docmill-queue-demand";
 /// Port of an API pod for people and programs.

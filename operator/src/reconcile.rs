@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::runtime::controller::Action;
@@ -124,7 +125,9 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
     context.meters.reconciles.with_label_values(&[result]).inc();
     context.meters.seconds.with_label_values(&[result]).observe(began.elapsed().as_secs_f64());
     told?;
-    Ok(Action::requeue(if outcome.is_soon { SOON } else { RESYNC }))
+    let next = if outcome.is_soon { SOON } else { RESYNC };
+    let trouble = context.known.troubles.next(&key, Timestamp::now());
+    Ok(Action::requeue(trouble.map_or(next, |trouble| trouble.min(next))))
 }
 
 /// What to do after an error: again soon, not at once.
@@ -167,11 +170,15 @@ async fn write(
 
     let mut children = build::children(&input);
     outcome.config = build::config_name(&input);
-    let troubles = context.known.troubles.of(key);
+    let troubles = context.known.troubles.of(key, Timestamp::now());
     let since = context.failing_since(key, rollback::is_failing(&troubles));
-    let image = &context.settings.images.worker;
+    let declared = rollback::Declared {
+        config: &outcome.config,
+        image: &context.settings.images.worker,
+        retry: pipeline.annotations().get(names::RETRY_ANNOTATION).map_or("", String::as_str),
+    };
     let status = pipeline.status.as_ref();
-    let back = status.and_then(|status| rollback::decide(status, &outcome.config, image, since, &troubles));
+    let back = status.and_then(|status| rollback::decide(status, declared, since, &troubles));
     if let Some(back) = &back {
         rollback::put(&mut children, back);
         outcome.rolled_back = Some(back.cause.clone());
@@ -448,7 +455,7 @@ async fn tell(
     }
     let scaling = scaled.map(|scaled| Scaling { scaled, observed_at: now.clone() });
     let live = context.known.index.of(key);
-    let troubles = context.known.troubles.of(key);
+    let troubles = context.known.troubles.of(key, Timestamp::now());
     let status = status::make(&status::Input {
         pipeline,
         plan,

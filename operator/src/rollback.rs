@@ -1,5 +1,6 @@
 //! Back to the last good state: when pods of what is declared cannot start, those of before go on, and the Deployments
-//! are set back to the configuration and image with which all was ready. It lasts until either is declared anew.
+//! are set back to the configuration and image with which all was ready. It lasts until either is declared anew, or a
+//! person asks for another try: tried again by itself, what fails would be rolled out and back for ever.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,17 @@ use crate::trouble::Trouble;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The condition's reason that says it.
 const REASON: &str = "RolledBack";
+
+/// What is declared, as far as it can be set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared<'a> {
+    /// The ConfigMap.
+    pub config: &'a str,
+    /// The image of workers and API.
+    pub image: &'a str,
+    /// The annotation by which a person asks for another try; empty without it.
+    pub retry: &'a str,
+}
 
 /// What is put in force, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +51,16 @@ fn is_ours(trouble: &Trouble) -> bool {
 /// Whether the last good state is to be in force: it was put in force for this declaration, or pods fail for too long.
 pub fn decide(
     status: &IngestionPipelineStatus,
-    config: &str,
-    image: &str,
+    declared: Declared<'_>,
     failing_since: Option<Instant>,
     troubles: &[Trouble],
 ) -> Option<Back> {
     let good = status.last_good.as_ref()?;
-    if (good.config.as_str(), good.image.as_str()) == (config, image) {
+    if (good.config.as_str(), good.image.as_str()) == (declared.config, declared.image) {
         return None;
     }
     let back = |cause: String| Back { config: good.config.clone(), image: good.image.clone(), cause };
-    let marker = marker(config, image);
+    let marker = marker(declared);
     let degraded = status.conditions.iter().find(|condition| condition.type_ == "Degraded");
     let before =
         degraded.filter(|condition| condition.reason == REASON && condition.message.ends_with(&marker));
@@ -63,9 +74,9 @@ pub fn decide(
     Some(back(format!("{}{marker}", trouble.sentence(None))))
 }
 
-/// Names what was given up, so that another declaration is tried again.
-fn marker(config: &str, image: &str) -> String {
-    format!(" [{}]", crate::child::short_hash(&format!("{config} {image}")))
+/// Names what was given up, so that another declaration is tried, and the same when a person says so.
+fn marker(Declared { config, image, retry }: Declared<'_>) -> String {
+    format!(" [{}]", crate::child::short_hash(format!("{config} {image} {retry}").trim_end()))
 }
 
 /// Sets the Deployments of workers and API back.
@@ -98,7 +109,12 @@ mod tests {
             message: "not found".into(),
             symptom: None,
             is_lasting: true,
+            from: None,
         }
+    }
+
+    fn declared<'a>(config: &'a str, image: &'a str) -> Declared<'a> {
+        Declared { config, image, retry: "" }
     }
 
     fn status() -> IngestionPipelineStatus {
@@ -109,22 +125,22 @@ mod tests {
     #[test]
     fn it_goes_back_after_a_while_and_only_from_something_else() {
         let long = Instant::now().checked_sub(PATIENCE);
-        let back = decide(&status(), "p-config-2", "good", long, &[trouble("worker")]).unwrap();
+        let back = decide(&status(), declared("p-config-2", "good"), long, &[trouble("worker")]).unwrap();
         assert_eq!((back.config.as_str(), back.image.as_str()), ("p-config-1", "good"));
-        assert_eq!(decide(&status(), "p-config-1", "good", long, &[trouble("worker")]), None);
+        assert_eq!(decide(&status(), declared("p-config-1", "good"), long, &[trouble("worker")]), None);
         assert_eq!(
-            decide(&status(), "p-config-2", "good", Some(Instant::now()), &[trouble("worker")]),
+            decide(&status(), declared("p-config-2", "good"), Some(Instant::now()), &[trouble("worker")]),
             None
         );
-        assert_eq!(decide(&status(), "p-config-2", "good", long, &[trouble("redis")]), None);
+        assert_eq!(decide(&status(), declared("p-config-2", "good"), long, &[trouble("redis")]), None);
         let never_good = IngestionPipelineStatus::default();
-        assert_eq!(decide(&never_good, "p-config-2", "good", long, &[trouble("worker")]), None);
+        assert_eq!(decide(&never_good, declared("p-config-2", "good"), long, &[trouble("worker")]), None);
     }
 
     #[test]
     fn it_stays_back_until_something_else_is_declared() {
         let long = Instant::now().checked_sub(PATIENCE);
-        let back = decide(&status(), "p-config-2", "bad", long, &[trouble("api")]).unwrap();
+        let back = decide(&status(), declared("p-config-2", "bad"), long, &[trouble("api")]).unwrap();
         let mut rolled = status();
         rolled.conditions.push(crate::resource::Condition {
             type_: "Degraded".into(),
@@ -134,8 +150,12 @@ mod tests {
             observed_generation: None,
             last_transition_time: serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap(),
         });
-        assert_eq!(decide(&rolled, "p-config-2", "bad", None, &[]).unwrap().cause, back.cause);
-        assert_eq!(decide(&rolled, "p-config-3", "bad", None, &[]), None, "tried anew");
+        assert_eq!(decide(&rolled, declared("p-config-2", "bad"), None, &[]).unwrap().cause, back.cause);
+        assert_eq!(decide(&rolled, declared("p-config-3", "bad"), None, &[]), None, "tried anew");
+        let asked = Declared { retry: "today", ..declared("p-config-2", "bad") };
+        assert_eq!(decide(&rolled, asked, None, &[]), None, "a person has it tried again");
+        let again = decide(&rolled, asked, long, &[trouble("api")]).unwrap();
+        assert_ne!(again.cause, back.cause, "that try is given up by itself");
     }
 
     #[test]

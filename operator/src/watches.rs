@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use docmill_core::sizing::{Node, Resources};
 use futures::stream::{BoxStream, SelectAll, StreamExt};
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as KubeQuantity;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -50,14 +52,24 @@ impl Scope {
     }
 }
 
-/// Pods that do not run, by pipeline and pod.
+/// Pods that do not run, by pipeline and pod; also those that will be in trouble if they do not soon.
 #[derive(Debug, Default)]
 pub struct Troubles(Mutex<BTreeMap<PipelineKey, BTreeMap<String, Trouble>>>);
 
 impl Troubles {
-    /// Those of a pipeline.
-    pub fn of(&self, pipeline: &PipelineKey) -> Vec<Trouble> {
-        self.lock().get(pipeline).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+    /// What troubles a pipeline now.
+    pub fn of(&self, pipeline: &PipelineKey, now: Timestamp) -> Vec<Trouble> {
+        let all = self.lock();
+        let pods = all.get(pipeline).into_iter().flat_map(BTreeMap::values);
+        pods.filter(|trouble| trouble.is_at(now)).cloned().collect()
+    }
+
+    /// Time until something more troubles a pipeline, if nothing happens: no event will tell.
+    pub fn next(&self, pipeline: &PipelineKey, now: Timestamp) -> Option<Duration> {
+        let all = self.lock();
+        let pods = all.get(pipeline).into_iter().flat_map(BTreeMap::values);
+        let to_come = pods.filter_map(|trouble| trouble.from).filter(|from| *from > now);
+        to_come.min().map(|from| from.duration_since(now).unsigned_abs())
     }
 
     fn put(&self, pipeline: &PipelineKey, pod: &str, trouble: Option<Trouble>) -> bool {
@@ -421,6 +433,34 @@ mod tests {
         assert_eq!(nodes.smallest().unwrap().allocatable.memory_mib, 4_096);
         nodes.put("4Gi", None);
         assert_eq!(nodes.smallest().unwrap().allocatable.memory_mib, 8_192);
+    }
+
+    #[test]
+    fn what_starts_slowly_is_trouble_from_a_moment_on() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (known, before, then) =
+            (Known::default(), at("2026-01-01T00:00:15Z"), at("2026-01-01T00:01:00Z"));
+        let (by, part) = (names::MANAGED_BY, names::COMPONENT_LABEL);
+        let mut creating: Pod = serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": "p-api-1", "labels": {
+                (by.0): by.1, (names::PIPELINE_LABEL): "p", (part): "api",
+            }},
+            "status": {"phase": "Pending", "conditions": [{
+                "type": "PodReadyToStartContainers", "status": "False",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]},
+        }))
+        .unwrap();
+        let pipeline =
+            pod(&known, &Event::Apply(creating.clone())).expect("it is looked at, to learn when");
+        let troubles = &known.troubles;
+        assert!(troubles.of(&pipeline, before).is_empty());
+        assert_eq!(troubles.next(&pipeline, before), Some(Duration::from_secs(45)));
+        assert_eq!((troubles.of(&pipeline, then).len(), troubles.next(&pipeline, then)), (1, None));
+        assert_eq!(pod(&known, &Event::Apply(creating.clone())), None, "nothing new");
+        creating.status = None;
+        assert_eq!(pod(&known, &Event::Apply(creating)), Some(pipeline.clone()));
+        assert!(troubles.of(&pipeline, then).is_empty());
     }
 
     #[test]

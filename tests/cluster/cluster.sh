@@ -10,6 +10,7 @@
 #                                          /run/docmill-clusters/NAME.log; a second one of the name waits.
 #   cluster.sh exec CMD...                 run CMD in the cluster's network namespace
 #   cluster.sh load TAR...                 import images into the node's containerd
+#   cluster.sh tag IMAGE NAME              give an image of the node's containerd another name beside its own
 #   cluster.sh status                      processes, their memory and processor time
 #   cluster.sh start NAME CMD...           run CMD in the namespace in the background until stop or down
 #   cluster.sh stop NAME [SIGNAL]          stop a component, by SIGTERM (after 10 s by SIGKILL) or by SIGNAL
@@ -105,6 +106,8 @@ load() {
   for f in "$@"; do ctr -a "$sock" -n k8s.io images import "$f" >/dev/null; done
 }
 
+tag() { ctr -a "$sock" -n k8s.io images tag "$1" "$2" >/dev/null; }
+
 # A Unix socket crosses network namespaces: one socat on each side of it.
 forward() { # HOSTPORT HOST PORT
   local s=$CLUSTER_HOME/forward-$1.sock
@@ -191,6 +194,7 @@ case $c in
   keep) keep "$@" ;;
   exec) in_ns "$@" ;;
   load) load "$@" ;;
+  tag) tag "$1" "$2" ;;
   status) status ;;
   start) start "$@" ;;
   stop) stop "$@" ;;

@@ -17,7 +17,7 @@ pub enum Cluster {
     Latency(PassedOn),
     /// The operator killed at every write, lied to, edited behind its back, one of two, gone
     Faults(PassedOn),
-    /// What comes later: a bad image, other memory, larger volumes, nodes that go, other providers, every end
+    /// What comes later: bad images, memory, volumes, Secrets, nodes that go, the plugin, other providers, every end
     Day2(PassedOn),
     /// Many pipelines under one operator: memory, time, writes
     Scale(PassedOn),

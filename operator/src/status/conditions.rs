@@ -5,9 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Input, rollout};
 use crate::live::{Live, LiveState, Rollout};
-use crate::names::Part;
+use crate::names::{Part, RETRY_ANNOTATION};
 use crate::plan::Plan;
 use crate::resource::{Condition, ConditionKind};
+use crate::trouble::Trouble;
 
 /// A condition that holds or does not, and why. Those that are absent say nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,17 +183,20 @@ fn trouble(
 ) {
     let memory = input.plan.ok().and_then(|plan| plan.neo4j);
     if let Some(why) = input.rolled_back {
-        let message =
-            format!("the last good state is in force again, as what is declared does not run: {why}");
+        let message = format!(
+            "the last good state is in force again until something else is declared or the annotation {RETRY_ANNOTATION} \
+             changes, as what is declared does not run: {why}"
+        );
         return add(ConditionKind::Degraded, "True", "RolledBack", message);
     }
     if let Some(why) = input.refused {
         return add(ConditionKind::Degraded, "True", "WriteRefused", why.to_owned());
     }
-    let worst = input.troubles.iter().max_by_key(|trouble| (trouble.symptom.is_some(), trouble.is_lasting));
-    if let Some(trouble) =
-        worst.filter(|trouble| trouble.is_lasting || trouble.symptom.is_some() || was_ready)
-    {
+    let weight =
+        |trouble: &Trouble| (trouble.symptom.is_some(), trouble.is_lasting, trouble.from.is_some());
+    let worst = input.troubles.iter().max_by_key(|trouble| weight(trouble));
+    // What a first start goes through is not told, but for what takes longer than it may.
+    if let Some(trouble) = worst.filter(|trouble| was_ready || weight(trouble) != (false, false, false)) {
         return add(ConditionKind::Degraded, "True", &trouble.reason, trouble.sentence(memory.as_ref()));
     }
     if was_ready && !facts.missing.is_empty() {

@@ -189,6 +189,14 @@ impl Cluster {
         self.script(&["load", archive.to_str().context("the path is UTF-8")?]).map(drop)
     }
 
+    /// Gives an image that the node has another name beside its own, as if that had been fetched.
+    ///
+    /// # Errors
+    /// There is none of the one name, or one of the other.
+    pub fn tag_image(&self, image: &str, name: &str) -> Result<()> {
+        self.script(&["tag", image, name]).map(drop)
+    }
+
     /// Runs a command in the cluster's network, where addresses of services and pods lead somewhere.
     ///
     /// # Errors

@@ -135,7 +135,7 @@ fn kept(world: &World<'_>, namespace: &str, name: &str, kind: &str) -> Result<Ve
     Ok(list["items"].as_array().context("a list has items")?.clone())
 }
 
-fn namespace_goes(world: &World<'_>, namespace: &str) -> Result<()> {
+pub(super) fn namespace_goes(world: &World<'_>, namespace: &str) -> Result<()> {
     world.cluster.kubectl(&["delete", "namespace", namespace, "--wait=false"])?;
     gone(world, &["get", "namespace", namespace])
 }

@@ -1,13 +1,17 @@
-//! What comes after the first day, on a real cluster with a node: an image that is not there, other memory, larger
-//! volumes, pods and nodes that go, another provider of metrics, and every order in which things are deleted.
+//! What comes after the first day, on a real cluster with a node: an image that is not there, other memory and too
+//! little of it, larger volumes, Secrets that nobody made, pods and nodes that go, a person who looks and pauses, another
+//! provider of metrics, and every order in which things are deleted.
 
 mod asking;
 mod away;
 mod change;
 mod conditions;
 mod deletion;
+mod memory;
 mod metrics;
 mod outcome;
+mod plugin;
+mod secret;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -40,10 +44,14 @@ const KINDS: &str = "deployments,statefulsets,replicasets,pods,services,configma
 /// Something that is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// An image that is not there.
+    /// An image that is not there, and comes late.
     Config,
     /// Memory of Neo4j, and what is wrong with what is asked for.
     Neo4j,
+    /// A Neo4j that runs out of memory.
+    Memory,
+    /// Secrets that nobody made.
+    Secret,
     /// A volume that grows.
     Volume,
     /// All API pods gone at once.
@@ -52,6 +60,8 @@ pub enum Step {
     Kubelet,
     /// A node that is drained.
     Drain,
+    /// `kubectl docmill`.
+    Plugin,
     /// The metrics API, and that of another provider.
     Metrics,
     /// Pipelines, namespaces, docmill and the definition deleted, in several orders.
@@ -60,13 +70,16 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Volume,
         Self::Config,
         Self::Neo4j,
+        Self::Memory,
+        Self::Secret,
         Self::ApiGone,
         Self::Kubelet,
         Self::Drain,
+        Self::Plugin,
         Self::Metrics,
         // Last: nothing is left then.
         Self::Deletion,
@@ -77,10 +90,13 @@ impl Step {
         match self {
             Self::Config => "config",
             Self::Neo4j => "neo4j",
+            Self::Memory => "memory",
+            Self::Secret => "secret",
             Self::Volume => "volume",
             Self::ApiGone => "api_gone",
             Self::Kubelet => "kubelet",
             Self::Drain => "drain",
+            Self::Plugin => "plugin",
             Self::Metrics => "metrics",
             Self::Deletion => "deletion",
         }
@@ -100,10 +116,13 @@ impl Step {
         match self {
             Self::Config => change::config(world),
             Self::Neo4j => change::neo4j(world),
+            Self::Memory => memory::run(world),
+            Self::Secret => secret::run(world),
             Self::Volume => change::volume(world),
             Self::ApiGone => away::api_gone(world),
             Self::Kubelet => away::kubelet(world),
             Self::Drain => away::drain(world),
+            Self::Plugin => plugin::run(world),
             Self::Metrics => metrics::run(world),
             Self::Deletion => deletion::run(world),
         }
