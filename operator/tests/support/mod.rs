@@ -6,6 +6,7 @@ pub mod chart;
 pub mod fields;
 pub mod install;
 pub mod schema;
+pub mod states;
 pub mod validation;
 
 use std::path::{Path, PathBuf};
