@@ -141,10 +141,48 @@ impl Meters {
         }
     }
 
+    /// Forgets all pipelines: what was known of them would be read on beside what whoever leads knows, and an alert on
+    /// it would never end.
+    pub fn forget_all(&self) {
+        for gauges in [&self.desired, &self.replicas, &self.depth, &self.rate, &self.age, &self.condition] {
+            gauges.reset();
+        }
+    }
+
     fn forget_depth(&self, pipeline: &PipelineKey) {
         for state in ["waiting", "in_flight", "due"] {
             let labels = [pipeline.namespace.as_str(), pipeline.name.as_str(), state];
             let _ = self.depth.remove_label_values(&labels);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leads_no_more_knows_no_pipeline() {
+        let registry = Registry::new();
+        let meters = Meters::new(&registry).unwrap();
+        let pipeline = PipelineKey { namespace: "n".to_owned(), name: "p".to_owned() };
+        let condition = crate::resource::Condition {
+            type_: "Stalled".to_owned(),
+            status: "True".to_owned(),
+            reason: "VP01".to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap(),
+        };
+        let conditions = vec![condition];
+        meters.status(
+            &pipeline,
+            &IngestionPipelineStatus { conditions, ..IngestionPipelineStatus::default() },
+        );
+        let families =
+            || registry.gather().iter().map(|family| family.name().to_owned()).collect::<Vec<_>>();
+        assert_eq!(families(), ["docmill_operator_leader", "docmill_operator_pipeline_condition"]);
+        meters.forget_all();
+        assert_eq!(families(), ["docmill_operator_leader"]);
     }
 }

@@ -450,9 +450,6 @@ async fn tell(
 ) -> Result<(), Error> {
     let now = time_text::now();
     let scaled = context.scaling.get(scaling_key);
-    if let Some(scaled) = &scaled {
-        context.meters.scaled(key, scaled, context.scaling.now_ms());
-    }
     let scaling = scaled.map(|scaled| Scaling { scaled, observed_at: now.clone() });
     let live = context.known.index.of(key);
     let troubles = context.known.troubles.of(key, Timestamp::now());
@@ -469,9 +466,15 @@ async fn tell(
         rolled_back: outcome.rolled_back.as_deref(),
         now: &now,
     });
+    if !context.leads() {
+        return Ok(());
+    }
+    if let Some(scaling) = &scaling {
+        context.meters.scaled(key, &scaling.scaled, context.scaling.now_ms());
+    }
     context.meters.status(key, &status);
     let before = pipeline.status.clone().unwrap_or_default();
-    if !status::differs(&before, &status) || !context.leads() {
+    if !status::differs(&before, &status) {
         return Ok(());
     }
     let api: Api<IngestionPipeline> = Api::namespaced(context.client.clone(), &key.namespace);

@@ -14,7 +14,7 @@ use kube::runtime::Controller;
 use kube::runtime::controller::Config as ControllerConfig;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
-use prometheus::{IntGauge, Registry};
+use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -140,7 +140,7 @@ async fn work(
     let registration =
         metrics::serve(&client, args, values, &material, registry, stop.clone(), &mut parts).await?;
     let has_service_monitors = client.list_api_group_resources("monitoring.coreos.com/v1").await.is_ok();
-    parts.spawn(show_leader(meters.leader.clone(), is_leader.clone()));
+    parts.spawn(show_leader(meters.clone(), is_leader.clone()));
     let triggers = watches::triggers(&client, &scope, &known, &scaling).map(reference);
     let news =
         scaling.news().map(|key| reference(PipelineKey { namespace: key.namespace, name: key.name }));
@@ -192,10 +192,14 @@ async fn work(
     }
 }
 
-/// Shows who leads.
-async fn show_leader(meter: IntGauge, mut leads: watch::Receiver<bool>) {
+/// Shows who leads. Who does not, shows no pipeline.
+async fn show_leader(meters: Meters, mut leads: watch::Receiver<bool>) {
     loop {
-        meter.set(i64::from(*leads.borrow_and_update()));
+        let is_leader = *leads.borrow_and_update();
+        meters.leader.set(i64::from(is_leader));
+        if !is_leader {
+            meters.forget_all();
+        }
         if leads.changed().await.is_err() {
             return;
         }

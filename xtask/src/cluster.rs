@@ -38,7 +38,7 @@ pub fn run(cluster: &Cluster) -> Result<()> {
         Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Day2(_) | Cluster::Up(_) => {}
     }
     proof::build_as_tests_do()?;
-    images::build(&cache::root()?, &process::target_dir().join("debug"))?;
+    images::build(&cache::root()?, &images::Programs::dev())?;
     match cluster {
         Cluster::E2e(passed) => proof::run("debug/cluster_e2e", passed),
         Cluster::Latency(passed) => proof::run("debug/cluster_latency", passed),

@@ -33,6 +33,10 @@ const BASE_WITHOUT: &[&str] = &[
 const LIST: &str = "images.json";
 /// Archives kept of each image: checkouts share the cache, and one may still load what it built before.
 const KEPT: usize = 3;
+/// The operator's program for a shipped image has a profile of its own, which its folder is named after.
+const OPERATOR_PROFILE: &str = "operator";
+/// Largest shipped image of the operator, in MB: nodes fetch it before anything is repaired or scaled.
+const OPERATOR_MB_MAX: f64 = 20.0;
 /// Where this machine's packages come from: the first of these that says something. Sources of others beside it
 /// are not for images.
 const SOURCES: &[&str] = &[
@@ -87,9 +91,36 @@ pub struct Args {
     /// Put the archives here too, as NAME.tar
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Programs of the release profile instead of the dev profile
+    /// Programs as they are shipped instead of those of the dev profile; the operator's image must then be small
     #[arg(long)]
     release: bool,
+}
+
+/// Where cargo put the programs.
+pub struct Programs {
+    /// All but the operator's; the list of images is written here.
+    folder: PathBuf,
+    /// Of the operator.
+    operator: PathBuf,
+}
+
+impl Programs {
+    /// Those of the dev profile, all in one place.
+    pub fn dev() -> Self {
+        let folder = process::target_dir().join("debug");
+        Self { operator: folder.clone(), folder }
+    }
+
+    /// Those that are shipped.
+    fn shipped() -> Self {
+        let target = process::target_dir();
+        Self { folder: target.join("release"), operator: target.join(OPERATOR_PROFILE) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let folder = if name == "docmill-operator" { &self.operator } else { &self.folder };
+        folder.join(name)
+    }
 }
 
 /// An image that was built.
@@ -103,23 +134,27 @@ pub struct Image {
     pub archive: PathBuf,
 }
 
+impl Image {
+    /// Its size on a node, in MB: archives are not compressed.
+    fn mb(&self) -> Result<f64> {
+        let file = self.archive.metadata();
+        let bytes = file.with_context(|| format!("cannot read {}", self.archive.display()))?.len();
+        Ok(bytes as f64 / 1e6)
+    }
+}
+
 /// All images, in the order of their recipes.
 pub type Images = Vec<Image>;
 
-/// Builds the programs and all images, and says where the archives are.
+/// Builds the programs and all images, says where the archives are, and last how large those of our own programs are.
 ///
 /// # Errors
-/// The machine lacks a tool, setup was not run, or a build fails.
+/// The machine lacks a tool, setup was not run, a build fails, or the operator's image is too large to be shipped.
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
-    let mut cargo = process::cargo();
-    // All of the workspace: a package built alone has other features, and so all dependencies anew.
-    cargo.args(["build", "--locked", "--workspace"]);
-    cargo.arg(if args.release { "--release" } else { "--all-targets" });
-    process::run(&mut cargo)?;
-    let profile = if args.release { "release" } else { "debug" };
-    for image in build(&cache, &process::target_dir().join(profile))? {
-        let mut archive = image.archive;
+    let images = build(&cache, &programs(args.release)?)?;
+    for image in &images {
+        let mut archive = image.archive.clone();
         if let Some(dir) = &args.out {
             fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
             let copy = dir.join(format!("{}.tar", image.name));
@@ -128,14 +163,43 @@ pub fn run(args: &Args) -> Result<()> {
         }
         println!("images: {} in {}", image.reference, archive.display());
     }
+    let mb = |name: &str| {
+        let image = images.iter().find(|image| image.name == name);
+        image.with_context(|| format!("no image {name}"))?.mb()
+    };
+    let (operator_mb, worker_mb) = (mb("operator")?, mb("worker")?);
+    println!("images: operator_mb={operator_mb:.1} worker_mb={worker_mb:.1}");
+    // A dev build is for tests, and has no such bound.
+    ensure!(
+        !args.release || operator_mb <= OPERATOR_MB_MAX,
+        "the operator's image has {operator_mb:.1} MB, and at most {OPERATOR_MB_MAX} are to be shipped"
+    );
     Ok(())
 }
 
-/// Builds the images that are not there yet, of the programs in `programs`, which it does not build.
+/// Builds the programs.
+fn programs(is_shipped: bool) -> Result<Programs> {
+    // All of the workspace: a package built alone has other features, and so all dependencies anew.
+    let build = || {
+        let mut cargo = process::cargo();
+        cargo.args(["build", "--locked"]);
+        cargo
+    };
+    if !is_shipped {
+        process::run(build().args(["--workspace", "--all-targets"]))?;
+        return Ok(Programs::dev());
+    }
+    process::run(build().args(["--workspace", "--release"]))?;
+    // Its dependencies are built anew for its profile anyway, and so with its own features alone.
+    process::run(build().args(["--package", "docmill-operator", "--profile", OPERATOR_PROFILE]))?;
+    Ok(Programs::shipped())
+}
+
+/// Builds the images that are not there yet, of `programs`, which it does not build.
 ///
 /// # Errors
 /// The machine lacks a tool, setup was not run, a program is missing, or a build fails.
-pub fn build(cache: &Path, programs: &Path) -> Result<Images> {
+pub fn build(cache: &Path, programs: &Programs) -> Result<Images> {
     let builder = Builder::new(cache)?;
     // One at a time: they share the store and the contexts. The lock goes with the file.
     let lock = File::create(builder.dir.join("lock")).context("cannot lock the images")?;
@@ -145,7 +209,7 @@ pub fn build(cache: &Path, programs: &Path) -> Result<Images> {
         .iter()
         .map(|recipe| builder.image(cache, programs, &base, recipe))
         .collect::<Result<_>>()?;
-    list(&programs.join(LIST), &images)?;
+    list(&programs.folder.join(LIST), &images)?;
     Ok(images)
 }
 
@@ -219,7 +283,7 @@ impl Builder {
         Ok(reference)
     }
 
-    fn image(&self, cache: &Path, programs: &Path, base: &str, recipe: &Recipe) -> Result<Image> {
+    fn image(&self, cache: &Path, programs: &Programs, base: &str, recipe: &Recipe) -> Result<Image> {
         let context = self.dir.join(format!("context-{}", recipe.name));
         stage(&context, cache, programs, recipe)?;
         let inputs = format!("{RECIPE}\n{base}\n{}", listed(&context)?);
@@ -288,7 +352,7 @@ impl Builder {
 }
 
 /// Puts together what an image is built of, in a folder of its own.
-fn stage(context: &Path, cache: &Path, programs: &Path, recipe: &Recipe) -> Result<()> {
+fn stage(context: &Path, cache: &Path, programs: &Programs, recipe: &Recipe) -> Result<()> {
     if context.exists() {
         fs::remove_dir_all(context).with_context(|| format!("cannot empty {}", context.display()))?;
     }
@@ -296,7 +360,7 @@ fn stage(context: &Path, cache: &Path, programs: &Path, recipe: &Recipe) -> Resu
     for added in recipe.added {
         match added {
             Added::Program(name) => {
-                let built = programs.join(name);
+                let built = programs.path(name);
                 ensure!(built.is_file(), "no {}: build it first", built.display());
                 let bin = context.join("bin");
                 fs::create_dir_all(&bin)?;

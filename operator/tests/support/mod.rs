@@ -6,6 +6,7 @@ pub mod chart;
 pub mod fields;
 pub mod install;
 pub mod schema;
+pub mod states;
 pub mod validation;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,18 @@ pub const HOW: &str = "UPDATE_REFERENCE=1 cargo test --package docmill-operator 
 /// A path of the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// A program that setup puts into the cache.
+pub fn tool(place: &str) -> PathBuf {
+    let set = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("DOCMILL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("docmill")))
+        .or_else(|| set("HOME").map(|folder| folder.join(".cache/docmill")))
+        .expect("DOCMILL_CACHE, XDG_CACHE_HOME or HOME is set");
+    let tool = cache.join(place);
+    assert!(tool.is_file(), "no {}: run `cargo xtask setup`", tool.display());
+    tool
 }
 
 /// Reads a file of the repository.

@@ -7,6 +7,7 @@ mod minilm;
 mod neo4j;
 mod onnx;
 mod postgres;
+mod promtool;
 mod protobuf;
 mod pypi;
 
@@ -108,6 +109,7 @@ pub fn run(args: &Args) -> Result<()> {
         postgres::install(&cache)?;
         neo4j::install(&cache)?;
         S3_SERVER.install(&cache)?;
+        promtool::install(&cache)?;
         // The longest last.
         cluster::install(&cache)?;
     }

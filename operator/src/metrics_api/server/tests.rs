@@ -54,6 +54,7 @@ struct Running {
     authority: TestAuthority,
     _stop: watch::Sender<bool>,
     front_proxy: watch::Sender<Option<Arc<FrontProxy>>>,
+    registry: Registry,
 }
 
 impl Running {
@@ -65,14 +66,14 @@ impl Running {
         let leaf = material.issue(&[NAME.to_owned()], now_ms()).unwrap();
         tls.set(server_config(&leaf, Some(&front_proxy)).unwrap());
         let (sender, receiver) = watch::channel(Some(front_proxy));
-        let api =
-            MetricsApi::new(Arc::new(OnePipeline), Arc::new(Jane), receiver, &Registry::new()).unwrap();
+        let registry = Registry::new();
+        let api = MetricsApi::new(Arc::new(OnePipeline), Arc::new(Jane), receiver, &registry).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(serve(listener, api, tls, stopped));
         let bundle = material.bundle().to_owned();
-        Self { address, bundle, authority, _stop: stop, front_proxy: sender }
+        Self { address, bundle, authority, _stop: stop, front_proxy: sender, registry }
     }
 
     fn client(&self) -> Option<ClientCertificate> {
@@ -134,6 +135,19 @@ async fn the_front_proxy_gets_the_value() {
     assert_eq!(list["items"][0]["value"], "30");
     let (code, resources) = running.ask_for("joe", RESOURCES, &[]).await;
     assert_eq!((code, &resources["resources"][0]["name"]), (200, &Json::from("externalmetrics")));
+}
+
+/// By this name and label alerts and the dashboard read them.
+#[tokio::test]
+async fn answers_are_timed_by_code() {
+    let running = Running::start().await;
+    assert_eq!(running.ask_for("jane", BOOKS, &[]).await.0, 200);
+    assert_eq!(running.ask_for("john", BOOKS, &[]).await.0, 403);
+    let text = prometheus::TextEncoder::new().encode_to_string(&running.registry.gather()).unwrap();
+    for code in [200, 403] {
+        let line = format!("docmill_operator_metrics_api_answer_seconds_count{{code=\"{code}\"}} 1\n");
+        assert!(text.contains(&line), "{text}");
+    }
 }
 
 #[tokio::test]
