@@ -6,9 +6,6 @@ use clap::Parser;
 use docmill_operator::args::{Args, Command};
 use docmill_operator::{resource, run};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(Command::Crd) = args.command {

@@ -197,6 +197,7 @@ async fn write(
         }
         apply(context, key, child, &mut refused).await?;
     }
+    make_first_key(&input, key, context).await?;
     // Nothing is too much while not all is built.
     if input.missing().is_empty() && refused.is_empty() {
         remove(context, key, &children, writes.delete).await?;
@@ -390,7 +391,17 @@ async fn make_secrets(input: &build::Input<'_>, key: &PipelineKey, context: &Con
         )
         .await?;
     }
-    // The first key of the API: the ConfigMap of the operator's keys says whether it was made.
+    Ok(())
+}
+
+/// Makes the first key of the API: the ConfigMap of the operator's keys says whether it was made. It comes after what is
+/// applied, as that may just have made the ConfigMap, and no watch tells of what an answer showed before.
+async fn make_first_key(
+    input: &build::Input<'_>,
+    key: &PipelineKey,
+    context: &Context,
+) -> Result<(), Error> {
+    let live = context.known.index.of(key);
     let keys = ChildKey { kind: "ConfigMap".into(), name: names::operator_keys(&key.name) };
     let ledger_is_known =
         input.plan.ledger.managed().is_none() || input.volumes.contains_key(&Part::Postgres);

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::process;
 use crate::proof::{self, PassedOn};
+use crate::{images, process};
 
 /// The operator killed at every write, lied to, edited behind its back, one of two, gone.
 pub fn faults(passed: &PassedOn) -> Result<()> {
@@ -12,10 +12,9 @@ pub fn faults(passed: &PassedOn) -> Result<()> {
     proof::run("debug/cluster_faults", &passed.after("--operator", &program))
 }
 
-/// Many pipelines under one operator, which is built for release: memory and time of a dev build mean little.
+/// Many pipelines under one operator as it is shipped: memory and time of a dev build mean little.
 pub fn scale(passed: &PassedOn) -> Result<()> {
     proof::build_as_tests_do()?;
-    proof::build(&["--package", "docmill-operator"], true)?;
-    let program = process::target_dir().join("release/docmill-operator");
+    let program = images::shipped_operator()?;
     proof::run("debug/cluster_scale", &passed.after("--operator", &program))
 }

@@ -190,9 +190,19 @@ fn programs(is_shipped: bool) -> Result<Programs> {
         return Ok(Programs::dev());
     }
     process::run(build().args(["--workspace", "--release"]))?;
-    // Its dependencies are built anew for its profile anyway, and so with its own features alone.
-    process::run(build().args(["--package", "docmill-operator", "--profile", OPERATOR_PROFILE]))?;
+    shipped_operator()?;
     Ok(Programs::shipped())
+}
+
+/// Builds the operator's program as it is shipped, and says where it is.
+///
+/// # Errors
+/// The build fails.
+pub fn shipped_operator() -> Result<PathBuf> {
+    // Its dependencies are built anew for its profile anyway, and so with its own features alone.
+    let package = ["build", "--locked", "--package", "docmill-operator", "--profile", OPERATOR_PROFILE];
+    process::run(process::cargo().args(package))?;
+    Ok(Programs::shipped().path("docmill-operator"))
 }
 
 /// Builds the images that are not there yet, of `programs`, which it does not build.

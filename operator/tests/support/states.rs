@@ -225,6 +225,7 @@ fn trouble(part: Part, reason: &str, is_lasting: bool) -> Trouble {
         message: "as Kubernetes says it".to_owned(),
         symptom: None,
         is_lasting,
+        from: None,
     }
 }
 
