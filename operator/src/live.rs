@@ -1,7 +1,7 @@
 //! What is known to be there of a pipeline's objects: fed by watches, read by every reconcile. Nothing is asked for
 //! twice, and of each object only what a decision needs is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use kube::runtime::watcher::Event;
@@ -85,10 +85,15 @@ impl Rollout {
     }
 }
 
+/// Objects that were deleted last, of which is remembered that they are gone: an answer on its way may still show one.
+const GONE_MAX: usize = 1_024;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Index {
     pipelines: Mutex<BTreeMap<PipelineKey, BTreeMap<ChildKey, Live>>>,
+    /// UIDs of objects that were deleted last; none of them ever comes back.
+    gone: Mutex<VecDeque<String>>,
 }
 
 /// What one watch has seen since it began anew; what it does not see again is gone.
@@ -134,15 +139,24 @@ impl Index {
         }
     }
 
-    /// Takes in what an answer of the API server shows, so that nobody waits for the watch to show it.
-    pub fn put_answer(&self, pipeline: &PipelineKey, key: &ChildKey, live: Live) {
+    /// Takes in what an answer of the API server shows, so that nobody waits for the watch to show it. An answer says
+    /// nothing of an object's state: what the watch showed of that stays, and may be newer than what was asked for.
+    pub fn put_answer(&self, pipeline: &PipelineKey, key: &ChildKey, answer: Live) {
         let mut pipelines = self.lock();
-        let children = pipelines.entry(pipeline.clone()).or_default();
-        let is_older =
-            children.get(key).is_some_and(|known| known.uid == live.uid && version(known) > version(&live));
-        if !is_older {
-            children.insert(key.clone(), live);
+        if self.is_gone(&answer.uid) {
+            return;
         }
+        let children = pipelines.entry(pipeline.clone()).or_default();
+        let state = match children.get(key) {
+            Some(known) if known.uid == answer.uid => {
+                if version(known) >= version(&answer) {
+                    return;
+                }
+                known.state.clone()
+            }
+            _ => answer.state,
+        };
+        children.insert(key.clone(), Live { state, ..answer });
     }
 
     fn put<K: Resource>(
@@ -171,6 +185,7 @@ impl Index {
         let pipeline = pipeline_of(object)?;
         let key = ChildKey { kind: kind.to_owned(), name: object.name_any() };
         let mut pipelines = self.lock();
+        self.note_gone(object.meta().uid.as_deref().unwrap_or_default());
         let children = pipelines.get_mut(&pipeline)?;
         // One of the same name that was made since is another.
         if children.get(&key).is_some_and(|known| Some(&known.uid) == object.meta().uid.as_ref()) {
@@ -180,6 +195,19 @@ impl Index {
             pipelines.remove(&pipeline);
         }
         Some(pipeline)
+    }
+
+    fn is_gone(&self, uid: &str) -> bool {
+        let gone = self.gone.lock().expect("no code panics while holding it");
+        gone.iter().any(|one| one == uid)
+    }
+
+    fn note_gone(&self, uid: &str) {
+        let mut gone = self.gone.lock().expect("no code panics while holding it");
+        if gone.len() == GONE_MAX {
+            gone.pop_front();
+        }
+        gone.push_back(uid.to_owned());
     }
 
     fn keep_only(&self, kind: &str, seen: &BTreeSet<(PipelineKey, String)>) -> Vec<PipelineKey> {
@@ -276,6 +304,27 @@ mod tests {
         assert_eq!(index.of(&key()).values().next().map(|live| live.uid.as_str()), Some("u2"));
         take(&index, &mut relist, Event::Delete(object("a", 12, "u2")));
         assert!(index.of(&key()).is_empty());
+    }
+
+    #[test]
+    fn an_answer_changes_nothing_that_is_newer() {
+        let rollout = |ready| LiveState::Pods(Rollout { ready, ..Rollout::default() });
+        let (index, mut relist) = (Index::default(), Relist::default());
+        let shown = |version| live(&object("a", version, "u1"), rollout(3));
+        let child = ChildKey { kind: "ConfigMap".into(), name: "a".into() };
+        let known = || index.of(&key()).get(&child).cloned();
+        index.take("ConfigMap", &mut relist, &Event::Apply(object("a", 5, "u1")), |_| rollout(3));
+        // A write that changed nothing is answered with the version that the watch showed meanwhile.
+        for version in [4, 5] {
+            index.put_answer(&key(), &child, Live { state: rollout(0), ..shown(version) });
+            assert_eq!(known(), Some(shown(5)), "{version}");
+        }
+        index.put_answer(&key(), &child, Live { state: rollout(0), ..shown(6) });
+        assert_eq!(known(), Some(shown(6)), "its state is the watch's");
+        // An answer that is on its way while the object is deleted.
+        take(&index, &mut relist, Event::Delete(object("a", 7, "u1")));
+        index.put_answer(&key(), &child, shown(6));
+        assert_eq!(known(), None);
     }
 
     #[test]

@@ -241,13 +241,11 @@ async fn apply(
     context.meters.writes.with_label_values(&[name.kind.as_str()]).inc();
     match context.applier.apply(&context.client, key, child).await {
         Ok(now) => {
-            let state = live.get(&name).map(|live| live.state.clone());
-            let state = match (name.kind.as_str(), state) {
-                (_, Some(state)) => state,
-                ("PersistentVolumeClaim", None) => {
+            let state = match name.kind.as_str() {
+                "PersistentVolumeClaim" => {
                     LiveState::Volume { asked_mib: 0, has_mib: 0, phase: "Pending".into() }
                 }
-                (_, None) => LiveState::Plain,
+                _ => LiveState::Plain,
             };
             context.known.index.put_answer(key, &name, Live { state, ..now });
             Ok(())

@@ -84,7 +84,11 @@ fn ended(
     })?;
     let now = last_end(world)?;
     let is_it = Symptom::of_exit(now.code, now.reason == "OOMKilled") == Some(symptom);
-    ensure!(is_it && now.restarts == before.restarts + 1, "it was {before:?} and is {now:?}: {seen}");
+    ensure!(
+        is_it && now.restarts == before.restarts + 1,
+        "it was {before:?} and is {now:?}: {seen}\n{}",
+        last_words(world)
+    );
     Ok(told_s)
 }
 
@@ -104,6 +108,13 @@ fn memory(world: &World<'_>) -> Result<Memory> {
     let heap_max_mib = size("NEO4J_server_memory_heap_max__size")?;
     let page_cache_mib = size("NEO4J_server_memory_pagecache_size")?;
     Memory::given(total_mib, None, heap_max_mib, page_cache_mib).context("sizes of Neo4j")
+}
+
+/// The end of what Neo4j said before its last end.
+fn last_words(world: &World<'_>) -> String {
+    let pod = format!("{}-neo4j-0", world.pipeline.name());
+    let log = world.pipeline.kubectl(&["logs", &pod, "--previous", "--tail=20"]);
+    log.unwrap_or_else(|error| format!("{error:#}"))
 }
 
 fn last_end(world: &World<'_>) -> Result<Ended> {
