@@ -115,7 +115,6 @@ pub async fn reconcile(pipeline: Arc<IngestionPipeline>, context: Arc<Context>) 
             key: scaling_key.clone(),
             uid: pipeline.uid().unwrap_or_default(),
             policy: plan.policy.clone(),
-            paused: false,
         });
     }
     let told =

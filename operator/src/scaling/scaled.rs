@@ -19,10 +19,8 @@ pub struct PipelineScaling {
     pub key: Key,
     /// Its UID, for which tokens are signed. Another one is another pipeline.
     pub uid: String,
-    /// What a person asks.
+    /// What a person asks. Of a paused pipeline: nobody.
     pub policy: Policy,
-    /// Nothing is done; what is there is published as what is desired.
-    pub paused: bool,
 }
 
 /// What was decided last, and on what. Times are by the registry's clock, in milliseconds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
-use docmill_core::scale::{Depth, Policy, Reason};
+use docmill_core::scale::{Depth, Reason};
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
@@ -185,7 +185,7 @@ impl Rig {
             scale_to_zero_after_ms: 15_000,
             ..Policy::default()
         };
-        let scaling = PipelineScaling { key: Key::new("n", "p"), uid: "u".into(), policy, paused: false };
+        let scaling = PipelineScaling { key: Key::new("n", "p"), uid: "u".into(), policy };
         let (scaling, told) = watch::channel(scaling);
         let (heard, hears) = watch::channel(Heard::default());
         let (is_leader, leads) = watch::channel(true);
@@ -309,14 +309,20 @@ async fn who_does_not_lead_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_what_is_there() {
+async fn a_pause_empties_workers_and_its_end_brings_them_back() {
     let rig = Rig::start();
     rig.hand.show();
     rig.line(15).await;
-    rig.scaling.send_modify(|scaling| scaling.paused = true);
-    rig.lines(60, 0).await;
-    assert_eq!((rig.replicas(), rig.scaled().desired, rig.scaled().metric_value), (2, 2, 20));
-    rig.scaling.send_modify(|scaling| scaling.paused = false);
+    assert_eq!(rig.replicas(), 2);
+    let declared = rig.scaling.borrow().policy.clone();
+    // As a plan has it of a paused pipeline.
+    let paused =
+        Policy { min: 0, max: 0, scale_down_window_ms: 0, scale_to_zero_after_ms: 0, ..declared.clone() };
+    rig.scaling.send_modify(|scaling| scaling.policy = paused);
+    rig.lines(30, 15).await;
+    let (replicas, interrupted) = (rig.replicas(), rig.hand.world().interrupted);
+    assert_eq!((replicas, interrupted, rig.scaled().metric_value), (0, 0, 0));
+    rig.scaling.send_modify(|scaling| scaling.policy = declared);
     rig.lines(2, 50).await;
     assert_eq!(rig.replicas(), 5);
 }
