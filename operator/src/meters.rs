@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::live::PipelineKey;
+use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipelineStatus;
 use crate::scaling::Scaled;
 

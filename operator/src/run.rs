@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt, stream};
 use kube::runtime::Controller;
 use kube::runtime::controller::Config as ControllerConfig;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
@@ -23,10 +22,9 @@ use crate::build::Images;
 use crate::certificates::secret::Keeper;
 use crate::context::{Context, Settings, recorder};
 use crate::leadership;
-use crate::live::PipelineKey;
 use crate::meters::Meters;
+use crate::pipeline_key::PipelineKey;
 use crate::reconcile::{again, reconcile};
-use crate::resource::IngestionPipeline;
 use crate::scaling::{ApiSettings, KubeHands, PipelineApi, Pipelines};
 use crate::served::Served;
 use crate::watches::{self, Known, Scope};
@@ -141,9 +139,9 @@ async fn work(
         metrics::serve(&client, args, values, &material, registry, stop.clone(), &mut parts).await?;
     let has_service_monitors = client.list_api_group_resources("monitoring.coreos.com/v1").await.is_ok();
     parts.spawn(show_leader(meters.leader.clone(), is_leader.clone()));
-    let triggers = watches::triggers(&client, &scope, &known, &scaling).map(reference);
-    let news =
-        scaling.news().map(|key| reference(PipelineKey { namespace: key.namespace, name: key.name }));
+    let object_ref = |key: PipelineKey| key.object_ref();
+    let triggers = watches::triggers(&client, &scope, &known, &scaling).map(object_ref);
+    let news = scaling.news().map(object_ref);
     let context = Arc::new(Context {
         recorder: recorder(client.clone(), &args.pod_name),
         client,
@@ -200,10 +198,6 @@ async fn show_leader(meter: IntGauge, mut leads: watch::Receiver<bool>) {
             return;
         }
     }
-}
-
-fn reference(key: PipelineKey) -> ObjectRef<IngestionPipeline> {
-    ObjectRef::new(&key.name).within(&key.namespace)
 }
 
 /// A look at all pipelines whenever this turns.

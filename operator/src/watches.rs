@@ -20,9 +20,9 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::child::ChildKey;
-use crate::live::{Index, LiveState, PipelineKey, Relist, Rollout};
+use crate::live::{self, Index, LiveState, Relist, Rollout};
 use crate::names::{self, Part};
+use crate::pipeline_key::PipelineKey;
 use crate::resource::Quantity;
 use crate::scaling::Pipelines;
 use crate::trouble::{self, Trouble};
@@ -313,17 +313,10 @@ pub fn deployment(object: &Deployment) -> LiveState {
 }
 
 fn volume(object: &PersistentVolumeClaim) -> LiveState {
-    let mib = |quantity: Option<&KubeQuantity>| {
-        quantity.and_then(|quantity| Quantity(quantity.0.clone()).mib()).unwrap_or_default()
-    };
     let requests =
         object.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
-    let status = object.status.as_ref();
-    LiveState::Volume {
-        asked_mib: mib(requests),
-        has_mib: mib(status.and_then(|status| status.capacity.as_ref()?.get("storage"))),
-        phase: status.and_then(|status| status.phase.clone()).unwrap_or_default(),
-    }
+    let asked_mib = requests.and_then(|quantity| Quantity(quantity.0.clone()).mib()).unwrap_or_default();
+    LiveState::Volume { asked_mib }
 }
 
 /// Takes an event of a pod in. The pipeline is given back where what keeps a pod from running changed.
@@ -340,7 +333,7 @@ pub fn pod(known: &Known, event: &Event<Pod>) -> Option<PipelineKey> {
         }
         Event::InitDone => return None,
     };
-    let pipeline = crate::live::pipeline_of(object)?;
+    let pipeline = live::pipeline_of(object)?;
     let name = object.metadata.name.as_deref()?;
     known.troubles.put(&pipeline, name, trouble).then_some(pipeline)
 }
@@ -383,11 +376,6 @@ fn usable(node: &core::Node) -> Option<Node> {
     let status = node.status.as_ref()?;
     let capacity = resources(status.capacity.as_ref())?;
     Some(Node::of_allocatable(capacity, resources(status.allocatable.as_ref())?))
-}
-
-/// What names a Deployment of workers.
-pub fn worker_deployment(pipeline: &str) -> ChildKey {
-    ChildKey { kind: "Deployment".into(), name: Part::Worker.name(pipeline) }
 }
 
 #[cfg(test)]

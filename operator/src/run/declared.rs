@@ -11,9 +11,9 @@ use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::Context;
-use crate::live::PipelineKey;
+use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipeline;
-use crate::scaling::{Key, Pipelines};
+use crate::scaling::Pipelines;
 use crate::watches::Scope;
 
 /// Time between two looks for pipelines that went without anybody having seen it.
@@ -43,7 +43,7 @@ pub fn watch(
         })
         .inspect(move |event| {
             if let Ok(Event::Delete(pipeline)) = event {
-                scaling.remove(&Key::new(pipeline.namespace().unwrap_or_default(), pipeline.name_any()));
+                scaling.remove(&PipelineKey::of(pipeline));
             }
         })
         .reflect(writer)
@@ -86,16 +86,10 @@ pub async fn sweep(store: Store<IngestionPipeline>, context: Arc<Context>) {
     let mut known = BTreeSet::new();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let now: BTreeSet<PipelineKey> = store
-            .state()
-            .iter()
-            .map(|pipeline| PipelineKey {
-                namespace: pipeline.namespace().unwrap_or_default(),
-                name: pipeline.name_any(),
-            })
-            .collect();
+        let now: BTreeSet<PipelineKey> =
+            store.state().iter().map(|pipeline| PipelineKey::of(pipeline)).collect();
         for gone in known.difference(&now) {
-            context.scaling.remove(&Key::new(&gone.namespace, &gone.name));
+            context.scaling.remove(gone);
             context.applier.forget(gone);
             context.meters.forget(gone);
         }

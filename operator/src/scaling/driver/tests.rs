@@ -9,8 +9,9 @@ use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::super::line::LiveWorker;
-use super::super::seen::{INSTANCE_LABEL, Key};
 use super::*;
+use crate::names::INSTANCE_LABEL;
+use crate::pipeline_key::PipelineKey;
 
 /// What is there.
 #[derive(Default)]
@@ -185,7 +186,7 @@ impl Rig {
             scale_to_zero_after_ms: 15_000,
             ..Policy::default()
         };
-        let scaling = PipelineScaling { key: Key::new("n", "p"), uid: "u".into(), policy };
+        let scaling = PipelineScaling { key: PipelineKey::new("n", "p"), uid: "u".into(), policy };
         let (scaling, told) = watch::channel(scaling);
         let (heard, hears) = watch::channel(Heard::default());
         let (is_leader, leads) = watch::channel(true);
@@ -240,7 +241,7 @@ async fn none_to_many_at_once_and_back_to_none_without_an_interruption() {
     rig.hand.show();
     rig.line(35).await;
     assert_eq!((rig.replicas(), rig.scaled().desired, rig.scaled().metric_value), (4, 4, 40));
-    assert_eq!(rig.news.next().await, Key::new("n", "p"));
+    assert_eq!(rig.news.next().await, PipelineKey::new("n", "p"));
     assert_eq!(rig.done(), ["replicas 4"]);
     rig.lines(5, 35).await;
     assert!(rig.done().is_empty(), "nothing is to be done");
