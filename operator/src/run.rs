@@ -55,7 +55,8 @@ pub async fn run(args: Args) -> Result<()> {
     let ready = watch::Sender::new(false);
     let health = TcpListener::bind(args.health_listen).await;
     let health = health.with_context(|| format!("cannot listen on {}", args.health_listen))?;
-    let health = tokio::spawn(health::answer(health, registry.clone(), ready.subscribe(), stop.clone()));
+    let (shown, is_ready) = (meters.clone(), ready.subscribe());
+    let health = tokio::spawn(health::answer(health, registry.clone(), shown, is_ready, stop.clone()));
 
     let election = elect(client.clone(), &args, &leading, stop.clone());
     let work = work(client.clone(), &args, meters, &registry, is_leader, &ready, stop.clone());
