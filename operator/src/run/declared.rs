@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipeline;
 use crate::scaling::Pipelines;
-use crate::watches::Scope;
+use crate::watches::{self, Scope};
 
 /// Time between two looks for pipelines that went without anybody having seen it.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub fn watch(
     let api: Api<IngestionPipeline> = scope.api(client.clone());
     let scaling = scaling.clone();
     let mut newest = Newest::default();
-    let stream = watcher::watcher(api, watcher::Config::default())
+    let stream = watcher::watcher(api, watches::all())
         .default_backoff()
         .try_filter(move |event| std::future::ready(newest.is_news(event)))
         .modify(|pipeline| {
