@@ -4,8 +4,10 @@ use docmill_core::scale::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Input, rollout};
+use crate::child::ChildKey;
 use crate::live::{Live, LiveState, Rollout};
 use crate::names::{Part, RETRY_ANNOTATION};
+use crate::pipeline_key::PipelineKey;
 use crate::plan::Plan;
 use crate::resource::{Condition, ConditionKind};
 use crate::trouble::Trouble;
@@ -40,9 +42,7 @@ pub fn facts(input: &Input<'_>) -> Facts {
     let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
     let Ok(plan) = input.plan else { return facts };
     for (part, kind, is_needed) in parts(plan) {
-        let full = part.name(name);
-        let found = input.live.iter().find(|(key, _)| key.kind == kind && key.name == full);
-        match found.map(|(_, live)| live) {
+        match input.live.get(&ChildKey::of_part(kind, part, name)) {
             Some(Live { state: LiveState::Pods(rollout), generation, .. }) => {
                 look(&mut facts, part, rollout, *generation, is_needed);
             }
@@ -170,8 +170,8 @@ fn find(input: &Input<'_>, facts: &Facts, before: &[Condition]) -> Vec<Found> {
 }
 
 fn idle(input: &Input<'_>) -> bool {
-    let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
-    rollout(input.live, "Deployment", &Part::Worker.name(name)).is_none_or(|rollout| rollout.wanted == 0)
+    let workers = PipelineKey::of(input.pipeline).worker_deployment();
+    rollout(input.live, &workers).is_none_or(|rollout| rollout.wanted == 0)
 }
 
 /// `Degraded`: it runs, but not as declared.
@@ -268,7 +268,7 @@ fn graph(
             "the graph is in a server that the operator does not run".into(),
         );
     };
-    let is_ready = rollout(input.live, "StatefulSet", &Part::Neo4j.name(name))
+    let is_ready = rollout(input.live, &ChildKey::of_part("StatefulSet", Part::Neo4j, name))
         .is_some_and(|rollout| rollout.ready > 0);
     let in_force = input.scaling.and_then(super::Scaling::neo4j_in_force_mib);
     match (is_ready, in_force) {
@@ -302,7 +302,7 @@ fn queue(
 ) {
     let kind = ConditionKind::QueueReady;
     let is_down = plan.queue.managed().is_some()
-        && rollout(input.live, "StatefulSet", &Part::Redis.name(name))
+        && rollout(input.live, &ChildKey::of_part("StatefulSet", Part::Redis, name))
             .is_none_or(|rollout| rollout.ready == 0);
     match (is_down, input.scaling) {
         (true, _) => add(kind, "False", "NotReady", "Redis is not ready".into()),
