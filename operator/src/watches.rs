@@ -299,12 +299,15 @@ fn stateful_set(object: &StatefulSet) -> LiveState {
     let status = object.status.clone().unwrap_or_default();
     // Of a set whose pods are as they were, no update revision is counted.
     let is_same = status.update_revision == status.current_revision;
+    // A pod of the newest revision that still starts is not what is declared.
+    let ready = status.ready_replicas.unwrap_or_default();
+    let updated = status.updated_replicas.unwrap_or_default().min(ready);
     LiveState::Pods(Rollout {
         observed_generation: status.observed_generation.unwrap_or_default(),
         wanted: object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
         there: status.replicas,
-        updated: if is_same { status.replicas } else { status.updated_replicas.unwrap_or_default() },
-        ready: status.ready_replicas.unwrap_or_default(),
+        updated: if is_same { status.replicas } else { updated },
+        ready,
         available: status.available_replicas.unwrap_or_default(),
         stuck: None,
     })
@@ -458,6 +461,27 @@ mod tests {
         creating.status = None;
         assert_eq!(pod(&known, &Event::Apply(creating)), Some(pipeline.clone()));
         assert!(troubles.of(&pipeline, then).is_empty());
+    }
+
+    #[test]
+    fn a_store_is_rolled_out_until_its_new_pod_is_ready() {
+        let is_done = |updated: i32, ready: i32, current: &str| {
+            let object: StatefulSet = serde_json::from_value(json!({
+                "metadata": {"generation": 2},
+                "spec": {"replicas": 1, "serviceName": "s", "selector": {}, "template": {}},
+                "status": {
+                    "observedGeneration": 2, "replicas": 1, "readyReplicas": ready,
+                    "updatedReplicas": updated, "updateRevision": "b", "currentRevision": current,
+                },
+            }))
+            .unwrap();
+            let LiveState::Pods(rollout) = stateful_set(&object) else { panic!() };
+            rollout.is_done(Some(2))
+        };
+        assert!(!is_done(0, 1, "a"), "the old pod is there");
+        assert!(!is_done(1, 0, "a"), "the new one starts");
+        assert!(is_done(1, 1, "b"));
+        assert!(is_done(0, 0, "b"), "it was done, and its pod failed since");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Found {
 pub struct Facts {
     /// What is not there or not ready yet, each in words.
     pub missing: Vec<String>,
+    /// Of that, what is not merely being rolled out.
+    pub lost: Vec<String>,
     /// What is being rolled out.
     pub rolling: Vec<String>,
     /// All that is declared is in force, ready, and on the newest revision.
@@ -38,7 +40,7 @@ pub struct Facts {
 
 /// Looks at the parts.
 pub fn facts(input: &Input<'_>) -> Facts {
-    let mut facts = Facts { missing: Vec::new(), rolling: Vec::new(), is_good: false };
+    let mut facts = Facts { missing: Vec::new(), lost: Vec::new(), rolling: Vec::new(), is_good: false };
     let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
     let Ok(plan) = input.plan else { return facts };
     for (part, kind, is_needed) in parts(plan) {
@@ -46,7 +48,11 @@ pub fn facts(input: &Input<'_>) -> Facts {
             Some(Live { state: LiveState::Pods(rollout), generation, .. }) => {
                 look(&mut facts, part, rollout, *generation, is_needed);
             }
-            _ => facts.missing.push(format!("{part} is not there yet")),
+            _ => {
+                let missing = format!("{part} is not there yet");
+                facts.missing.push(missing.clone());
+                facts.lost.push(missing);
+            }
         }
     }
     facts.is_good = facts.missing.is_empty()
@@ -73,10 +79,16 @@ fn parts(plan: &Plan) -> Vec<(Part, &'static str, bool)> {
 }
 
 fn look(facts: &mut Facts, part: Part, rollout: &Rollout, generation: Option<i64>, is_needed: bool) {
+    let is_rolling = !rollout.is_done(generation);
     if is_needed && rollout.ready == 0 {
-        facts.missing.push(format!("{part} is not ready"));
+        let missing = format!("{part} is not ready");
+        facts.missing.push(missing.clone());
+        // The one pod of a store goes before its successor comes.
+        if !is_rolling || rollout.stuck.is_some() {
+            facts.lost.push(missing);
+        }
     }
-    if !rollout.is_done(generation) {
+    if is_rolling {
         facts.rolling.push(match &rollout.stuck {
             Some(why) => format!("{part} does not get on: {why}"),
             None => {
@@ -199,8 +211,8 @@ fn trouble(
     if let Some(trouble) = worst.filter(|trouble| was_ready || weight(trouble) != (false, false, false)) {
         return add(ConditionKind::Degraded, "True", &trouble.reason, trouble.sentence(memory.as_ref()));
     }
-    if was_ready && !facts.missing.is_empty() {
-        add(ConditionKind::Degraded, "True", "PartsMissing", facts.missing.join("; "));
+    if was_ready && !facts.lost.is_empty() {
+        add(ConditionKind::Degraded, "True", "PartsMissing", facts.lost.join("; "));
     }
 }
 
