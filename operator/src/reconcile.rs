@@ -193,7 +193,9 @@ async fn write(
     let writes = apply::to_apply(&children, &live, &left);
     let fewest = (!live.contains_key(&key.worker_deployment())).then_some(plan.policy.min);
     look.apply(&writes, fewest, &mut refused).await?;
-    look.make_first_key(&input, &context.known.index.of(key)).await?;
+    // What was just applied may be rolled out now: until it is, pods of before may start anew.
+    live = context.known.index.of(key);
+    look.make_first_key(&input, &live).await?;
     // Nothing is too much while not all is built.
     if input.missing().is_empty() && refused.is_empty() {
         let uid = pipeline.uid().unwrap_or_default();
