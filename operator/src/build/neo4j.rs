@@ -25,9 +25,15 @@ const UID: i64 = 7_474;
 const CONF: &str = "/var/lib/neo4j/conf";
 /// Where that is to be for the main container, while the image's own are still seen.
 const CONF_TO_BE: &str = "/conf-to-be";
+/// Where it keeps the number of its process.
+const RUN: &str = "/var/lib/neo4j/run";
+/// How the image starts it, after the number of a process that ended hard is gone. That file lies in the pod, so that
+/// it outlives the container; numbers begin again in each container, so that the next start would find one of its own
+/// with that number and say that it is running already, again and again.
+const START: &str = "rm -f /var/lib/neo4j/run/neo4j.pid && exec tini -g -- /startup/docker-entrypoint.sh neo4j";
 /// Settings beside memory.
 const SETTINGS: [(&str, &str); 3] = [
-    ("NEO4J_server_directories_run", "/var/lib/neo4j/run"),
+    ("NEO4J_server_directories_run", RUN),
     // Full memory ends it with code 3, which status explains, in place of a server that answers nothing.
     ("NEO4J_server_jvm_additional", "-XX:+ExitOnOutOfMemoryError"),
     // Nothing is told to anybody.
@@ -43,6 +49,7 @@ pub(super) fn children(input: &Input<'_>, store: &ManagedStore) -> Vec<Child> {
     let image = &input.images.neo4j;
     all.extend(input.store_secret(part).map(|secret| {
         let container = Container {
+            command: Some(pods::words(&["sh", "-c", START])),
             env: Some(environment(&secret, memory)),
             ports: Some(vec![pods::port(PORT_NAME, PORT)]),
             // Up to ten minutes: its log may be long.
@@ -52,7 +59,7 @@ pub(super) fn children(input: &Input<'_>, store: &ManagedStore) -> Vec<Child> {
                 pods::mount(DATA, "/data"),
                 pods::mount("conf", CONF),
                 pods::mount("logs", "/logs"),
-                pods::mount("run", "/var/lib/neo4j/run"),
+                pods::mount("run", RUN),
                 pods::mount("tmp", "/tmp"),
             ]),
             ..pods::container(input, part.as_str(), image, &bounds)
@@ -126,9 +133,15 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_a_process_does_not_outlive_it() {
+        assert!(START.starts_with(&format!("rm -f {RUN}/neo4j.pid && exec ")));
+    }
+
+    #[test]
     fn its_password_is_in_no_argument() {
         let container = container(&fixture::managed());
-        assert!(container.get("args").is_none() && container.get("command").is_none());
+        assert!(container.get("args").is_none());
+        assert_eq!(container["command"], json!(["sh", "-c", START]));
         let auth = &container["env"][0];
         let expected = json!({"name": "knowbase-neo4j-neo4j-ui", "key": "auth"});
         assert_eq!(auth["valueFrom"]["secretKeyRef"], expected);
