@@ -7,7 +7,9 @@ use htmd::{HtmlToMarkdown, Node};
 use markup5ever_rcdom::NodeData;
 
 use super::emit::Emitter;
+use super::source::Source;
 use super::text::Table;
+use super::work::Work;
 use super::{Kind, decode};
 
 const SKIPPED: &[&str] = &[
@@ -42,7 +44,11 @@ const BLOCKS: &[&str] = &[
 ];
 
 /// Reads a page. Very deep nesting ends the process, which is why this runs in a child.
-pub(super) fn read(bytes: &[u8], emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    blocks(&source.into_bytes(work.bytes_max())?, work.emitter)
+}
+
+fn blocks(bytes: &[u8], emitter: &mut Emitter<'_>) -> Result<(), Failure> {
     let html = decode::decode(bytes, declared_encoding(bytes));
     let tree = HtmlToMarkdown::new()
         .html_to_tree(&html)
@@ -228,7 +234,7 @@ mod tests {
             (Code, "a\n  b"),
         ];
         assert_eq!(
-            blocks_of(|emitter| read(html, emitter)),
+            blocks_of(|emitter| blocks(html, emitter)),
             expected.map(|(kind, text)| (kind, text.to_owned()))
         );
     }
@@ -237,6 +243,6 @@ mod tests {
     fn the_declared_charset_is_used() {
         let mut html = b"<meta charset='koi8-r'><p>".to_vec();
         html.extend_from_slice(&encoding_rs::KOI8_R.encode("привет").0);
-        assert_eq!(blocks_of(|emitter| read(&html, emitter))[0].1, "привет");
+        assert_eq!(blocks_of(|emitter| blocks(&html, emitter))[0].1, "привет");
     }
 }

@@ -7,12 +7,16 @@
 mod child;
 mod decode;
 mod emit;
+mod format;
 mod frame;
+mod gzip;
 mod html;
 mod json;
 mod markdown;
 mod ocr;
 mod office;
+mod ole;
+mod package;
 mod pdf;
 mod pool;
 mod process;
@@ -22,6 +26,7 @@ mod source;
 mod spreadsheet;
 mod tesseract;
 mod text;
+mod work;
 
 use std::path::PathBuf;
 
@@ -30,8 +35,9 @@ use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
+pub use format::{FORMATS, Format, Kind, Place, is_in_process};
 pub use pool::Pool;
-pub use sniff::{Kind, is_in_process, sniff};
+pub use sniff::sniff;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
 pub const CHILD_COMMAND: &str = "__extract";

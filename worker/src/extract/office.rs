@@ -16,26 +16,16 @@ use super::Kind;
 use super::emit::Emitter;
 use super::source::Source;
 use super::text::Table;
+use super::work::Work;
 
 /// Most bytes that one part may unpack to; a zip bomb stops here.
 const PART_BYTES_MAX: u64 = 512 << 20;
 
 type Archive = ZipArchive<BufReader<Source>>;
 
-/// Opens the archive and says what is in it.
-pub(super) fn open(source: Source) -> Result<(Archive, Kind), Failure> {
-    let archive = ZipArchive::new(BufReader::new(source)).map_err(damaged)?;
-    let kind = [
-        ("word/document.xml", Kind::Docx),
-        ("ppt/presentation.xml", Kind::Pptx),
-        ("xl/workbook.xml", Kind::Spreadsheet),
-        ("xl/workbook.bin", Kind::Spreadsheet),
-        ("content.xml", Kind::Spreadsheet),
-    ]
-    .into_iter()
-    .find(|(part, _)| archive.index_for_name(part).is_some())
-    .map_or(Kind::Unknown, |(_, kind)| kind);
-    Ok((archive, kind))
+/// Opens the archive.
+pub(super) fn open(source: Source) -> Result<Archive, Failure> {
+    ZipArchive::new(BufReader::new(source)).map_err(damaged)
 }
 
 fn damaged(error: impl std::fmt::Display) -> Failure {
@@ -168,7 +158,8 @@ fn heading_styles(archive: &mut Archive) -> Result<HashMap<String, u8>, Failure>
 }
 
 /// Reads a Word document as one run of blocks, notes at the end.
-pub(super) fn docx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+pub(super) fn docx(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (mut archive, emitter) = (open(source)?, &mut *work.emitter);
     let title = title(&mut archive);
     emitter.info(DocumentInfo {
         title,
@@ -186,7 +177,8 @@ pub(super) fn docx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<()
 }
 
 /// Reads a presentation, one page a slide in the order in which it is shown, speaker's notes at its end.
-pub(super) fn pptx(mut archive: Archive, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+pub(super) fn pptx(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (mut archive, emitter) = (open(source)?, &mut *work.emitter);
     let targets = relations(&mut archive, "ppt/presentation.xml")?;
     let mut slides = Vec::new();
     events(&mut archive, "ppt/presentation.xml", |event| {

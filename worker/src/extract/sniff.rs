@@ -2,73 +2,11 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 
+use super::Kind;
+use super::format::Format;
+
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
-
-/// A format, as far as the first bytes tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// PDF.
-    Pdf,
-    /// Word document.
-    Docx,
-    /// PowerPoint presentation.
-    Pptx,
-    /// Workbook: XLSX, XLSB, XLS or ODS.
-    Spreadsheet,
-    /// A zip archive of which only the directory at its end tells what it is.
-    Zip,
-    /// An OLE container: XLS, or an encrypted Office file.
-    Ole,
-    /// Gzip of any other kind.
-    Gzip,
-    /// HTML.
-    Html,
-    /// Markdown.
-    Markdown,
-    /// Comma, semicolon or tab separated values.
-    Csv,
-    /// One JSON value, or one a line.
-    Json,
-    /// Source code.
-    Code,
-    /// Any other text.
-    Text,
-    /// Not a format that is read.
-    Unknown,
-}
-
-impl Kind {
-    /// IANA media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Pdf => "application/pdf",
-            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-            Self::Spreadsheet => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            Self::Zip => "application/zip",
-            Self::Ole => "application/vnd.ms-excel",
-            Self::Gzip => "application/gzip",
-            Self::Html => "text/html",
-            Self::Markdown => "text/markdown",
-            Self::Csv => "text/csv",
-            Self::Json => "application/json",
-            Self::Code | Self::Text => "text/plain",
-            Self::Unknown => "application/octet-stream",
-        }
-    }
-}
-
-/// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
-pub fn is_in_process(kind: Kind) -> bool {
-    matches!(kind, Kind::Text | Kind::Code | Kind::Markdown | Kind::Csv | Kind::Json)
-}
-
-const CODE_EXTENSIONS: &[&str] = &[
-    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
-    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css",
-    "proto",
-];
 
 /// The kind of a file with this name and these first bytes. Content decides, not the name.
 pub fn sniff(name: &str, head: &[u8]) -> Kind {
@@ -79,13 +17,7 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
         return Kind::Ole;
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        return match [("word/", Kind::Docx), ("ppt/", Kind::Pptx), ("xl/", Kind::Spreadsheet)]
-            .into_iter()
-            .find(|(folder, _)| has(head, folder.as_bytes()))
-        {
-            Some((_, kind)) => kind,
-            None => Kind::Zip,
-        };
+        return Kind::Zip;
     }
     // Readers accept a PDF header anywhere in the first KiB.
     if has(&head[..head.len().min(1_024)], b"%PDF-") {
@@ -99,17 +31,12 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
         return Kind::Unknown;
     }
-    let extension =
-        name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
-    match extension.as_str() {
-        "md" | "markdown" | "mdx" => Kind::Markdown,
-        "html" | "htm" | "xhtml" => Kind::Html,
-        code if CODE_EXTENSIONS.contains(&code) => Kind::Code,
+    match Format::of_text(name).map(|format| format.kind) {
+        Some(kind @ (Kind::Markdown | Kind::Html | Kind::Code)) => kind,
         _ if looks_html => Kind::Html,
-        "csv" | "tsv" | "tab" => Kind::Csv,
-        "json" | "jsonl" | "ndjson" | "geojson" => Kind::Json,
-        _ => Kind::Text,
+        Some(kind) => kind,
+        None => Kind::Text,
     }
 }
 
@@ -154,7 +81,7 @@ mod tests {
     fn content_decides_and_names_tell_text_apart() {
         for (name, head, kind) in [
             ("a.docx", &b"%PDF-1.7"[..], Kind::Pdf),
-            ("a.txt", b"PK\x03\x04....word/document.xml", Kind::Docx),
+            ("a.txt", b"PK\x03\x04....word/document.xml", Kind::Zip),
             ("a.pdf", b"hello", Kind::Text),
             ("a.md", b"# x", Kind::Markdown),
             ("a.tsv", b"a\tb", Kind::Csv),

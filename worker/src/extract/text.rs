@@ -4,23 +4,17 @@
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::{BlockKind, DocumentInfo};
 
-use super::emit::{Emitter, Forward};
+use super::emit::Emitter;
 use super::source::Source;
-use super::{ExtractOptions, Kind, decode, json, markdown};
+use super::work::Work;
+use super::{Kind, decode, json, markdown};
 
 /// Rows of one table block; a block is a unit that later steps hold and cut.
 pub(super) const TABLE_ROWS: usize = 200;
 
 /// Reads a text kind and sends its events.
-pub(super) fn read(
-    source: Source,
-    kind: Kind,
-    name: &str,
-    resume_from_page: u32,
-    options: &ExtractOptions,
-    forward: Forward<'_>,
-) -> Result<(), Failure> {
-    let limits = &options.limits;
+pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (limits, kind, emitter) = (&work.options.limits, work.kind, &mut *work.emitter);
     // No encoding needs more than twice the bytes of UTF-8, so a larger file cannot keep the limit of text.
     let bytes_max = (limits.text_mib << 20).saturating_mul(2);
     let bytes = source.into_bytes(bytes_max).map_err(|failure| match failure.code {
@@ -29,17 +23,15 @@ pub(super) fn read(
     })?;
     let text = decode::decode(&bytes, None);
     drop(bytes);
-    let mut emitter = Emitter::new(forward, limits, resume_from_page);
     let title = if kind == Kind::Markdown { markdown::title(&text) } else { None };
     emitter.info(DocumentInfo { title, media_type: kind.media_type().to_owned(), page_count: None })?;
     match kind {
-        Kind::Markdown => markdown::read(&text, &mut emitter)?,
-        Kind::Csv => csv(&text, name, &mut emitter)?,
-        Kind::Json => json::read(&text, &mut emitter)?,
-        Kind::Code => code(&text, &mut emitter)?,
-        _ => paragraphs(&text, &mut emitter)?,
+        Kind::Markdown => markdown::read(&text, emitter),
+        Kind::Csv => csv(&text, work.name, emitter),
+        Kind::Json => json::read(&text, emitter),
+        Kind::Code => code(&text, emitter),
+        _ => paragraphs(&text, emitter),
     }
-    emitter.finish()
 }
 
 /// Paragraphs are what stands between empty lines; their line breaks stay.
