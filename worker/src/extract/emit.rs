@@ -145,6 +145,27 @@ impl<'a> Emitter<'a> {
         self.send(Page { number, source: PageSource::Lost, blocks, note })
     }
 
+    /// A part of the document that could not be read is a loss; only what bounds the whole document ends it.
+    pub fn or_lost(&mut self, read: Result<(), Failure>) -> Result<(), Failure> {
+        use FailureCode::{Internal, LimitEntries, LimitText, LimitUnpacked};
+        match read {
+            Ok(()) => Ok(()),
+            Err(failure) if matches!(failure.code, Internal | LimitEntries | LimitText | LimitUnpacked) => {
+                Err(failure)
+            }
+            Err(failure) => self.lost(&failure),
+        }
+    }
+
+    /// Fails as soon as text that is still being gathered is more than a document may have: it is not held until it
+    /// becomes a block.
+    pub fn gathering(&self, bytes: usize) -> Result<(), Failure> {
+        if bytes as u64 > self.text_bytes_max {
+            return Err(text_limit(self.limits).at_page(self.next_page));
+        }
+        Ok(())
+    }
+
     /// A section's own headings stand below its name.
     fn below_section(&self, kind: BlockKind) -> BlockKind {
         match kind {

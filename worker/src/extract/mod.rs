@@ -27,6 +27,7 @@ mod spreadsheet;
 mod tesseract;
 mod text;
 mod work;
+mod xml;
 
 use std::path::PathBuf;
 

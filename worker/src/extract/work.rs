@@ -88,7 +88,16 @@ impl Work<'_, '_> {
             tools: &mut *self.tools,
             nesting: &mut *self.nesting,
         };
-        (format.read)(source, &mut work)
+        // A stack that overflows ends the process, but a parser's panic is its document's loss alone.
+        let read = std::panic::AssertUnwindSafe(|| (format.read)(source, &mut work));
+        std::panic::catch_unwind(read).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Failure::new(
+                FailureCode::Damaged,
+                format!("the parser of {} gave up: {said}", format.name),
+            ))
+        })
     }
 
     /// Most bytes of a document that is held whole.
@@ -136,6 +145,11 @@ impl Nesting {
         self.depth -= 1;
     }
 
+    /// Bytes that may still be unpacked.
+    pub fn left(&self) -> u64 {
+        self.unpacked_max.saturating_sub(self.unpacked)
+    }
+
     /// Counts bytes that were unpacked.
     pub fn unpacked(&mut self, bytes: u64) -> Result<(), Failure> {
         self.unpacked = self.unpacked.saturating_add(bytes);
@@ -148,8 +162,54 @@ impl Nesting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use docmill_core::page::{BlockKind, DocumentInfo, Page};
+
+    use super::super::Event;
     use super::*;
+
+    /// What a document gives.
+    pub struct Read {
+        pub info: Option<DocumentInfo>,
+        pub pages: Vec<Page>,
+        pub outcome: Result<(), Failure>,
+    }
+
+    impl Read {
+        /// Its blocks, of all pages.
+        pub fn blocks(&self) -> Vec<(BlockKind, &str)> {
+            let blocks = self.pages.iter().flat_map(|page| &page.blocks);
+            blocks.map(|block| (block.kind, block.text.as_str())).collect()
+        }
+
+        /// Their texts.
+        pub fn texts(&self) -> Vec<&str> {
+            self.blocks().into_iter().map(|(_, text)| text).collect()
+        }
+    }
+
+    /// Reads these bytes as a file of this name, with these limits.
+    pub fn read_with(name: &str, bytes: impl Into<Vec<u8>>, limits: Limits) -> Read {
+        let options = ExtractOptions { limits, ..ExtractOptions::default() };
+        let source = Source::memory(bytes.into());
+        let task = Task { source, kind: None, name, options: &options, resume_from_page: 1 };
+        let (mut info, mut pages) = (None, Vec::new());
+        let mut forward = |event| {
+            match event {
+                Event::Info(found) => info = Some(found),
+                Event::Page(page) => pages.push(page),
+                Event::Done => {}
+            }
+            Ok(())
+        };
+        let outcome = read(task, &mut Tools::default(), &mut forward);
+        Read { info, pages, outcome }
+    }
+
+    /// The same with the limits that there are without any given.
+    pub fn read_bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Read {
+        read_with(name, bytes, Limits::default())
+    }
 
     #[test]
     fn depth_entries_and_bytes_are_bounded() {
