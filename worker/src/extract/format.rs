@@ -24,6 +24,12 @@ pub enum Kind {
     Xls,
     /// OpenDocument spreadsheet.
     Ods,
+    /// OpenDocument text.
+    Odt,
+    /// OpenDocument presentation or drawing.
+    Odp,
+    /// OpenDocument of any kind as one XML file.
+    FlatOdf,
     /// A zip archive: which document it is, its directory tells.
     Zip,
     /// An OLE container: which document it is, its directory tells.
@@ -123,6 +129,9 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], spreadsheet::xlsb),
     binary(Kind::Xls, "Excel 97", "application/vnd.ms-excel", &["xls"], spreadsheet::xls),
     binary(Kind::Ods, "OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet", &["ods"], spreadsheet::ods),
+    binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], office::odf),
+    binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
+    binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),

@@ -21,10 +21,24 @@ const TELLING_PARTS: &[(&str, Kind)] = &[
     ("ppt/presentation.xml", Kind::Pptx),
     ("xl/workbook.xml", Kind::Xlsx),
     ("xl/workbook.bin", Kind::Xlsb),
-    ("content.xml", Kind::Ods),
 ];
 
-/// Longest part that is held whole to look into it.
+/// How the types begin that documents state in a part of their own. Templates have longer ones.
+const STATED_TYPES: &[(&str, Kind)] = &[
+    ("application/vnd.oasis.opendocument.text", Kind::Odt),
+    ("application/vnd.oasis.opendocument.presentation", Kind::Odp),
+    ("application/vnd.oasis.opendocument.graphics", Kind::Odp),
+    ("application/vnd.oasis.opendocument.spreadsheet", Kind::Ods),
+];
+
+/// What the content of an OpenDocument says it is.
+const BODIES: &[(&str, Kind)] = &[
+    ("<office:spreadsheet", Kind::Ods),
+    ("<office:presentation", Kind::Odp),
+    ("<office:drawing", Kind::Odp),
+];
+
+/// So much of a part is held to look into it.
 const LOOK_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the document that the archive is.
@@ -35,6 +49,10 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         let detail = format!("{name} is a zip archive without a known document in it");
         return Err(Failure::new(FailureCode::TypeUnsupported, detail));
     };
+    // Keys are in the manifest; names stay readable, content does not.
+    if package.text("META-INF/manifest.xml").contains("encryption-data") {
+        return Err(Failure::new(FailureCode::Encrypted, format!("{name} is a document with a password")));
+    }
     let source = package.into_source();
     work.read_as(kind, name, source)
 }
@@ -92,18 +110,33 @@ impl<'a> Package<'a> {
     /// Which document it is. By its parts, as the first bytes may belong to any of them.
     fn kind(&mut self) -> Option<Kind> {
         let telling = TELLING_PARTS.iter().find(|(part, _)| self.has(part)).map(|&(_, kind)| kind);
-        // A name of one's own for the main part is allowed, and used.
-        telling.or_else(|| {
-            let main = self.main_part().ok()??;
-            let folder = main.split('/').next().unwrap_or_default();
-            match folder {
-                "word" => Some(Kind::Docx),
-                "ppt" => Some(Kind::Pptx),
-                "xl" if main.ends_with(".bin") => Some(Kind::Xlsb),
-                "xl" => Some(Kind::Xlsx),
-                _ => None,
-            }
-        })
+        if telling.is_some() {
+            return telling;
+        }
+        let stated = self.text("mimetype");
+        let stated = STATED_TYPES.iter().find(|(start, _)| stated.trim().starts_with(start));
+        if let Some(&(_, kind)) = stated {
+            return Some(kind);
+        }
+        if self.has("content.xml") {
+            let content = self.text("content.xml");
+            let body = BODIES.iter().find(|(body, _)| content.contains(body));
+            return Some(body.map_or(Kind::Odt, |&(_, kind)| kind));
+        }
+        self.office_kind()
+    }
+
+    /// An Office document by its relations: a name of one's own for the main part is allowed, and used.
+    fn office_kind(&mut self) -> Option<Kind> {
+        let main = self.main_part().ok()??;
+        let folder = main.split('/').next().unwrap_or_default();
+        match folder {
+            "word" => Some(Kind::Docx),
+            "ppt" => Some(Kind::Pptx),
+            "xl" if main.ends_with(".bin") => Some(Kind::Xlsb),
+            "xl" => Some(Kind::Xlsx),
+            _ => None,
+        }
     }
 
     /// The part that an Office document begins with.
@@ -160,9 +193,12 @@ impl<'a> Package<'a> {
         Ok(Some(bytes))
     }
 
-    /// A small part as text; empty when there is none that can be read.
-    pub fn text(&mut self, part: &str) -> String {
-        let bytes = self.bytes(part, LOOK_BYTES_MAX).ok().flatten().unwrap_or_default();
+    /// A part as text, its start where it is long; empty when there is none that can be read.
+    fn text(&mut self, part: &str) -> String {
+        let Ok(file) = self.archive.by_name(part) else { return String::new() };
+        let mut bytes = Vec::new();
+        // What cannot be looked into is none of what is looked for.
+        let _ = file.take(LOOK_BYTES_MAX).read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

@@ -31,6 +31,9 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
         return Kind::Unknown;
     }
+    if start.contains("<office:document") {
+        return Kind::FlatOdf;
+    }
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
     match Format::of_text(name).map(|format| format.kind) {
         Some(kind @ (Kind::Markdown | Kind::Html | Kind::Code)) => kind,
