@@ -5,7 +5,7 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{gzip, html, office, ole, package, pdf, spreadsheet, text};
+use super::{epub, gzip, html, office, ole, package, pdf, spreadsheet, text};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub enum Kind {
     Odp,
     /// OpenDocument of any kind as one XML file.
     FlatOdf,
+    /// EPUB book.
+    Epub,
     /// A zip archive: which document it is, its directory tells.
     Zip,
     /// An OLE container: which document it is, its directory tells.
@@ -132,6 +134,7 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], office::odf),
     binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
     binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
+    binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),

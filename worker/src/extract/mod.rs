@@ -7,6 +7,7 @@
 mod child;
 mod decode;
 mod emit;
+mod epub;
 mod format;
 mod frame;
 mod gzip;

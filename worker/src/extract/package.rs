@@ -29,6 +29,7 @@ const STATED_TYPES: &[(&str, Kind)] = &[
     ("application/vnd.oasis.opendocument.presentation", Kind::Odp),
     ("application/vnd.oasis.opendocument.graphics", Kind::Odp),
     ("application/vnd.oasis.opendocument.spreadsheet", Kind::Ods),
+    ("application/epub+zip", Kind::Epub),
 ];
 
 /// What the content of an OpenDocument says it is.
