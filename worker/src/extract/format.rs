@@ -5,7 +5,7 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{epub, gzip, html, office, ole, package, pdf, spreadsheet, text};
+use super::{epub, gzip, html, markup, office, ole, package, pdf, spreadsheet, text};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,12 +40,18 @@ pub enum Kind {
     Gzip,
     /// HTML.
     Html,
+    /// XML of any vocabulary.
+    Xml,
+    /// SVG: the text in a picture.
+    Svg,
     /// Markdown.
     Markdown,
     /// Comma, semicolon or tab separated values.
     Csv,
     /// One JSON value, or one a line.
     Json,
+    /// YAML.
+    Yaml,
     /// Source code.
     Code,
     /// Any other text.
@@ -95,6 +101,17 @@ const fn binary(
     Format { kind, name, media_type, extensions, is_text: false, place: Place::Child, read }
 }
 
+/// A format of text that is read in a child.
+const fn markup(
+    kind: Kind,
+    name: &'static str,
+    media_type: &'static str,
+    extensions: &'static [&'static str],
+    read: Read,
+) -> Format {
+    Format { kind, name, media_type, extensions, is_text: true, place: Place::Child, read }
+}
+
 /// A format of text that is read in the worker's own process.
 const fn plain(
     kind: Kind,
@@ -107,19 +124,8 @@ const fn plain(
 
 const CODE: &[&str] = &[
     "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
-    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css",
-    "proto",
+    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "ini", "css", "proto",
 ];
-
-const HTML: Format = Format {
-    kind: Kind::Html,
-    name: "HTML",
-    media_type: "text/html",
-    extensions: &["html", "htm", "xhtml"],
-    is_text: true,
-    place: Place::Child,
-    read: html::read,
-};
 
 /// All formats.
 #[rustfmt::skip]
@@ -138,10 +144,13 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
-    HTML,
+    markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
+    markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),
+    markup(Kind::Svg, "SVG", "image/svg+xml", &["svg"], markup::read),
     plain(Kind::Markdown, "Markdown", "text/markdown", &["md", "markdown", "mdx"]),
     plain(Kind::Csv, "CSV", "text/csv", &["csv", "tsv", "tab"]),
     plain(Kind::Json, "JSON", "application/json", &["json", "jsonl", "ndjson", "geojson"]),
+    plain(Kind::Yaml, "YAML", "application/yaml", &["yaml", "yml"]),
     plain(Kind::Code, "Source code", "text/plain", CODE),
     plain(Kind::Text, "Text", "text/plain", &["txt", "text", "log"]),
 ];

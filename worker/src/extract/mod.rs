@@ -14,6 +14,7 @@ mod gzip;
 mod html;
 mod json;
 mod markdown;
+mod markup;
 mod ocr;
 mod office;
 mod ole;

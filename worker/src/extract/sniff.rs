@@ -19,8 +19,8 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Kind::Zip;
     }
-    // Readers accept a PDF header anywhere in the first KiB.
-    if has(&head[..head.len().min(1_024)], b"%PDF-") {
+    // Readers accept a PDF header anywhere in the first KiB, and at the start any version, also a broken one.
+    if head.starts_with(b"%PDF") || has(&head[..head.len().min(1_024)], b"%PDF-") {
         return Kind::Pdf;
     }
     if !is_text(head) {
@@ -35,11 +35,14 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
         return Kind::FlatOdf;
     }
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
-    match Format::of_text(name).map(|format| format.kind) {
-        Some(kind @ (Kind::Markdown | Kind::Html | Kind::Code)) => kind,
+    match Format::of_text(name).map_or(Kind::Text, |format| format.kind) {
+        kind @ (Kind::Markdown | Kind::Html | Kind::Svg | Kind::Yaml | Kind::Code) => kind,
         _ if looks_html => Kind::Html,
-        Some(kind) => kind,
-        None => Kind::Text,
+        Kind::Text if start.contains("<svg") => Kind::Svg,
+        Kind::Text if start.trim_start_matches(|c: char| !c.is_ascii_graphic()).starts_with("<?xml") => {
+            Kind::Xml
+        }
+        kind => kind,
     }
 }
 
@@ -56,6 +59,7 @@ pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
 fn is_text(head: &[u8]) -> bool {
     if head.starts_with(b"\xff\xfe")
         || head.starts_with(b"\xfe\xff")
+        || super::decode::utf32(head).is_some()
         || super::decode::utf16_without_bom(head).is_some()
     {
         return true;
@@ -94,7 +98,14 @@ mod tests {
             ("a.txt", b"\x7fELF\x02\x01\x01\0\0\0", Kind::Unknown),
             ("a.txt", "é".as_bytes(), Kind::Text),
             ("a.txt", b"h\0i\0 \0t\0h\0e\0r\0e\0", Kind::Text),
+            ("a.txt", b"h\0\0\0i\0\0\0 \0\0\0t\0\0\0h\0\0\0", Kind::Text),
             ("main.rs", b"fn main() {}", Kind::Code),
+            ("a.yaml", b"key: value", Kind::Yaml),
+            ("a.xml", b"<a/>", Kind::Xml),
+            ("a", b"\xef\xbb\xbf<?xml version='1.0'?><a/>", Kind::Xml),
+            ("a", b"<?xml version='1.0'?><svg/>", Kind::Svg),
+            ("a.xml", b"<?xml version='1.0'?><!DOCTYPE html>", Kind::Html),
+            ("a.pdf", b"%PDF1.4", Kind::Pdf),
         ] {
             assert_eq!(sniff(name, head), kind, "{name}");
         }

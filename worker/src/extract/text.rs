@@ -1,4 +1,4 @@
-//! The kinds that are decoded in the worker's own process: text, code, Markdown, CSV, JSON.
+//! The kinds that are decoded in the worker's own process: text, code, Markdown, CSV, JSON, YAML.
 //! The child uses the same code for what was packed.
 
 use docmill_core::failure::{Failure, FailureCode};
@@ -11,6 +11,9 @@ use super::{Kind, decode, json, markdown};
 
 /// Rows of one table block; a block is a unit that later steps hold and cut.
 pub(super) const TABLE_ROWS: usize = 200;
+
+/// A block of YAML has at least so many bytes, if its document has.
+const YAML_BLOCK_BYTES: usize = 1_000;
 
 /// Reads a text kind and sends its events.
 pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
@@ -29,6 +32,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         Kind::Markdown => markdown::read(&text, emitter),
         Kind::Csv => csv(&text, work.name, emitter),
         Kind::Json => json::read(&text, emitter),
+        Kind::Yaml => yaml(&text, emitter),
         Kind::Code => code(&text, emitter),
         _ => paragraphs(&text, emitter),
     }
@@ -60,6 +64,24 @@ fn code(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
         after_empty = line.trim().is_empty();
         block.push_str(line);
         block.push('\n');
+    }
+    emitter.block(BlockKind::Code, block)
+}
+
+/// Blocks of YAML end with a document, and once they are long before what is at the outermost level.
+fn yaml(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+    let mut block = String::new();
+    for line in text.lines() {
+        let ends_document = line.starts_with("---");
+        let is_outermost =
+            line.starts_with("- ") || line.starts_with(|c: char| c.is_alphanumeric() || c == '"');
+        if ends_document || (is_outermost && block.len() >= YAML_BLOCK_BYTES) {
+            emitter.block(BlockKind::Code, std::mem::take(&mut block))?;
+        }
+        if !ends_document {
+            block.push_str(line);
+            block.push('\n');
+        }
     }
     emitter.block(BlockKind::Code, block)
 }
@@ -135,6 +157,14 @@ mod tests {
     fn separators_are_found_and_cells_stay_in_their_line() {
         let blocks = blocks_of(|emitter| csv("a;b;c\n\"x\ny\";1,5;\n", "a.csv", emitter));
         assert_eq!(blocks, [(BlockKind::Table, "a\tb\tc\nx y\t1,5".to_owned())]);
+    }
+
+    #[test]
+    fn documents_part_yaml() {
+        let long = format!("key: {}\n", "x".repeat(1_000));
+        let blocks = blocks_of(|emitter| yaml(&format!("a: 1\n  b: 2\n---\n{long}{long}- c\n"), emitter));
+        let expected = ["a: 1\n  b: 2", long.trim(), long.trim(), "- c"];
+        assert_eq!(blocks, expected.map(|text| (BlockKind::Code, text.to_owned())));
     }
 
     #[test]
