@@ -5,7 +5,7 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{epub, gzip, html, markup, office, ole, package, pdf, spreadsheet, text};
+use super::{epub, gzip, html, markup, office, ole, package, pdf, rtf, spreadsheet, text};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub enum Kind {
     Ole,
     /// One packed file.
     Gzip,
+    /// RTF.
+    Rtf,
     /// HTML.
     Html,
     /// XML of any vocabulary.
@@ -143,6 +145,7 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
+    binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
     markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
     markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),

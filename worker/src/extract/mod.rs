@@ -22,6 +22,7 @@ mod package;
 mod pdf;
 mod pool;
 mod process;
+mod rtf;
 mod sandbox;
 mod sniff;
 mod source;

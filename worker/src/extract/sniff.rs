@@ -23,12 +23,15 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if head.starts_with(b"%PDF") || has(&head[..head.len().min(1_024)], b"%PDF-") {
         return Kind::Pdf;
     }
+    if head.starts_with(b"{\\rtf") {
+        return Kind::Rtf;
+    }
     if !is_text(head) {
         return Kind::Unknown;
     }
     let start: String =
         head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
-    if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
+    if start.starts_with("%!ps") {
         return Kind::Unknown;
     }
     if start.contains("<office:document") {
