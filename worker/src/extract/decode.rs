@@ -1,7 +1,7 @@
 //! Bytes of any encoding to a string. Knows no format.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
 /// More text than this does not change the guess.
 const GUESS_BYTES: usize = 1 << 20;
@@ -15,6 +15,7 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&'static Encoding>) -> Strin
     let encoding = match Encoding::for_bom(bytes) {
         Some((encoding, _)) => encoding,
         None => match std::str::from_utf8(bytes) {
+            Ok(_) if declared == Some(ISO_2022_JP) || shifts_to_japanese(bytes) => ISO_2022_JP,
             Ok(text) if utf16_without_bom(bytes).is_none() => return text.to_owned(),
             _ => utf16_without_bom(bytes)
                 .or(declared.filter(|&d| d != UTF_8))
@@ -22,6 +23,12 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&'static Encoding>) -> Strin
         },
     };
     encoding.decode(bytes).0.into_owned()
+}
+
+/// Japanese written in seven bits, which is ASCII to who does not know its escapes.
+fn shifts_to_japanese(bytes: &[u8]) -> bool {
+    let bytes = &bytes[..bytes.len().min(GUESS_BYTES)];
+    bytes.windows(3).any(|shift| shift == b"\x1b$B" || shift == b"\x1b$@")
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
@@ -94,6 +101,7 @@ mod tests {
         for (text, encoding) in [
             (japanese, encoding_rs::SHIFT_JIS),
             (japanese, encoding_rs::EUC_JP),
+            (japanese, ISO_2022_JP),
             (chinese, encoding_rs::GBK),
             (german, encoding_rs::WINDOWS_1252),
             (russian, encoding_rs::WINDOWS_1251),

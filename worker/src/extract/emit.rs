@@ -131,7 +131,13 @@ impl<'a> Emitter<'a> {
 
     /// Ends the section that was begun last.
     pub fn end_section(&mut self, section: Section) -> Result<(), Failure> {
-        self.end_page_if_any()?;
+        if self.page_has_text || self.blocks.is_empty() {
+            self.end_page_if_any()?;
+        } else {
+            let (number, blocks) = (self.next_page, self.take_blocks());
+            let note = Some("no text was found in it".to_owned());
+            self.send(Page { number, source: PageSource::NoText, blocks, note })?;
+        }
         self.path.truncate(section.path_bytes);
         self.pages_before = section.pages_before;
         Ok(())

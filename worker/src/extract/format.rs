@@ -5,7 +5,7 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{epub, gzip, html, markup, office, ole, package, pdf, rtf, spreadsheet, text};
+use super::{epub, gzip, html, mail, markup, office, ole, package, pdf, rtf, spreadsheet, text};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +46,10 @@ pub enum Kind {
     Xml,
     /// SVG: the text in a picture.
     Svg,
+    /// One mail.
+    Eml,
+    /// Many mails in one file.
+    Mbox,
     /// Markdown.
     Markdown,
     /// Comma, semicolon or tab separated values.
@@ -150,12 +154,14 @@ pub static FORMATS: &[Format] = &[
     markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
     markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),
     markup(Kind::Svg, "SVG", "image/svg+xml", &["svg"], markup::read),
+    markup(Kind::Eml, "Mail", "message/rfc822", &["eml", "mht", "mhtml"], mail::eml),
+    markup(Kind::Mbox, "Mailbox", "application/mbox", &["mbox"], mail::mbox),
     plain(Kind::Markdown, "Markdown", "text/markdown", &["md", "markdown", "mdx"]),
     plain(Kind::Csv, "CSV", "text/csv", &["csv", "tsv", "tab"]),
     plain(Kind::Json, "JSON", "application/json", &["json", "jsonl", "ndjson", "geojson"]),
     plain(Kind::Yaml, "YAML", "application/yaml", &["yaml", "yml"]),
-    plain(Kind::Code, "Source code", "text/plain", CODE),
     plain(Kind::Text, "Text", "text/plain", &["txt", "text", "log"]),
+    plain(Kind::Code, "Source code", "text/plain", CODE),
 ];
 
 impl Format {

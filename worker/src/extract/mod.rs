@@ -13,6 +13,7 @@ mod frame;
 mod gzip;
 mod html;
 mod json;
+mod mail;
 mod markdown;
 mod markup;
 mod ocr;

@@ -2,8 +2,8 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::Kind;
 use super::format::Format;
+use super::{Kind, mail};
 
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
@@ -27,7 +27,8 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
         return Kind::Rtf;
     }
     if !is_text(head) {
-        return Kind::Unknown;
+        // A mail may hold bytes of any kind as they are.
+        return if mail::is_mail(head, false) { Kind::Eml } else { Kind::Unknown };
     }
     let start: String =
         head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
@@ -40,11 +41,15 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
     match Format::of_text(name).map_or(Kind::Text, |format| format.kind) {
         kind @ (Kind::Markdown | Kind::Html | Kind::Svg | Kind::Yaml | Kind::Code) => kind,
+        // Before HTML, which a mail may hold.
+        Kind::Mbox | Kind::Text if mail::is_mbox(head) => Kind::Mbox,
+        kind @ (Kind::Eml | Kind::Text) if mail::is_mail(head, kind == Kind::Eml) => Kind::Eml,
         _ if looks_html => Kind::Html,
         Kind::Text if start.contains("<svg") => Kind::Svg,
         Kind::Text if start.trim_start_matches(|c: char| !c.is_ascii_graphic()).starts_with("<?xml") => {
             Kind::Xml
         }
+        Kind::Eml | Kind::Mbox => Kind::Text,
         kind => kind,
     }
 }
@@ -109,6 +114,9 @@ mod tests {
             ("a", b"<?xml version='1.0'?><svg/>", Kind::Svg),
             ("a.xml", b"<?xml version='1.0'?><!DOCTYPE html>", Kind::Html),
             ("a.pdf", b"%PDF1.4", Kind::Pdf),
+            ("a.eml", b"From: a\nTo: b\n\nx", Kind::Eml),
+            ("a.eml", b"no mail", Kind::Text),
+            ("1700000000.M1P2.host:2,S", b"Return-Path: <a>\nFrom: a\n\n<html>", Kind::Eml),
         ] {
             assert_eq!(sniff(name, head), kind, "{name}");
         }

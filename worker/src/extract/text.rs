@@ -39,7 +39,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
 }
 
 /// Paragraphs are what stands between empty lines; their line breaks stay.
-fn paragraphs(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+pub(super) fn paragraphs(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut paragraph = String::new();
     for line in text.lines() {

@@ -100,6 +100,22 @@ impl Work<'_, '_> {
         })
     }
 
+    /// Reads a document that lies in this one, as a section of it with its name as heading. What it is, is found out if it
+    /// is not known. If it cannot be read, that is a loss of this document and not its failure.
+    pub fn read_nested(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
+        let section = self.emitter.begin_section(name)?;
+        let read = self.nesting.enter(name).and_then(|()| {
+            let read = match kind {
+                Some(kind) => self.read_as(kind, name, source),
+                None => self.read(name, source),
+            };
+            self.nesting.leave();
+            read
+        });
+        self.emitter.or_lost(read)?;
+        self.emitter.end_section(section)
+    }
+
     /// Most bytes of a document that is held whole.
     pub fn bytes_max(&self) -> u64 {
         self.options.limits.file_mib << 20
