@@ -81,6 +81,8 @@ impl<'a> Emitter<'a> {
         let number = self.pages_before + number;
         let wanted = number >= self.resume_from_page;
         if !wanted {
+            // The heading of a section stands on its first page.
+            self.take_blocks();
             self.next_page = number + 1;
         }
         wanted

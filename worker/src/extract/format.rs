@@ -5,7 +5,7 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{epub, gzip, html, mail, markup, office, ole, package, pdf, rtf, spreadsheet, text};
+use super::{archive, epub, gzip, html, mail, markup, office, ole, package, pdf, rtf, spreadsheet, text};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +36,10 @@ pub enum Kind {
     Zip,
     /// An OLE container: which document it is, its directory tells.
     Ole,
+    /// TAR archive.
+    Tar,
+    /// 7z archive.
+    SevenZ,
     /// One packed file.
     Gzip,
     /// RTF.
@@ -150,6 +154,8 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
+    binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], archive::tar),
+    binary(Kind::SevenZ, "7z archive", "application/x-7z-compressed", &["7z"], archive::sevenz),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
     markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
     markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),

@@ -4,6 +4,7 @@
 //! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
 //! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
 
+mod archive;
 mod child;
 mod decode;
 mod emit;

@@ -3,7 +3,7 @@
 use docmill_core::failure::{Failure, FailureCode};
 
 use super::format::Format;
-use super::{Kind, mail};
+use super::{Kind, archive, mail};
 
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
@@ -18,6 +18,12 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Kind::Zip;
+    }
+    if head.starts_with(archive::SEVENZ_MAGIC) {
+        return Kind::SevenZ;
+    }
+    if archive::is_tar(head) {
+        return Kind::Tar;
     }
     // Readers accept a PDF header anywhere in the first KiB, and at the start any version, also a broken one.
     if head.starts_with(b"%PDF") || has(&head[..head.len().min(1_024)], b"%PDF-") {

@@ -139,7 +139,6 @@ impl Part<'_> {
         if is_picture && self.is_inline && bytes.len() < PICTURE_BYTES_MIN {
             return Ok(());
         }
-        work.nesting.unpacked(bytes.len() as u64)?;
         let kind = (self.media_type == Kind::Eml.media_type()).then_some(Kind::Eml);
         work.read_nested(&self.name(), kind, Source::memory(bytes))
     }
