@@ -96,6 +96,8 @@ codes! {
         "the file holds more files than allowed", "unpack it, then run again";
     LimitUnpacked = "limit_unpacked", Permanent,
         "the file unpacks to more than allowed", "unpack it, then run again";
+    LimitPixels = "limit_pixels", Permanent,
+        "a picture has more pixels than allowed", "make it smaller, then run again";
     LimitTime = "limit_time", ChildCrash,
         "a page or the document took longer than allowed", "raise --page-seconds, or look at the page named here";
     LimitMemory = "limit_memory", ChildCrash,

@@ -5,7 +5,9 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{archive, epub, gzip, html, mail, markup, office, ole, package, pdf, rtf, spreadsheet, text};
+use super::{
+    archive, epub, gzip, html, mail, markup, office, ole, package, pdf, picture, rtf, spreadsheet, text,
+};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +46,18 @@ pub enum Kind {
     Gzip,
     /// RTF.
     Rtf,
+    /// PNG picture.
+    Png,
+    /// JPEG picture.
+    Jpeg,
+    /// GIF picture, the first of its frames.
+    Gif,
+    /// WebP picture, the first of its frames.
+    Webp,
+    /// Windows bitmap.
+    Bmp,
+    /// TIFF picture, of many pages too.
+    Tiff,
     /// HTML.
     Html,
     /// XML of any vocabulary.
@@ -151,6 +165,12 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
     binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
     binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
+    binary(Kind::Png, "PNG", "image/png", &["png"], picture::read),
+    binary(Kind::Jpeg, "JPEG", "image/jpeg", &["jpg", "jpeg"], picture::read),
+    binary(Kind::Gif, "GIF", "image/gif", &["gif"], picture::read),
+    binary(Kind::Webp, "WebP", "image/webp", &["webp"], picture::read),
+    binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], picture::read),
+    binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], picture::pages),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),

@@ -22,6 +22,7 @@ mod office;
 mod ole;
 mod package;
 mod pdf;
+mod picture;
 mod pool;
 mod process;
 mod rtf;

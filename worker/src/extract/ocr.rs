@@ -7,7 +7,7 @@ use super::tesseract::{Engine, Grey, Script, Tesseract};
 use super::{ExtractOptions, OcrLanguages};
 
 /// Most pixels of a picture: an A4 page at 550 dpi. Larger pages are rendered at a lower resolution.
-const PIXELS_MAX: f32 = 40_000_000.0;
+pub(super) const PIXELS_MAX: f32 = 40_000_000.0;
 
 /// A page with fewer letters than this has no usable text, if it is mostly pictures.
 const LETTERS_MIN: usize = 32;
@@ -276,7 +276,7 @@ fn render(page: &PdfPage<'_>, dpi: u32) -> Result<Picture, String> {
 }
 
 /// ITU-R 601 in whole numbers.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
+pub(super) fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 77 + u32::from(g) * 150 + u32::from(b) * 29) >> 8) as u8
 }
 

@@ -1,7 +1,7 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
-mod layout;
+pub(super) mod layout;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
