@@ -34,6 +34,12 @@ pub enum Kind {
     FlatOdf,
     /// EPUB book.
     Epub,
+    /// Word document of before 2007.
+    Doc,
+    /// PowerPoint presentation of before 2007.
+    Ppt,
+    /// Mail as Outlook keeps it.
+    Msg,
     /// A zip archive: which document it is, its directory tells.
     Zip,
     /// An OLE container: which document it is, its directory tells.
@@ -172,6 +178,9 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], picture::read),
     binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], picture::pages),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
+    binary(Kind::Doc, "Word 97", "application/msword", &["doc", "dot"], office::doc),
+    binary(Kind::Ppt, "PowerPoint 97", "application/vnd.ms-powerpoint", &["ppt", "pps"], office::ppt),
+    binary(Kind::Msg, "Outlook mail", "application/vnd.ms-outlook", &["msg"], mail::msg),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
     binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], archive::tar),
