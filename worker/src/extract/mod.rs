@@ -4,24 +4,36 @@
 //! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
 //! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
 
+mod archive;
 mod child;
 mod decode;
 mod emit;
+mod epub;
+mod format;
 mod frame;
+mod gzip;
 mod html;
 mod json;
+mod mail;
 mod markdown;
+mod markup;
 mod ocr;
 mod office;
+mod ole;
+mod package;
 mod pdf;
+mod picture;
 mod pool;
 mod process;
+mod rtf;
 mod sandbox;
 mod sniff;
 mod source;
 mod spreadsheet;
 mod tesseract;
 mod text;
+mod work;
+mod xml;
 
 use std::path::PathBuf;
 
@@ -30,8 +42,9 @@ use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
+pub use format::{FORMATS, Format, Kind, Place, is_in_process};
 pub use pool::Pool;
-pub use sniff::{Kind, is_in_process, sniff};
+pub use sniff::sniff;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
 pub const CHILD_COMMAND: &str = "__extract";
