@@ -2,12 +2,15 @@
 //! Does not chunk, store or decide about retries.
 //!
 //! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
-//! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
+//! or a trap in them cannot be caught, and as whoever takes one over must find nothing there (`sandbox/`).
+//! Plain text kinds are decoded in this process.
 
 mod child;
 mod decode;
 mod emit;
 mod frame;
+#[cfg(feature = "testing")]
+mod here;
 mod html;
 mod json;
 mod markdown;
@@ -30,7 +33,12 @@ use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
+#[cfg(feature = "testing")]
+pub use here::Here;
 pub use pool::Pool;
+pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
+#[cfg(feature = "testing")]
+pub use sandbox::{attempts, trials};
 pub use sniff::{Kind, is_in_process, sniff};
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
@@ -70,6 +78,8 @@ pub struct ExtractOptions {
     pub ocr: OcrMode,
     /// In which languages.
     pub languages: OcrLanguages,
+    /// What may lack of what holds children.
+    pub sandbox: SandboxMode,
 }
 
 /// One document to read.
