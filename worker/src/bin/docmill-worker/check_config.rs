@@ -32,7 +32,7 @@ pub fn run(options: &CheckConfig) -> ExitCode {
     };
     let limit = Duration::from_secs(options.limit_seconds);
     let findings = runtime.block_on(Box::pin(async {
-        let mut findings = backends::check(&settings, limit).await;
+        let mut findings = Box::pin(backends::check(&settings, limit)).await;
         findings.extend(sandbox(&settings).await);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings
