@@ -90,6 +90,12 @@ codes! {
         "the document has more pages than allowed", "raise --max-pages, or split the file";
     LimitText = "limit_text", Permanent,
         "the document holds more text than allowed", "raise --max-text-mib, or split the file";
+    LimitDepth = "limit_depth", Permanent,
+        "what is packed in the file is packed too many times over", "unpack it, then run again";
+    LimitEntries = "limit_entries", Permanent,
+        "the file holds more files than allowed", "unpack it, then run again";
+    LimitUnpacked = "limit_unpacked", Permanent,
+        "the file unpacks to more than allowed", "unpack it, then run again";
     LimitTime = "limit_time", ChildCrash,
         "a page or the document took longer than allowed", "raise --page-seconds, or look at the page named here";
     LimitMemory = "limit_memory", ChildCrash,

@@ -19,6 +19,12 @@ pub struct Limits {
     pub pdf_pages: u32,
     /// Most text of one document, in MiB, after extraction and decompression.
     pub text_mib: u64,
+    /// Deepest that a document may lie in others: a mail in an archive in a mail is at two.
+    pub nesting_max: u32,
+    /// Most documents that one holds, at all depths together.
+    pub entries_max: u32,
+    /// Most bytes that all parts of a document unpack to, at all depths together, in MiB.
+    pub unpacked_mib: u64,
     /// Longest time without a finished page, in milliseconds; then the extractor is killed.
     pub page_ms: u64,
     /// Longest extraction of one document, in milliseconds.
@@ -38,6 +44,9 @@ impl Default for Limits {
             pdf_mib: 500,
             pdf_pages: 3_000,
             text_mib: 64,
+            nesting_max: 8,
+            entries_max: 10_000,
+            unpacked_mib: 1_024,
             page_ms: 60_000,
             document_ms: 7_200_000,
             extractor_mib: 2_048,

@@ -37,6 +37,8 @@ pub enum PageSource {
     Ocr,
     /// No text was found, see [`Page::note`].
     NoText,
+    /// It could not be read, or not to its end, see [`Page::note`]. The blocks are what was read before.
+    Lost,
 }
 
 /// One page (or slide, sheet, or the whole of a file without pages).

@@ -447,6 +447,7 @@ impl From<&ExtractLimits> for Limits {
             extractor_mib: limits.extractor_mib,
             ocr_dpi: limits.ocr_dpi,
             extractor_documents: limits.extractor_documents,
+            ..Self::default()
         }
     }
 }

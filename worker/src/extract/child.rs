@@ -7,11 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::emit::Emitter;
 use super::frame::{self, Reply, Request};
-use super::pdf::PdfReader;
 use super::source::Source;
-use super::{Event, Kind, html, office, sandbox, sniff, spreadsheet, text};
+use super::work::{self, Task, Tools};
+use super::{Event, sandbox};
 
 /// Runs an extractor child until its parent closes the connection. Both binaries route the hidden
 /// sub-command `__extract` here before anything else starts.
@@ -34,8 +33,8 @@ fn serve() -> io::Result<()> {
     let mut requests = Stdin(io::stdin().lock());
     let mut replies = io::stdout().lock();
     frame::write(&mut replies, &report)?;
-    // Opened with the first PDF: loading takes a few milliseconds that a DOCX need not pay.
-    let mut pdf = PdfReader::default();
+    // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
+    let mut tools = Tools::default();
     while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
         if let Err(failure) = &fit {
             frame::write(&mut replies, &Reply::Failed(failure.clone()))?;
@@ -46,93 +45,20 @@ fn serve() -> io::Result<()> {
             frame::write(&mut replies, &Reply::Event(event))
                 .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
         };
-        let outcome = read(Source::File(File::from(file)), &request, &mut pdf, &mut forward);
+        let task = Task {
+            source: Source::File(File::from(file)),
+            kind: None,
+            name: &request.name,
+            options: &request.options,
+            resume_from_page: request.resume_from_page,
+        };
+        let outcome = work::read(task, &mut tools, &mut forward);
         if let Err(failure) = outcome {
             frame::write(&mut replies, &Reply::Failed(failure))?;
         }
         replies.flush()?;
     }
     Ok(())
-}
-
-/// Reads one document of any kind.
-pub(super) fn read(
-    mut source: Source,
-    request: &Request,
-    pdf: &mut PdfReader,
-    forward: &mut dyn FnMut(Event) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let limits = &request.options.limits;
-    let mut name = request.name.as_str();
-    let mut head = head(&mut source)?;
-    let mut kind = sniff(name, &head);
-    if kind == Kind::Gzip {
-        source = source.gunzip(limits.file_mib << 20)?;
-        name = [".gz", ".GZ"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        head = self::head(&mut source)?;
-        if head.is_empty() {
-            return Err(Failure::new(FailureCode::Empty, format!("{name} unpacks to no bytes")));
-        }
-        kind = sniff(name, &head);
-    }
-    if super::is_in_process(kind) {
-        return text::read(source, kind, name, request.resume_from_page, &request.options, forward);
-    }
-    let mut emitter = Emitter::new(forward, limits, request.resume_from_page);
-    match kind {
-        Kind::Pdf => pdf.read(source, &request.options, &mut emitter)?,
-        Kind::Html => html::read(&source.into_bytes(limits.file_mib << 20)?, &mut emitter)?,
-        Kind::Docx | Kind::Pptx | Kind::Spreadsheet | Kind::Zip => archive(source, name, &mut emitter)?,
-        Kind::Ole => ole(source, name, limits.file_mib << 20, &mut emitter)?,
-        _ => return Err(sniff::unsupported(name, &head)),
-    }
-    emitter.finish()
-}
-
-fn head(source: &mut Source) -> Result<Vec<u8>, Failure> {
-    source.head().map_err(|error| Failure::new(FailureCode::Unreadable, error.to_string()))
-}
-
-fn archive(source: Source, name: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
-    // The directory decides: the first bytes may belong to any part.
-    let (archive, kind) = office::open(source)?;
-    let has = |part| archive.index_for_name(part).is_some();
-    let format = if has("xl/workbook.xml") {
-        spreadsheet::Format::Xlsx
-    } else if has("xl/workbook.bin") {
-        spreadsheet::Format::Xlsb
-    } else {
-        spreadsheet::Format::Ods
-    };
-    match kind {
-        Kind::Docx => office::docx(archive, emitter),
-        Kind::Pptx => office::pptx(archive, emitter),
-        Kind::Spreadsheet => spreadsheet::read(archive.into_inner().into_inner(), format, emitter),
-        _ => Err(Failure::new(
-            FailureCode::TypeUnsupported,
-            format!("{name} is a zip archive without a known document in it"),
-        )),
-    }
-}
-
-/// An OLE container tells by the names in its directory, which are UTF-16.
-fn ole(source: Source, name: &str, bytes_max: u64, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
-    let bytes = source.into_bytes(bytes_max)?;
-    let has = |entry: &str| {
-        let entry: Vec<u8> = entry.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        bytes.windows(entry.len()).any(|window| window == entry)
-    };
-    if has("EncryptedPackage") {
-        return Err(Failure::new(
-            FailureCode::Encrypted,
-            format!("{name} is an Office document with a password"),
-        ));
-    }
-    if !has("Workbook") && !has("Book") {
-        let detail = format!("{name} is an old Office format (DOC, PPT or MSG)");
-        return Err(Failure::new(FailureCode::TypeUnsupported, detail));
-    }
-    spreadsheet::read(Source::Memory(io::Cursor::new(bytes)), spreadsheet::Format::Xls, emitter)
 }
 
 /// Standard input as a socket that is read without a buffer: a buffer would lose the passed file.

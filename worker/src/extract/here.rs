@@ -4,15 +4,14 @@ use std::fs::File;
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::frame::Request;
-use super::pdf::PdfReader;
 use super::source::Source;
+use super::work::{self, Task, Tools};
 use super::{Event, ExtractOptions, Input};
 
 /// What a child keeps from document to document.
 #[derive(Default)]
 pub struct Here {
-    pdf: PdfReader,
+    tools: Tools,
 }
 
 impl Here {
@@ -23,9 +22,11 @@ impl Here {
     pub fn read(&mut self, input: &Input, options: &ExtractOptions) -> Result<Vec<Event>, Failure> {
         let file = File::open(&input.path)
             .map_err(|error| Failure::new(FailureCode::Unreadable, error.to_string()))?;
-        let request = Request {
-            name: input.name.clone(),
-            options: options.clone(),
+        let task = Task {
+            source: Source::File(file),
+            kind: None,
+            name: &input.name,
+            options,
             resume_from_page: input.resume_from_page.max(1),
         };
         let mut events = Vec::new();
@@ -33,7 +34,7 @@ impl Here {
             events.push(event);
             Ok(())
         };
-        super::child::read(Source::File(file), &request, &mut self.pdf, &mut keep)?;
+        work::read(task, &mut self.tools, &mut keep)?;
         Ok(events)
     }
 }

@@ -8,23 +8,33 @@
 mod child;
 mod decode;
 mod emit;
+mod epub;
+mod format;
 mod frame;
+mod gzip;
 #[cfg(feature = "testing")]
 mod here;
 mod html;
 mod json;
+mod mail;
 mod markdown;
+mod markup;
 mod ocr;
 mod office;
+mod ole;
+mod package;
 mod pdf;
 mod pool;
 mod process;
+mod rtf;
 mod sandbox;
 mod sniff;
 mod source;
 mod spreadsheet;
 mod tesseract;
 mod text;
+mod work;
+mod xml;
 
 use std::path::PathBuf;
 
@@ -33,13 +43,14 @@ use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
+pub use format::{FORMATS, Format, Kind, Place, is_in_process};
 #[cfg(feature = "testing")]
 pub use here::Here;
 pub use pool::Pool;
 pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
 #[cfg(feature = "testing")]
 pub use sandbox::{attempts, trials};
-pub use sniff::{Kind, is_in_process, sniff};
+pub use sniff::sniff;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
 pub const CHILD_COMMAND: &str = "__extract";

@@ -77,6 +77,32 @@ fn covered_percent(page: &PdfPage<'_>) -> u32 {
     (covered / (width * height).max(1.0) * 100.0).clamp(0.0, 100.0) as u32
 }
 
+/// A picture of a page.
+pub(super) struct Picture {
+    pub grey: Grey,
+    /// Its resolution, in dots per inch.
+    pub dpi: u32,
+}
+
+/// What a picture is read for.
+pub(super) struct Ask<'a> {
+    pub languages: &'a OcrLanguages,
+    /// Why, for the page's note.
+    pub reason: &'a str,
+}
+
+/// Renders a page and reads it.
+pub(super) fn recognise(
+    recogniser: &mut Recogniser,
+    page: &PdfPage<'_>,
+    options: &ExtractOptions,
+    reason: &str,
+) -> Result<Found, Unrecognised> {
+    recogniser.is_there()?;
+    let picture = render(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
+    recogniser.read(&picture, &Ask { languages: &options.languages, reason })
+}
+
 /// What was read from a page.
 pub(super) struct Found {
     pub text: String,
@@ -108,31 +134,34 @@ impl Recogniser {
         self.languages = None;
     }
 
-    /// Renders a page and reads it.
-    pub fn recognise(
-        &mut self,
-        page: &PdfPage<'_>,
-        options: &ExtractOptions,
-        reason: &str,
-    ) -> Result<Found, Unrecognised> {
+    /// Says why there is no recogniser at all, before a picture is made for it.
+    pub fn is_there(&mut self) -> Result<(), Unrecognised> {
+        let tesseract = self.tesseract.get_or_insert_with(Tesseract::load);
+        tesseract.as_ref().map(|_| ()).map_err(|why| Unrecognised::NoRecogniser(why.clone()))
+    }
+
+    /// Reads a picture.
+    pub fn read(&mut self, picture: &Picture, ask: &Ask<'_>) -> Result<Found, Unrecognised> {
         let tesseract = self.tesseract.get_or_insert_with(Tesseract::load);
         let tesseract = tesseract.as_ref().map_err(|why| Unrecognised::NoRecogniser(why.clone()))?;
-        let (mut image, dpi) = render(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
+        let (mut image, dpi) = (&picture.grey, picture.dpi);
         let mut script = None;
         if tesseract.has("osd") {
             if self.scripts.is_none() {
                 self.scripts = tesseract.engine("osd").ok();
             }
-            script = self.scripts.as_ref().and_then(|engine| tesseract.script(engine, &image, dpi));
+            script = self.scripts.as_ref().and_then(|engine| tesseract.script(engine, image, dpi));
         }
         let turn = script
             .as_ref()
             .filter(|s| s.degrees_confidence >= TURN_CONFIDENCE_MIN)
             .map_or(0, |s| s.degrees);
+        let upright;
         if turn != 0 {
-            image = turned(image, turn);
+            upright = turned(image, turn);
+            image = &upright;
         }
-        let candidates = match &options.languages {
+        let candidates = match ask.languages {
             OcrLanguages::Fixed(languages) => vec![languages.clone()],
             OcrLanguages::Auto => self.candidates(script.as_ref()),
         };
@@ -141,7 +170,7 @@ impl Recogniser {
         }
         let mut best: Option<(String, String, i32)> = None;
         for languages in candidates {
-            let (text, confidence) = self.read(&languages, &image, dpi)?;
+            let (text, confidence) = self.read_in(&languages, image, dpi)?;
             if best.as_ref().is_none_or(|best| confidence > best.2) {
                 best = Some((languages, text, confidence));
             }
@@ -158,6 +187,7 @@ impl Recogniser {
             None => "script not told".to_owned(),
         };
         let turn = if turn == 0 { String::new() } else { format!(", turned by {turn} degrees") };
+        let reason = ask.reason;
         let note = format!("ocr: {languages}, {script}{turn}, {reason}, word confidence {confidence} %");
         Ok(Found { text, note })
     }
@@ -184,7 +214,7 @@ impl Recogniser {
         candidates
     }
 
-    fn read(&mut self, languages: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
+    fn read_in(&mut self, languages: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
         let Some(Ok(tesseract)) = &self.tesseract else {
             return Err(Unrecognised::NoRecogniser("Tesseract is not loaded".to_owned()));
         };
@@ -214,8 +244,8 @@ fn languages_for(name: &str, has: impl Fn(&str) -> bool) -> Option<String> {
     (!installed.is_empty() && fits).then(|| installed.join("+"))
 }
 
-/// A page as a grey picture, and the resolution that it got.
-fn render(page: &PdfPage<'_>, dpi: u32) -> Result<(Grey, u32), String> {
+/// A page as a grey picture.
+fn render(page: &PdfPage<'_>, dpi: u32) -> Result<Picture, String> {
     let (width, height) = (page.width().value, page.height().value);
     if !(width >= 1.0 && height >= 1.0) {
         return Err(format!("the page is {width} x {height} points"));
@@ -242,7 +272,7 @@ fn render(page: &PdfPage<'_>, dpi: u32) -> Result<(Grey, u32), String> {
     for row in bytes.chunks_exact(stride) {
         grey.extend(row[..width * 3].chunks_exact(3).map(|bgr| luma(bgr[2], bgr[1], bgr[0])));
     }
-    Ok((Grey { width, height, pixels: grey }, dpi.round().max(1.0) as u32))
+    Ok(Picture { grey: Grey { width, height, pixels: grey }, dpi: dpi.round().max(1.0) as u32 })
 }
 
 /// ITU-R 601 in whole numbers.
@@ -250,11 +280,11 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 77 + u32::from(g) * 150 + u32::from(b) * 29) >> 8) as u8
 }
 
-/// Turns a picture that stands `degrees` clockwise upright again.
-fn turned(image: Grey, degrees: i32) -> Grey {
-    let Grey { width: w, height: h, pixels } = image;
+/// A picture that stands `degrees` clockwise, upright.
+fn turned(image: &Grey, degrees: i32) -> Grey {
+    let (w, h, pixels) = (image.width, image.height, &image.pixels);
     match degrees {
-        180 => Grey { width: w, height: h, pixels: pixels.into_iter().rev().collect() },
+        180 => Grey { width: w, height: h, pixels: pixels.iter().rev().copied().collect() },
         90 => Grey {
             width: h,
             height: w,
@@ -271,7 +301,7 @@ fn turned(image: Grey, degrees: i32) -> Grey {
                 .map(|(x, y)| pixels[x * w + (w - 1 - y)])
                 .collect(),
         },
-        _ => Grey { width: w, height: h, pixels },
+        _ => Grey { width: w, height: h, pixels: pixels.clone() },
     }
 }
 
@@ -292,9 +322,9 @@ mod tests {
     fn pictures_are_turned_upright() {
         // 1 2 3 turned clockwise by 90 degrees: 4 1 / 5 2 / 6 3.
         // 4 5 6
-        let image = || Grey { width: 3, height: 2, pixels: vec![1, 2, 3, 4, 5, 6] };
-        assert_eq!(turned(image(), 90).pixels, [4, 1, 5, 2, 6, 3]);
-        assert_eq!(turned(image(), 270).pixels, [3, 6, 2, 5, 1, 4]);
-        assert_eq!(turned(image(), 180).pixels, [6, 5, 4, 3, 2, 1]);
+        let image = Grey { width: 3, height: 2, pixels: vec![1, 2, 3, 4, 5, 6] };
+        assert_eq!(turned(&image, 90).pixels, [4, 1, 5, 2, 6, 3]);
+        assert_eq!(turned(&image, 270).pixels, [3, 6, 2, 5, 1, 4]);
+        assert_eq!(turned(&image, 180).pixels, [6, 5, 4, 3, 2, 1]);
     }
 }

@@ -13,6 +13,7 @@ use pdfium_render::prelude::*;
 use super::emit::Emitter;
 use super::ocr::{self, Recogniser};
 use super::source::Source;
+use super::work::{Tools, Work};
 use super::{ExtractOptions, Kind, OcrMode};
 
 /// Most outline entries and deepest level that are looked at: the outline of a bad file may be a circle.
@@ -21,63 +22,55 @@ const OUTLINE_ENTRIES_MAX: usize = 20_000;
 /// Most text of one page; a page with more is not for readers, and a frame must hold it.
 const PAGE_TEXT_BYTES_MAX: usize = 4 << 20;
 
-/// pdfium and the recogniser, loaded when first needed and kept for all documents of the child.
+/// pdfium, loaded when first needed and kept for all documents of the child.
 #[derive(Default)]
 pub(super) struct PdfReader {
     pdfium: Option<Pdfium>,
-    recogniser: Recogniser,
 }
 
-impl PdfReader {
-    /// Reads a document and sends its pages.
-    pub fn read(
-        &mut self,
-        source: Source,
-        options: &ExtractOptions,
-        emitter: &mut Emitter<'_>,
-    ) -> Result<(), Failure> {
-        let pdfium = match &mut self.pdfium {
-            Some(pdfium) => pdfium,
-            empty => empty.insert(load()?),
-        };
-        let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
-        let count = u32::try_from(document.pages().len()).unwrap_or(0);
-        let limit = options.limits.pdf_pages;
-        if count > limit {
-            return Err(Failure::new(
-                FailureCode::LimitPages,
-                format!("{count} pages, {limit} are allowed"),
-            ));
-        }
-        if count == 0 {
-            return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
-        }
-        self.recogniser.begin_document();
-        let title =
-            document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
-        let outline = outline(&document);
-        let title = title.filter(|title| !title.trim().is_empty());
-        emitter.info(DocumentInfo {
-            title,
-            media_type: Kind::Pdf.media_type().to_owned(),
-            page_count: Some(count),
-        })?;
-        for number in emitter.resume_from_page()..=count {
-            let no_headings = Vec::new();
-            let headings = outline.get(&number).unwrap_or(&no_headings);
-            let page = match read_page(&document, number, headings, options, &mut self.recogniser, emitter)
-            {
-                Ok(page) => page,
-                Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
-            };
-            emitter.page(page)?;
-        }
-        Ok(())
+/// Reads a document and sends its pages.
+pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (options, emitter) = (work.options, &mut *work.emitter);
+    let Tools { pdf, recogniser } = &mut *work.tools;
+    let pdfium = match &mut pdf.pdfium {
+        Some(pdfium) => pdfium,
+        empty => empty.insert(load()?),
+    };
+    let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
+    let count = u32::try_from(document.pages().len()).unwrap_or(0);
+    let limit = options.limits.pdf_pages;
+    if count > limit {
+        return Err(Failure::new(FailureCode::LimitPages, format!("{count} pages, {limit} are allowed")));
     }
+    if count == 0 {
+        return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
+    }
+    let title =
+        document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
+    let outline = outline(&document);
+    let title = title.filter(|title| !title.trim().is_empty());
+    emitter.info(DocumentInfo {
+        title,
+        media_type: Kind::Pdf.media_type().to_owned(),
+        page_count: Some(count),
+    })?;
+    for number in 1..=count {
+        if !emitter.wants(number) {
+            continue;
+        }
+        let no_headings = Vec::new();
+        let headings = outline.get(&number).unwrap_or(&no_headings);
+        let page = match read_page(&document, number, headings, options, recogniser, emitter) {
+            Ok(page) => page,
+            Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
+        };
+        emitter.page(page)?;
+    }
+    Ok(())
 }
 
 fn lost(number: u32, note: String) -> Page {
-    Page { number, source: PageSource::NoText, blocks: Vec::new(), note: Some(note) }
+    Page { number, source: PageSource::Lost, blocks: Vec::new(), note: Some(note) }
 }
 
 fn read_page(
@@ -101,7 +94,7 @@ fn read_page(
         OcrMode::Auto => ocr::why_needed(&page, &text),
     };
     if let Some(reason) = reason {
-        match recogniser.recognise(&page, options, &reason) {
+        match ocr::recognise(recogniser, &page, options, &reason) {
             Ok(found) if !found.text.trim().is_empty() => {
                 let blocks = layout::blocks(&found.text, headings);
                 return Ok(Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) });

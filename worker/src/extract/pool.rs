@@ -16,6 +16,7 @@ use super::frame::{Reply, Request};
 use super::process::{Extractor, classify_death};
 use super::sandbox::{SandboxReport, Start};
 use super::source::Source;
+use super::work::{self, Task, Tools};
 use super::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
 
 /// Extractor children, at most one a slot, replaced when they are spent, dead or another tenant's.
@@ -289,14 +290,15 @@ fn open_or_read(
         return Ok(Some(file));
     }
     let mut forward = |event| sink.blocking_send(event).map_err(|_| receiver_gone());
-    super::text::read(
-        Source::File(file),
-        kind,
-        &input.name,
-        input.resume_from_page,
+    let task = Task {
+        source: Source::File(file),
+        // Not looked at again: a file that is another one by now must not bring a parser into this process.
+        kind: Some(kind),
+        name: &input.name,
         options,
-        &mut forward,
-    )?;
+        resume_from_page: input.resume_from_page,
+    };
+    work::read(task, &mut Tools::default(), &mut forward)?;
     Ok(None)
 }
 
