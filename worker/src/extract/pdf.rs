@@ -149,7 +149,7 @@ fn open_failure(error: PdfiumError) -> Failure {
 }
 
 /// Places where the library is looked for, in this order.
-fn library_paths() -> Vec<PathBuf> {
+pub(super) fn library_paths() -> Vec<PathBuf> {
     const NAME: &str = "libpdfium.so";
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = folder("DOCMILL_CACHE")

@@ -179,7 +179,7 @@ pub(super) struct Engine {
     handle: Handle,
 }
 
-fn data_folder() -> Option<PathBuf> {
+pub(super) fn data_folder() -> Option<PathBuf> {
     let named = std::env::var_os("TESSDATA_PREFIX").map(PathBuf::from);
     let usual = ["/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata"];
     let named = named.into_iter().flat_map(|path| [path.join("tessdata"), path]);
