@@ -227,7 +227,9 @@ impl State {
 
     fn start(&mut self, tag: Tag, attributes: &[Attribute], closes_itself: bool) {
         let is_skipped = matches!(tag, Tag::Skipped(_));
-        let is_full = self.items.len() >= ITEMS_MAX || self.open.len() >= DEPTH_MAX;
+        // A table without room for a row and a cell would lose what is in it: its cells become those around it.
+        let wanted = if tag == Tag::Table { 3 } else { 1 };
+        let is_full = self.items.len() >= ITEMS_MAX || self.open.len() + wanted > DEPTH_MAX;
         if (self.skipping > 0 && !is_skipped) || (is_full && !(is_skipped && self.skipping == 0)) {
             return;
         }
