@@ -25,6 +25,8 @@ pub struct Limits {
     pub entries_max: u32,
     /// Most bytes that all parts of a document unpack to, at all depths together, in MiB.
     pub unpacked_mib: u64,
+    /// Most pixels of a picture that is decoded.
+    pub pixels_max: u64,
     /// Longest time without a finished page, in milliseconds; then the extractor is killed.
     pub page_ms: u64,
     /// Longest extraction of one document, in milliseconds.
@@ -47,6 +49,7 @@ impl Default for Limits {
             nesting_max: 8,
             entries_max: 10_000,
             unpacked_mib: 1_024,
+            pixels_max: 100_000_000,
             page_ms: 60_000,
             document_ms: 7_200_000,
             extractor_mib: 2_048,

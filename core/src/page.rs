@@ -71,13 +71,14 @@ macro_rules! reasons {
 
 reasons! {
     Scan = "scan", "pictures cover the page and it has hardly a letter: it was recognised";
+    Picture = "picture", "the document is a picture: it was recognised";
     Unmapped = "unmapped", "its characters have no meaning: it was recognised";
     Drawn = "drawn", "it has no letters, but lines and shapes that may be some: it was recognised";
     Asked = "asked", "recognition was asked for on every page";
     Seen = "seen", "it is the same picture as a page before, whose text it has";
-    Blank = "blank", "its picture has no ink on it, so that it was not recognised";
+    Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
     NoWords = "no_words", "it was recognised, and no word was found";
-    Empty = "empty", "it has neither text nor pictures";
+    Empty = "empty", "it has no text, and no picture that may hold some";
     OcrOff = "ocr_off", "it has no text, and recognition is switched off";
     OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
     OcrFailed = "ocr_failed", "it needs recognition, which failed";

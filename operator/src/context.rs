@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::apply::Applier;
 use crate::build::Images;
 use crate::certificates::stored::Material;
-use crate::live::PipelineKey;
 use crate::meters::Meters;
 use crate::metrics_api::registration::Registration;
 use crate::names::FIELD_MANAGER;
+use crate::pipeline_key::PipelineKey;
 use crate::scaling::Pipelines;
 use crate::watches::Known;
 
@@ -59,6 +59,18 @@ impl Context {
     /// Whether this process leads.
     pub fn leads(&self) -> bool {
         *self.is_leader.borrow()
+    }
+
+    /// Since when a pipeline's pods are in lasting trouble, given whether they are now.
+    pub fn failing_since(&self, key: &PipelineKey, is_failing: bool) -> Option<Instant> {
+        let mut failing = self.failing.lock().expect("no code panics while holding it");
+        match is_failing {
+            true => Some(*failing.entry(key.clone()).or_insert_with(Instant::now)),
+            false => {
+                failing.remove(key);
+                None
+            }
+        }
     }
 }
 

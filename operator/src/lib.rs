@@ -18,6 +18,7 @@ pub mod live;
 pub mod meters;
 pub mod metrics_api;
 pub mod names;
+pub mod pipeline_key;
 pub mod plan;
 pub mod reconcile;
 pub mod resource;

@@ -1,8 +1,11 @@
 //! What the operator counts, for Prometheus. Names are part of the user contract.
 
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+mod pipelines;
 
-use crate::live::PipelineKey;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+
+use self::pipelines::Pipelines;
+use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipelineStatus;
 use crate::scaling::Scaled;
 
@@ -17,28 +20,16 @@ pub struct Meters {
     pub seconds: HistogramVec,
     /// Writes to Kubernetes by kind.
     pub writes: IntCounterVec,
-    desired: GaugeVec,
-    replicas: GaugeVec,
-    depth: GaugeVec,
-    rate: GaugeVec,
-    age: GaugeVec,
-    condition: GaugeVec,
+    pipelines: Pipelines,
 }
 
-const PIPELINE: [&str; 2] = ["namespace", "pipeline"];
-
 impl Meters {
-    /// Registers all.
+    /// Registers all but what is shown of pipelines.
     ///
     /// # Errors
     ///
     /// A name is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
-            let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok(gauges)
-        };
         let counters =
             |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
                 let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
@@ -54,106 +45,39 @@ impl Meters {
             &["outcome"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
-        let pipeline = |more: &'static str| ["namespace", "pipeline", more];
         Ok(Self {
             leader,
             reconciles: counters("docmill_operator_reconciles_total", "Reconciles", &["outcome"])?,
             seconds,
             writes: counters("docmill_operator_writes_total", "Writes to Kubernetes", &["kind"])?,
-            desired: gauges(
-                "docmill_operator_pipeline_desired",
-                "Workers that there are to be",
-                &PIPELINE,
-            )?,
-            replicas: gauges(
-                "docmill_operator_pipeline_replicas",
-                "Workers asked of Kubernetes",
-                &PIPELINE,
-            )?,
-            depth: gauges("docmill_operator_pipeline_depth", "Documents to do", &pipeline("state"))?,
-            rate: gauges("docmill_operator_pipeline_rate", "Documents a minute", &PIPELINE)?,
-            age: gauges(
-                "docmill_operator_observation_age_seconds",
-                "Age of what is known of the queue",
-                &PIPELINE,
-            )?,
-            condition: gauges(
-                "docmill_operator_pipeline_condition",
-                "1 for the status that a condition has",
-                &["namespace", "pipeline", "type", "status"],
-            )?,
+            pipelines: Pipelines::default(),
         })
     }
 
     /// Shows what scaling decided.
     pub fn scaled(&self, pipeline: &PipelineKey, scaled: &Scaled, now_ms: u64) {
-        let labels = [pipeline.namespace.as_str(), pipeline.name.as_str()];
-        self.desired.with_label_values(&labels).set(f64::from(scaled.desired));
-        self.replicas.with_label_values(&labels).set(f64::from(scaled.replicas));
-        match scaled.depth {
-            Some(depth) => {
-                for (state, documents) in
-                    [("waiting", depth.waiting), ("in_flight", depth.in_flight), ("due", depth.due)]
-                {
-                    self.depth.with_label_values(&[labels[0], labels[1], state]).set(documents as f64);
-                }
-            }
-            // Unknown is never zero.
-            None => self.forget_depth(pipeline),
-        }
-        if let Some(rate) = scaled.throughput_per_min {
-            self.rate.with_label_values(&labels).set(rate);
-        }
-        if let Some(age_ms) = scaled.age_ms(now_ms) {
-            self.age.with_label_values(&labels).set(age_ms as f64 / 1_000.0);
-        }
+        self.pipelines.scaled(pipeline, scaled, now_ms);
     }
 
     /// Shows the conditions.
     pub fn status(&self, pipeline: &PipelineKey, status: &IngestionPipelineStatus) {
-        for kind in crate::resource::ConditionKind::ALL {
-            let found = status.conditions.iter().find(|condition| condition.type_ == kind.as_str());
-            for value in ["True", "False", "Unknown"] {
-                let labels = [pipeline.namespace.as_str(), pipeline.name.as_str(), kind.as_str(), value];
-                match found {
-                    Some(condition) => {
-                        self.condition
-                            .with_label_values(&labels)
-                            .set(f64::from(u8::from(condition.status == value)));
-                    }
-                    None => drop(self.condition.remove_label_values(&labels)),
-                }
-            }
-        }
+        self.pipelines.status(pipeline, status);
+    }
+
+    /// Appends what is shown of pipelines, in the text that Prometheus reads. It is not in the registry.
+    pub fn write_pipelines(&self, text: &mut String) {
+        self.pipelines.write(text);
     }
 
     /// Forgets a pipeline that is gone.
     pub fn forget(&self, pipeline: &PipelineKey) {
-        let labels = [pipeline.namespace.as_str(), pipeline.name.as_str()];
-        for gauges in [&self.desired, &self.replicas, &self.rate, &self.age] {
-            let _ = gauges.remove_label_values(&labels);
-        }
-        self.forget_depth(pipeline);
-        for kind in crate::resource::ConditionKind::ALL {
-            for value in ["True", "False", "Unknown"] {
-                let _ = self.condition.remove_label_values(&[labels[0], labels[1], kind.as_str(), value]);
-            }
-        }
+        self.pipelines.forget(pipeline);
     }
 
     /// Forgets all pipelines: what was known of them would be read on beside what whoever leads knows, and an alert on
     /// it would never end.
     pub fn forget_all(&self) {
-        for gauges in [&self.desired, &self.replicas, &self.depth, &self.rate, &self.age, &self.condition] {
-            gauges.reset();
-        }
-    }
-
-    fn forget_depth(&self, pipeline: &PipelineKey) {
-        for state in ["waiting", "in_flight", "due"] {
-            let labels = [pipeline.namespace.as_str(), pipeline.name.as_str(), state];
-            let _ = self.depth.remove_label_values(&labels);
-        }
+        self.pipelines.forget_all();
     }
 }
 
@@ -163,9 +87,8 @@ mod tests {
 
     #[test]
     fn who_leads_no_more_knows_no_pipeline() {
-        let registry = Registry::new();
-        let meters = Meters::new(&registry).unwrap();
-        let pipeline = PipelineKey { namespace: "n".to_owned(), name: "p".to_owned() };
+        let meters = Meters::new(&Registry::new()).unwrap();
+        let pipeline = PipelineKey::new("n", "p");
         let condition = crate::resource::Condition {
             type_: "Stalled".to_owned(),
             status: "True".to_owned(),
@@ -179,10 +102,13 @@ mod tests {
             &pipeline,
             &IngestionPipelineStatus { conditions, ..IngestionPipelineStatus::default() },
         );
-        let families =
-            || registry.gather().iter().map(|family| family.name().to_owned()).collect::<Vec<_>>();
-        assert_eq!(families(), ["docmill_operator_leader", "docmill_operator_pipeline_condition"]);
+        let shown = || {
+            let mut text = String::new();
+            meters.write_pipelines(&mut text);
+            text
+        };
+        assert!(shown().contains(r#"type="Stalled",status="True"} 1"#), "{}", shown());
         meters.forget_all();
-        assert_eq!(families(), ["docmill_operator_leader"]);
+        assert_eq!(shown(), "");
     }
 }

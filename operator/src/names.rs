@@ -7,17 +7,23 @@ use std::fmt;
 pub const FIELD_MANAGER: &str = "docmill-operator";
 /// The field manager of `replicas`, which is decided and never applied.
 pub const SCALING_MANAGER: &str = "docmill-scaling";
+/// The field manager of [`SECRET_ANNOTATION`], which what is applied does not know of.
+pub const SECRETS_MANAGER: &str = "docmill-secrets";
 /// The label that names the pipeline.
 pub const PIPELINE_LABEL: &str = "docmill.dev/pipeline";
 /// The label that says who made it, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "docmill-operator");
+/// The label that names the program: `docmill` for all parts of a pipeline.
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+/// The label that names the pipeline to selectors of pods: Kubernetes' own, as [`PIPELINE_LABEL`] is ours.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 /// The label that names the part.
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// The annotation of an object that says which Secret was made for it. Secrets cannot be looked at, only made.
 pub const SECRET_ANNOTATION: &str = "docmill.dev/secret";
 /// The annotation with which a person has a pipeline try again what did not run: another value, another try.
 pub const RETRY_ANNOTATION: &str = "docmill.dev/retry";
-/// The external metric of a pipeline, which [`PIPELINE_LABEL`] selects.
+/// The external metric of a pipeline, which [`PIPELINE_LABEL`] selects: documents that wait, are in flight or due.
 pub const METRIC: &str = "docmill-queue-demand";
 /// Port of an API pod for people and programs.
 pub const API_PORT: i32 = 8_080;
@@ -100,8 +106,8 @@ pub fn operator_keys(pipeline: &str) -> String {
 /// Labels that select the pods of a part. They never change: a Deployment's selector cannot.
 pub fn selector(pipeline: &str, part: Part) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("app.kubernetes.io/name".to_owned(), "docmill".to_owned()),
-        ("app.kubernetes.io/instance".to_owned(), pipeline.to_owned()),
+        (NAME_LABEL.to_owned(), "docmill".to_owned()),
+        (INSTANCE_LABEL.to_owned(), pipeline.to_owned()),
         (COMPONENT_LABEL.to_owned(), part.as_str().to_owned()),
     ])
 }
@@ -109,8 +115,8 @@ pub fn selector(pipeline: &str, part: Part) -> BTreeMap<String, String> {
 /// Labels of everything that belongs to a pipeline.
 pub fn labels(pipeline: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("app.kubernetes.io/name".to_owned(), "docmill".to_owned()),
-        ("app.kubernetes.io/instance".to_owned(), pipeline.to_owned()),
+        (NAME_LABEL.to_owned(), "docmill".to_owned()),
+        (INSTANCE_LABEL.to_owned(), pipeline.to_owned()),
         (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()),
         (PIPELINE_LABEL.to_owned(), pipeline.to_owned()),
     ])

@@ -165,7 +165,7 @@ mod tests {
             "volumes": [{"configMap": {"name": "p-config-2"}}, {"configMap": {"name": "p-operator-keys"}}],
         }}}});
         let resource = kube::core::ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
-        let mut children = [Child { resource, object }];
+        let mut children = [Child::new("Deployment", resource, object)];
         put(
             &mut children,
             &Back { config: "p-config-1".into(), image: "good".into(), cause: String::new() },

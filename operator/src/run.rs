@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt, stream};
 use kube::runtime::Controller;
 use kube::runtime::controller::Config as ControllerConfig;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -23,10 +22,9 @@ use crate::build::Images;
 use crate::certificates::secret::Keeper;
 use crate::context::{Context, Settings, recorder};
 use crate::leadership;
-use crate::live::PipelineKey;
 use crate::meters::Meters;
+use crate::pipeline_key::PipelineKey;
 use crate::reconcile::{again, reconcile};
-use crate::resource::IngestionPipeline;
 use crate::scaling::{ApiSettings, KubeHands, PipelineApi, Pipelines};
 use crate::served::Served;
 use crate::watches::{self, Known, Scope};
@@ -57,7 +55,8 @@ pub async fn run(args: Args) -> Result<()> {
     let ready = watch::Sender::new(false);
     let health = TcpListener::bind(args.health_listen).await;
     let health = health.with_context(|| format!("cannot listen on {}", args.health_listen))?;
-    let health = tokio::spawn(health::answer(health, registry.clone(), ready.subscribe(), stop.clone()));
+    let (shown, is_ready) = (meters.clone(), ready.subscribe());
+    let health = tokio::spawn(health::answer(health, registry.clone(), shown, is_ready, stop.clone()));
 
     let election = elect(client.clone(), &args, &leading, stop.clone());
     let work = work(client.clone(), &args, meters, &registry, is_leader, &ready, stop.clone());
@@ -141,9 +140,9 @@ async fn work(
         metrics::serve(&client, args, values, &material, registry, stop.clone(), &mut parts).await?;
     let has_service_monitors = client.list_api_group_resources("monitoring.coreos.com/v1").await.is_ok();
     parts.spawn(show_leader(meters.clone(), is_leader.clone()));
-    let triggers = watches::triggers(&client, &scope, &known, &scaling).map(reference);
-    let news =
-        scaling.news().map(|key| reference(PipelineKey { namespace: key.namespace, name: key.name }));
+    let object_ref = |key: PipelineKey| key.object_ref();
+    let triggers = watches::triggers(&client, &scope, &known, &scaling).map(object_ref);
+    let news = scaling.news().map(object_ref);
     let context = Arc::new(Context {
         recorder: recorder(client.clone(), &args.pod_name),
         client,
@@ -204,10 +203,6 @@ async fn show_leader(meters: Meters, mut leads: watch::Receiver<bool>) {
             return;
         }
     }
-}
-
-fn reference(key: PipelineKey) -> ObjectRef<IngestionPipeline> {
-    ObjectRef::new(&key.name).within(&key.namespace)
 }
 
 /// A look at all pipelines whenever this turns.

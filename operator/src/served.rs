@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
-use crate::live::{Index, PipelineKey};
+use crate::live::Index;
 use crate::metrics_api::{Value, Values};
-use crate::names::Part;
+use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipeline;
 use crate::scaling::Pipelines;
 use crate::status::rollout;
@@ -31,16 +31,15 @@ pub struct Served {
 impl Values for Served {
     fn desired_metric(&self, namespace: &str, pipeline: &str) -> Option<Value> {
         let now_ms = unix_ms();
+        let key = PipelineKey::new(namespace, pipeline);
         if *self.is_leader.borrow() {
-            let scaled = self.scaling.desired(namespace, pipeline)?;
+            let scaled = self.scaling.get(&key)?;
             return Some(Value { value: scaled.metric_value, at_ms: now_ms });
         }
-        let found = self.store.get(&ObjectRef::new(pipeline).within(namespace))?;
+        let found = self.store.get(&key.object_ref())?;
         let scaling = found.status.as_ref()?.scaling.as_ref()?;
-        let key = PipelineKey { namespace: namespace.to_owned(), name: pipeline.to_owned() };
         let live = self.index.of(&key);
-        let replicas =
-            rollout(&live, "Deployment", &Part::Worker.name(pipeline)).map(|rollout| rollout.wanted);
+        let replicas = rollout(&live, &key.worker_deployment()).map(|rollout| rollout.wanted);
         let age_s = scaling.observed_at.as_deref().and_then(|at| age_s(at, now_ms));
         is_servable(scaling.desired, replicas, age_s)
             .then_some(Value { value: scaling.metric, at_ms: now_ms })

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use docmill_operator::live::PipelineKey;
 use docmill_operator::meters::Meters;
+use docmill_operator::pipeline_key::PipelineKey;
 use docmill_operator::resource::{Condition, ConditionKind, IngestionPipelineStatus};
 use prometheus::{HistogramOpts, HistogramVec, Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn exported() -> String {
         meters.seconds.with_label_values(&[outcome]).observe(0.01);
     }
     meters.writes.with_label_values(&["Deployment"]).inc();
-    let pipeline = PipelineKey { namespace: NAMESPACE.to_owned(), name: NAME.to_owned() };
+    let pipeline = PipelineKey::new(NAMESPACE, NAME);
     let scaled = states::scaled();
     meters.scaled(&pipeline, &scaled, scaled.at_ms);
     let holds = |kind: ConditionKind| Condition {
@@ -62,7 +62,9 @@ fn exported() -> String {
     let answers = HistogramVec::new(HistogramOpts::new(name, "Time to answer"), &["code"]).unwrap();
     answers.with_label_values(&["200"]).observe(0.001);
     registry.register(Box::new(answers)).unwrap();
-    TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+    let mut text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    meters.write_pipelines(&mut text);
+    text
 }
 
 /// A series by name and labels.

@@ -55,7 +55,8 @@ fn metrics(text: &str, mark: char) -> BTreeSet<&str> {
 }
 
 fn sources_of_metrics() -> String {
-    read("operator/src/meters.rs") + &read("operator/src/metrics_api/server.rs")
+    let files = ["meters.rs", "meters/pipelines.rs", "metrics_api/server.rs"];
+    files.map(|file| read(&format!("operator/src/{file}"))).concat()
 }
 
 /// Expressions of alerts and of the dashboard's panels, with what they belong to.

@@ -52,7 +52,8 @@ fn images() -> Images {
 /// Volumes as they are once the API server took them: each with a uid of its own.
 fn volumes() -> BTreeMap<Part, Volume> {
     let volume = |(number, part): (usize, Part)| {
-        (part, Volume { uid: format!("{number:08}-0000-4000-8000-000000000000"), storage_mib: 1 })
+        let uid = format!("{number:08}-0000-4000-8000-000000000000");
+        (part, Volume { uid, storage_mib: 1, has_secret: true })
     };
     Part::STORES.into_iter().enumerate().map(volume).collect()
 }

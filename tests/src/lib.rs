@@ -12,6 +12,7 @@ pub mod contract;
 pub mod corpus;
 pub mod namespaces;
 pub mod page;
+pub mod sandbox;
 pub mod services;
 pub mod sim;
 pub mod tenants;

@@ -1,4 +1,4 @@
-//! Reference pages that are written from the program: codes of failures and of the API's problems, and metrics.
+//! Reference pages that are written from the program: codes of failures and of the API's problems, formats, and metrics.
 //!
 //! `UPDATE_REFERENCE=1 cargo test --workspace --test reference` writes them again.
 #![allow(clippy::unwrap_used)]
@@ -14,6 +14,7 @@ use docmill_core::id::CommitSeq;
 use docmill_worker::api::{ApiMetrics, PROBLEM_CODES};
 use docmill_worker::delivery::Outcome;
 use docmill_worker::embedded::{Counters, Metrics};
+use docmill_worker::extract::{FORMATS, Place};
 use docmill_worker::intake::Finished;
 use docmill_worker::ledger::Summary;
 
@@ -61,6 +62,27 @@ fn api_problems() {
         writeln!(page, "| `{code}` | {} | {meaning} |", status.as_u16()).unwrap();
     }
     is_up_to_date("api-problems.md", &page);
+}
+
+#[test]
+fn formats() {
+    let mut page = format!(
+        "# Formats\n\n<!-- Generated: {HOW} -->\n\n\
+         What is read. The bytes of a file decide what it is; its name tells only formats of text from each other. In a\n\
+         child: the parser runs in a process of its own, with limits. What is in archives, mails and packed files is\n\
+         read the same way, as sections of the file that it lies in.\n\n\
+         | format | media type | usual names | read in |\n|---|---|---|---|\n"
+    );
+    for format in FORMATS {
+        let names: Vec<String> = format.extensions.iter().map(|name| format!("`.{name}`")).collect();
+        let place = match format.place {
+            Place::InProcess => "the worker",
+            Place::Child => "a child",
+        };
+        let (name, media_type) = (format.name, format.media_type);
+        writeln!(page, "| {name} | `{media_type}` | {} | {place} |", names.join(", ")).unwrap();
+    }
+    is_up_to_date("formats.md", &page);
 }
 
 /// One metric as the text format shows it.

@@ -46,6 +46,8 @@ enum Command {
     Chaos(proof::Chaos),
     /// Have two tenants reach for what is the other's, and look for secrets where none belong
     Tenants(proof::PassedOn),
+    /// Have extractors try to get out of their sandbox, and measure what it costs
+    Sandbox(proof::PassedOn),
     /// Workers in network namespaces: scale, fairness, one that is cut off
     Namespaces(proof::PassedOn),
     /// Servers that restart, are emptied, full, away or wiped while documents come in
@@ -85,6 +87,7 @@ fn run() -> anyhow::Result<()> {
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
         Command::Tenants(passed) => proof::tenants(&passed),
+        Command::Sandbox(passed) => proof::sandbox(&passed),
         Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Faults(faults) => proof::faults(&faults),
         Command::Cluster(cluster) => cluster::run(&cluster),

@@ -77,6 +77,17 @@ pub fn tenants(passed: &PassedOn) -> Result<()> {
     run("debug/tenants", passed)
 }
 
+/// Extractors that try to get out, and what it costs to hold them.
+pub fn sandbox(passed: &PassedOn) -> Result<()> {
+    if passed.args.iter().any(|arg| arg == "--counts-only") {
+        build_as_tests_do()?;
+        return run("debug/sandbox", passed);
+    }
+    // All of it, so that the worker has what is for tests alone: the attempts.
+    build(&["--workspace", "--bins"], true)?;
+    run("release/sandbox", passed)
+}
+
 /// Workers in network namespaces of their own.
 pub fn namespaces(passed: &PassedOn) -> Result<()> {
     build_as_tests_do()?;

@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
         proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
+        proof("sandbox", &|| proof::sandbox(&PassedOn::of(&["--counts-only"])));
         let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
         proof("namespaces", &|| proof::namespaces(&few()));
         let away = || PassedOn::of(&["--away-s", AWAY_S]);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use docmill_worker::embedded::{self, Report, RunOptions};
-use docmill_worker::extract::{OcrLanguages, OcrMode};
+use docmill_worker::extract::{OcrLanguages, OcrMode, SandboxMode};
 use docmill_worker::whole_file;
 
 use super::Context;
@@ -32,6 +32,16 @@ impl From<args::Concepts> for embedded::Concepts {
         match asked {
             args::Concepts::Builtin => Self::Builtin,
             args::Concepts::None => Self::None,
+        }
+    }
+}
+
+impl From<args::Sandbox> for SandboxMode {
+    fn from(asked: args::Sandbox) -> Self {
+        match asked {
+            args::Sandbox::Required => Self::Required,
+            args::Sandbox::BestEffort => Self::BestEffort,
+            args::Sandbox::Off => Self::Off,
         }
     }
 }
@@ -63,7 +73,7 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
         metrics: asked.metrics.clone(),
         limits: asked.limits.limits(),
         bars: asked.limits.bars(),
-        extractor: crate::backend::extractor()?,
+        extractor: crate::backend::extractor(asked.extraction.sandbox.into())?,
     })
 }
 

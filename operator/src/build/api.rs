@@ -136,7 +136,7 @@ mod tests {
     fn its_address_is_there_before_it() {
         let mut world = fixture::managed();
         world.volumes.clear();
-        let kinds: Vec<String> = children(&world.input()).iter().map(|child| child.key().kind).collect();
+        let kinds: Vec<&str> = children(&world.input()).iter().map(|child| child.key().kind).collect();
         assert_eq!(kinds, ["Service", "Service"]);
     }
 }

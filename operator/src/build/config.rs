@@ -12,7 +12,7 @@ use super::{Input, access, neo4j, postgres, redis, s3, worker};
 use crate::child::{Child, short_hash};
 use crate::names::{API_PORT, HEALTH_PORT, INTERNAL_PORT, Part, labels};
 use crate::plan::{Plan, Store};
-use crate::resource::SecretKey;
+use crate::resource::{Sandbox, SecretKey};
 
 /// Key of the file, and its name where it is mounted.
 pub(super) const FILE: &str = "worker.json";
@@ -174,8 +174,15 @@ fn extract(input: &Input<'_>) -> Value {
         true => "auto".to_owned(),
         false => ocr.languages.join("+"),
     };
+    // What workers do by themselves is not written.
+    let sandbox = match input.pipeline.spec.extract.sandbox {
+        Sandbox::Required => None,
+        Sandbox::BestEffort => Some("bestEffort"),
+        Sandbox::Disabled => Some("off"),
+    };
     json!({
         "ocrLanguages": languages,
+        "sandbox": sandbox,
         "limits": {
             "fileMib": plan.documents.file_mib,
             "pdfMib": plan.documents.file_mib,
@@ -300,6 +307,9 @@ mod tests {
         }];
         let found = read(&world.input());
         assert_eq!(found["extract"]["ocrLanguages"], "jpn+eng");
+        assert!(found["extract"].get("sandbox").is_none());
+        world.pipeline.spec.extract.sandbox = Sandbox::BestEffort;
+        assert_eq!(read(&world.input())["extract"]["sandbox"], "bestEffort");
         assert_eq!((&found["concurrency"], &found["scratch"]["limitMib"]), (&json!(4), &json!(2_048)));
         let limits = json!({
             "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": 200,

@@ -46,8 +46,9 @@ impl World {
 /// All stores are managed, and all volumes known: their uids are `redis-uid` and so on.
 pub(crate) fn managed() -> World {
     let volumes = [(Part::Redis, 10), (Part::Postgres, 20), (Part::Neo4j, 20), (Part::S3, 50)];
-    let volume =
-        |(part, gib): (Part, u64)| (part, Volume { uid: format!("{part}-uid"), storage_mib: gib * 1_024 });
+    let volume = |(part, gib): (Part, u64)| {
+        (part, Volume { uid: format!("{part}-uid"), storage_mib: gib * 1_024, has_secret: false })
+    };
     World {
         pipeline: pipeline("knowbase"),
         plan: plan(),

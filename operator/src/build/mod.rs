@@ -74,6 +74,8 @@ pub struct Volume {
     pub uid: String,
     /// What it was asked to hold, in MiB.
     pub storage_mib: u64,
+    /// Its Secret was made.
+    pub has_secret: bool,
 }
 
 /// All that objects are built from.
@@ -198,7 +200,7 @@ pub fn children(input: &Input<'_>) -> Vec<Child> {
     all.sort_by_cached_key(|child| {
         let key = child.key();
         let place = ORDER.iter().position(|kind| *kind == key.kind).unwrap_or(ORDER.len());
-        (place, key)
+        (place, key.clone())
     });
     all
 }

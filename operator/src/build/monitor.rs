@@ -31,7 +31,7 @@ pub(super) fn children(input: &Input<'_>) -> Vec<Child> {
     ]
 }
 
-fn monitor(input: &Input<'_>, kind: &str, plural: &str, part: Part, spec: Value) -> Child {
+fn monitor(input: &Input<'_>, kind: &'static str, plural: &str, part: Part, spec: Value) -> Child {
     let api_version = format!("{GROUP}/{VERSION}");
     let object = json!({
         "apiVersion": api_version,
@@ -46,7 +46,7 @@ fn monitor(input: &Input<'_>, kind: &str, plural: &str, part: Part, spec: Value)
         kind: kind.to_owned(),
         plural: plural.to_owned(),
     };
-    Child { resource, object }
+    Child::new(kind, resource, object)
 }
 
 #[cfg(test)]

@@ -20,9 +20,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Input, neo4j, pods, postgres, redis, s3};
 use crate::child::Child;
-use crate::names::{API_PORT, COMPONENT_LABEL, HEALTH_PORT, INTERNAL_PORT, Part};
-
-const NAME_LABEL: &str = "app.kubernetes.io/name";
+use crate::names::{API_PORT, COMPONENT_LABEL, HEALTH_PORT, INTERNAL_PORT, NAME_LABEL, Part};
 
 /// One policy a part.
 pub(super) fn children(input: &Input<'_>) -> Vec<Child> {
@@ -157,7 +155,7 @@ mod tests {
     #[test]
     fn only_what_runs_here_has_a_policy() {
         let names: Vec<String> =
-            children(&fixture::external().input()).iter().map(|child| child.key().name).collect();
+            children(&fixture::external().input()).iter().map(|child| child.key().name.clone()).collect();
         assert_eq!(names, ["letters-worker", "letters-api"]);
     }
 }

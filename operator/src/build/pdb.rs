@@ -42,6 +42,9 @@ mod tests {
         assert_eq!(children(&world.input()).len(), 2);
         world.plan.api_replicas = 1;
         let left = children(&world.input());
-        assert_eq!(left.iter().map(|child| child.key().name).collect::<Vec<_>>(), ["knowbase-worker"]);
+        assert_eq!(
+            left.iter().map(|child| child.key().name.as_str()).collect::<Vec<_>>(),
+            ["knowbase-worker"]
+        );
     }
 }

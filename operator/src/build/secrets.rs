@@ -29,12 +29,15 @@ pub(super) const API_KEY: &str = "key";
 /// The id of S3's key: a name, no secret.
 const ACCESS_KEY: &str = "docmill";
 
-/// Secrets to be created for managed stores whose volume is known. `passwords` gives another one at each
-/// call, of letters and digits alone: not all of their readers take more.
+/// Secrets to be created for managed stores: of those whose volume is known and has none yet. `passwords` gives
+/// another one at each call, of letters and digits alone: not all of their readers take more.
 pub fn secrets(input: &Input<'_>, passwords: &mut dyn FnMut() -> String) -> Vec<(Part, Secret)> {
     let managed = input.managed().into_iter();
     let secret = |(part, _)| {
         let name = input.store_secret(part)?;
+        if input.volumes.get(&part)?.has_secret {
+            return None;
+        }
         let owner = volume_owner(input, part)?;
         let meta = input.meta_without_owner(name, names::part_labels(input.name(), part));
         Some((part, made(meta, owner, data(input, part, passwords))))
@@ -137,6 +140,9 @@ mod tests {
         let mut world = fixture::managed();
         world.volumes.remove(&Part::Neo4j);
         assert_eq!(all(&world.input()).len(), 3);
+        world.volumes.get_mut(&Part::Redis).unwrap().has_secret = true;
+        let parts: Vec<Part> = all(&world.input()).iter().map(|(part, _)| *part).collect();
+        assert_eq!(parts, [Part::Postgres, Part::S3], "nor a second one");
         assert!(all(&fixture::external().input()).is_empty());
     }
 

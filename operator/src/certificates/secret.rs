@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::stored::{Due, Material, NAMES, Stored, StoredError, WRITTEN, what_is_due};
 use super::{causes, now_ms};
+use crate::names::{FIELD_MANAGER, MANAGED_BY};
 
 /// The one Secret that the operator writes.
 pub const SECRET: &str = "docmill-operator-certificates";
@@ -31,8 +32,6 @@ pub const SECRET: &str = "docmill-operator-certificates";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Wait after an attempt to write: a version that another one wrote appears in the directory first.
 const WRITE_AGAIN: Duration = Duration::from_secs(10);
-/// Who we are in managed fields and labels.
-const MANAGER: &str = "docmill-operator";
 
 /// Where the material comes from for everybody else; none until there is some.
 pub type Materials = watch::Receiver<Option<Arc<Material>>>;
@@ -200,7 +199,7 @@ impl Keeper {
         match &self.memory {
             Some(memory) if due != Due::Create => {
                 let path = format!("/api/v1/namespaces/{}/secrets/{SECRET}", self.namespace);
-                let request = Request::patch(format!("{path}?fieldManager={MANAGER}"))
+                let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
                     .header(header::CONTENT_TYPE, "application/json-patch+json")
                     .body(patch(memory, &new).to_string().into_bytes())?;
                 self.client.request_text(request).await?;
@@ -240,7 +239,7 @@ fn secret(stored: &Stored, owner: Option<OwnerReference>) -> Secret {
     Secret {
         metadata: ObjectMeta {
             name: Some(SECRET.to_owned()),
-            labels: Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())])),
+            labels: Some(BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])),
             owner_references: owner.map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },

@@ -4,7 +4,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::selector::{self, SelectorError};
-use super::{GROUP, METRIC, PIPELINE_LABEL, VERSION, Value};
+use super::{GROUP, VERSION, Value};
+use crate::names::{METRIC, PIPELINE_LABEL};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

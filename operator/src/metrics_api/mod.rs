@@ -18,10 +18,6 @@ pub mod server;
 pub const GROUP: &str = "external.metrics.k8s.io";
 /// Its one version.
 pub const VERSION: &str = "v1beta1";
-/// The one metric: documents that wait, are in flight or due.
-pub const METRIC: &str = "docmill-queue-demand";
-/// The label that says of which pipeline.
-pub const PIPELINE_LABEL: &str = "docmill.dev/pipeline";
 
 /// What is served of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,14 +19,12 @@ use tokio::sync::watch;
 use super::{GROUP, VERSION};
 use crate::certificates::causes;
 use crate::certificates::secret::Materials;
+use crate::names::{FIELD_MANAGER, MANAGED_BY};
 
 /// The name that the API server derives from version and group.
 pub const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 /// How often somebody looks whether it is still as it should be.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Who we are in managed fields and labels.
-const MANAGER: &str = "docmill-operator";
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Low: nobody asks for this group without saying so.
 const PRIORITY: i32 = 100;
 
@@ -128,7 +126,7 @@ impl Registrar {
             Step::Keep => Ok(Registration::Ours),
             Step::Leave(provider) => Ok(Registration::Foreign(provider)),
             Step::Apply => {
-                let parameters = PatchParams::apply(MANAGER);
+                let parameters = PatchParams::apply(FIELD_MANAGER);
                 match services.patch(API_SERVICE, &parameters, &Patch::Apply(&wanted)).await {
                     Ok(_) => Ok(Registration::Ours),
                     // Somebody was faster, or wrote into ours: both are theirs to take back.
@@ -172,7 +170,7 @@ fn wanted(target: &Target, owner: OwnerReference, bundle: &str) -> APIService {
     APIService {
         metadata: ObjectMeta {
             name: Some(API_SERVICE.to_owned()),
-            labels: Some(BTreeMap::from([(MANAGED_BY.to_owned(), MANAGER.to_owned())])),
+            labels: Some(BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])),
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         },
@@ -214,12 +212,12 @@ fn decide(found: Option<&APIService>, wanted: &APIService, target: &Target) -> S
 
 /// Whose it is, where it is not ours. Another installation of docmill is somebody else too.
 fn foreign(found: &APIService, target: &Target) -> Option<String> {
-    let labelled = found.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+    let labelled = found.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0));
     let service = found.spec.as_ref().and_then(|spec| spec.service.as_ref());
     let (namespace, name) =
         service.map_or((None, None), |service| (service.namespace.as_deref(), service.name.as_deref()));
     let at_us = (namespace, name) == (Some(&*target.namespace), Some(&*target.name));
-    let ours = at_us && labelled.is_some_and(|by| by == MANAGER);
+    let ours = at_us && labelled.is_some_and(|by| by == MANAGED_BY.1);
     let provider = || format!("{}/{}", namespace.unwrap_or("?"), name.unwrap_or("?"));
     (!ours).then(provider)
 }

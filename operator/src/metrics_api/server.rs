@@ -22,11 +22,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Question};
 use super::answers::{self, Refusal, Route};
-use super::{METRIC, Values, accept};
+use super::{Values, accept};
 use crate::certificates::front_proxy::{Distrust, FrontProxy};
 use crate::certificates::identity::Identity;
 use crate::certificates::server_tls::ServerTls;
 use crate::certificates::{causes, now_ms};
+use crate::names::METRIC;
 
 /// Connections at once; others wait.
 const CONNECTIONS_MAX: usize = 128;

@@ -11,10 +11,10 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::Context;
-use crate::live::PipelineKey;
+use crate::pipeline_key::PipelineKey;
 use crate::resource::IngestionPipeline;
-use crate::scaling::{Key, Pipelines};
-use crate::watches::Scope;
+use crate::scaling::Pipelines;
+use crate::watches::{self, Scope};
 
 /// Time between two looks for pipelines that went without anybody having seen it.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub fn watch(
     let api: Api<IngestionPipeline> = scope.api(client.clone());
     let scaling = scaling.clone();
     let mut newest = Newest::default();
-    let stream = watcher::watcher(api, watcher::Config::default())
+    let stream = watcher::watcher(api, watches::all())
         .default_backoff()
         .try_filter(move |event| std::future::ready(newest.is_news(event)))
         .modify(|pipeline| {
@@ -43,7 +43,7 @@ pub fn watch(
         })
         .inspect(move |event| {
             if let Ok(Event::Delete(pipeline)) = event {
-                scaling.remove(&Key::new(pipeline.namespace().unwrap_or_default(), pipeline.name_any()));
+                scaling.remove(&PipelineKey::of(pipeline));
             }
         })
         .reflect(writer)
@@ -90,16 +90,10 @@ pub async fn sweep(store: Store<IngestionPipeline>, context: Arc<Context>) {
     let mut known = BTreeSet::new();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let now: BTreeSet<PipelineKey> = store
-            .state()
-            .iter()
-            .map(|pipeline| PipelineKey {
-                namespace: pipeline.namespace().unwrap_or_default(),
-                name: pipeline.name_any(),
-            })
-            .collect();
+        let now: BTreeSet<PipelineKey> =
+            store.state().iter().map(|pipeline| PipelineKey::of(pipeline)).collect();
         for gone in known.difference(&now) {
-            context.scaling.remove(&Key::new(&gone.namespace, &gone.name));
+            context.scaling.remove(gone);
             context.applier.forget(gone);
             context.meters.forget(gone);
         }

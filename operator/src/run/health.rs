@@ -3,14 +3,17 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+use crate::meters::Meters;
 
 /// Answers until `stop` turns true.
 pub async fn answer(
     listener: TcpListener,
     registry: Registry,
+    meters: Meters,
     ready: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -19,8 +22,9 @@ pub async fn answer(
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready: no keys yet\n"),
     };
     let render = async move || {
-        let mut text = Vec::new();
-        let encoded = TextEncoder::new().encode(&registry.gather(), &mut text);
+        let mut text = String::new();
+        let encoded = TextEncoder::new().encode_utf8(&registry.gather(), &mut text);
+        meters.write_pipelines(&mut text);
         let status = if encoded.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
         (status, [("content-type", "text/plain; version=0.0.4")], text)
     };

@@ -172,21 +172,21 @@ fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen::Key;
     use super::super::token::test_tokens;
     use super::*;
+    use crate::pipeline_key::PipelineKey;
 
     #[test]
     fn addresses_and_names() {
         let api = PipelineApi::new(Settings::default(), Arc::new(test_tokens())).unwrap();
-        let target = Target { key: Key::new("team", "books"), uid: "u".into() };
+        let target = Target { key: PipelineKey::new("team", "books"), uid: "u".into() };
         assert_eq!(api.url(&target, "/x"), "http://books-api-internal.team.svc:8082/x");
     }
 
     #[tokio::test]
     async fn a_name_that_would_lead_elsewhere_is_refused() {
         let api = PipelineApi::new(Settings::default(), Arc::new(test_tokens())).unwrap();
-        let target = Target { key: Key::new("team", "books"), uid: "u".into() };
+        let target = Target { key: PipelineKey::new("team", "books"), uid: "u".into() };
         for name in ["", "..", "a/b", "a?b", "a%2fb", "ä"] {
             let refused = api.order(&target, name, "drain").await;
             assert!(matches!(refused, Err(Error::Name(_))), "{name}");

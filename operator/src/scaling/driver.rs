@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use docmill_core::scale::{Action, Decision, Observation, State, step};
+use docmill_core::scale::{Action, Decision, Observation, Policy, State, step};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::{Notify, watch};
@@ -137,13 +137,12 @@ impl Driver {
             return;
         };
         self.went_by = heard.last.as_ref().map(|(line, _)| line.clone());
-        let scaling = self.scaling.borrow_and_update().clone();
-        let decision = self.decide(&scaling, &observation, now_ms);
+        let policy = self.scaling.borrow_and_update().policy.clone();
+        let decision = self.decide(&policy, &observation, now_ms);
         if is_idle(&observation, &decision) {
             self.step_every_ms = IDLE_STEP_EVERY_MS;
         }
-        let mut scaled =
-            Scaled::new(&scaling.policy, &decision, &observation, line.map(|(line, _)| line), now_ms);
+        let mut scaled = Scaled::new(&policy, &decision, &observation, line.map(|(line, _)| line), now_ms);
         scaled.throughput_per_min = self.rate.throughput_per_minute();
         scaled.unheard = heard.unheard;
         self.publish(scaled, now_ms);
@@ -164,13 +163,8 @@ impl Driver {
         !is_like || unheard || now_ms.saturating_sub(self.stepped_at_ms) >= self.step_every_ms
     }
 
-    fn decide(&mut self, scaling: &PipelineScaling, observation: &Observation, now_ms: u64) -> Decision {
-        if scaling.paused {
-            // It starts anew afterwards, as after a restart.
-            self.state = State::default();
-            return Decision { desired: observation.replicas, actions: Vec::new(), reasons: Vec::new() };
-        }
-        let (state, decision) = step(std::mem::take(&mut self.state), &scaling.policy, observation, now_ms);
+    fn decide(&mut self, policy: &Policy, observation: &Observation, now_ms: u64) -> Decision {
+        let (state, decision) = step(std::mem::take(&mut self.state), policy, observation, now_ms);
         self.state = state;
         decision
     }
@@ -299,7 +293,7 @@ impl Driver {
 
     /// Checked before each thing that is done, not once a step.
     fn may_act(&self) -> bool {
-        *self.around.is_leader.borrow() && !self.scaling.borrow().paused
+        *self.around.is_leader.borrow()
     }
 
     fn complain(&self, action: &Action, error: &Error, trouble: &mut Option<String>) {

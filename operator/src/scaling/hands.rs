@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::api::{self, PipelineApi};
-use super::seen::{COST_ANNOTATION, Key};
+use super::seen::COST_ANNOTATION;
 use crate::names;
+use crate::pipeline_key::PipelineKey;
 
 /// Longest that one thing takes, waiting for its turn included.
 const TAKES_MAX: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Where it is.
-    pub key: Key,
+    pub key: PipelineKey,
     /// Its UID.
     pub uid: String,
 }
@@ -118,7 +119,7 @@ impl KubeHands {
         }
         // Most often only its status was written. More workers hurt nobody, so one look is enough; fewer would be
         // decided on pods that are not those of this version.
-        let name = target.key.worker_deployment();
+        let name = target.key.worker_deployment().name;
         let now = self.deployments(target).get_scale(&name).await.map_err(refused)?;
         let replicas =
             now.spec.as_ref().and_then(|spec| spec.replicas).and_then(|now| u32::try_from(now).ok());
@@ -131,7 +132,7 @@ impl KubeHands {
     }
 
     async fn put(&self, target: &Target, resource_version: String, replicas: u32) -> Result<(), Error> {
-        let name = target.key.worker_deployment();
+        let name = target.key.worker_deployment().name;
         let params =
             PostParams { field_manager: Some(names::SCALING_MANAGER.to_owned()), ..PostParams::default() };
         let scale = scale(&target.key, &name, resource_version, replicas);
@@ -179,7 +180,7 @@ async fn in_turn(turns: &Semaphore, work: impl Future<Output = Result<(), Error>
     timeout(TAKES_MAX, working).await.unwrap_or(Err(Error::Slow))
 }
 
-fn scale(key: &Key, name: &str, resource_version: String, replicas: u32) -> Scale {
+fn scale(key: &PipelineKey, name: &str, resource_version: String, replicas: u32) -> Scale {
     Scale {
         metadata: ObjectMeta {
             namespace: Some(key.namespace.clone()),
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_write_names_what_it_goes_by() {
-        let written = scale(&Key::new("n", "p"), "p-worker", "17".into(), 3);
+        let written = scale(&PipelineKey::new("n", "p"), "p-worker", "17".into(), 3);
         let expected = json!({
             "apiVersion": "autoscaling/v1", "kind": "Scale",
             "metadata": {"namespace": "n", "name": "p-worker", "resourceVersion": "17"},

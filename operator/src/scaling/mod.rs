@@ -27,7 +27,7 @@ pub use hands::{Error as HandsError, Hands, KubeHands, Target, Write};
 pub use line::{GraphMemory, Line, LiveWorker};
 pub use pipelines::Pipelines;
 pub use scaled::{PipelineScaling, Scaled};
-pub use seen::{COST_ANNOTATION, INSTANCE_LABEL, Key};
+pub use seen::COST_ANNOTATION;
 pub use token::{Error as TokenError, ISSUER, Signer, Tokens};
 
 use tokio::time::Instant;

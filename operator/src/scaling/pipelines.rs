@@ -15,8 +15,9 @@ use super::api::PipelineApi;
 use super::driver::{Driver, Surroundings};
 use super::hands::{Hands, Target};
 use super::scaled::{News, PipelineScaling, Scaled};
-use super::seen::{Index, Key, Touched};
+use super::seen::{Index, Touched};
 use super::stream::{Heard, follow};
+use crate::pipeline_key::PipelineKey;
 
 /// The registry. Clones are the same one.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ struct Registry {
 struct Table {
     /// Tasks run.
     leads: bool,
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<PipelineKey, Entry>,
 }
 
 struct Entry {
@@ -110,7 +111,7 @@ impl Pipelines {
     }
 
     /// Scales it no more; its workers stay as they are.
-    pub fn remove(&self, key: &Key) {
+    pub fn remove(&self, key: &PipelineKey) {
         if let Some(entry) = self.0.table().entries.remove(key) {
             self.0.api.tokens().forget(&entry.scaling.borrow().uid);
         }
@@ -118,20 +119,15 @@ impl Pipelines {
 
     /// What was decided last; none for a pipeline that is not known, has no workers' Deployment yet, or while this
     /// process does not lead.
-    pub fn get(&self, key: &Key) -> Option<Arc<Scaled>> {
+    pub fn get(&self, key: &PipelineKey) -> Option<Arc<Scaled>> {
         let table = self.0.table();
         let entry = table.entries.get(key).filter(|_| table.leads)?;
         entry.published.borrow().clone()
     }
 
     /// The same as it changes; none for a pipeline that is not known. It ends when the pipeline is removed.
-    pub fn subscribe(&self, key: &Key) -> Option<watch::Receiver<Option<Arc<Scaled>>>> {
+    pub fn subscribe(&self, key: &PipelineKey) -> Option<watch::Receiver<Option<Arc<Scaled>>>> {
         self.0.table().entries.get(key).map(|entry| entry.published.subscribe())
-    }
-
-    /// Workers that there are to be, for the metrics API.
-    pub fn desired(&self, namespace: &str, name: &str) -> Option<Arc<Scaled>> {
-        self.get(&Key::new(namespace, name))
     }
 
     /// The clock by which times in [`Scaled`] go, in milliseconds.
@@ -141,7 +137,7 @@ impl Pipelines {
 
     /// Pipelines of which there is news: another decision, or other numbers after a while. Each waits there once,
     /// however often it is told, so no more wait than there are pipelines. For one reader.
-    pub fn news(&self) -> impl Stream<Item = Key> + Send + Unpin + use<> {
+    pub fn news(&self) -> impl Stream<Item = PipelineKey> + Send + Unpin + use<> {
         let news = self.0.around.news.clone();
         stream::unfold(news, |news| async move {
             let key = news.next().await;

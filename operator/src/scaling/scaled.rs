@@ -7,7 +7,7 @@ use docmill_core::scale::{Decision, Depth, Observation, Policy, Reason, ScalingL
 use tokio::sync::Notify;
 
 use super::line::{GraphMemory, Line};
-use super::seen::Key;
+use crate::pipeline_key::PipelineKey;
 
 /// Shortest time between two tellings of mere numbers, in milliseconds.
 const NUMBERS_EVERY_MS: u64 = 10_000;
@@ -16,13 +16,11 @@ const NUMBERS_EVERY_MS: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineScaling {
     /// Where it is.
-    pub key: Key,
+    pub key: PipelineKey,
     /// Its UID, for which tokens are signed. Another one is another pipeline.
     pub uid: String,
-    /// What a person asks.
+    /// What a person asks. Of a paused pipeline: nobody.
     pub policy: Policy,
-    /// Nothing is done; what is there is published as what is desired.
-    pub paused: bool,
 }
 
 /// What was decided last, and on what. Times are by the registry's clock, in milliseconds.
@@ -157,18 +155,18 @@ impl Told {
 /// Pipelines of which there is news, each once however often it is told.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    keys: Mutex<HashSet<Key>>,
+    keys: Mutex<HashSet<PipelineKey>>,
     came: Notify,
 }
 
 impl News {
-    pub(super) fn tell(&self, key: &Key) {
+    pub(super) fn tell(&self, key: &PipelineKey) {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         self.came.notify_one();
     }
 
     /// The next one. For one reader.
-    pub(super) async fn next(&self) -> Key {
+    pub(super) async fn next(&self) -> PipelineKey {
         loop {
             if let Some(key) = self.take() {
                 return key;
@@ -177,7 +175,7 @@ impl News {
         }
     }
 
-    fn take(&self) -> Option<Key> {
+    fn take(&self) -> Option<PipelineKey> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let key = keys.iter().next().cloned()?;
         keys.take(&key)
@@ -233,11 +231,11 @@ mod tests {
     async fn news_of_a_pipeline_come_once() {
         let news = News::default();
         for name in ["a", "b", "a"] {
-            news.tell(&Key::new("n", name));
+            news.tell(&PipelineKey::new("n", name));
         }
         let mut heard = [news.next().await, news.next().await];
         heard.sort();
-        assert_eq!(heard, [Key::new("n", "a"), Key::new("n", "b")]);
+        assert_eq!(heard, [PipelineKey::new("n", "a"), PipelineKey::new("n", "b")]);
         assert_eq!(news.take(), None);
     }
 }

@@ -5,7 +5,6 @@
 //! gone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use docmill_core::scale::DELETION_COST;
@@ -14,38 +13,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 
-/// The label that names a child's pipeline.
-pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+use crate::names::INSTANCE_LABEL;
+use crate::pipeline_key::PipelineKey;
+
 /// The annotation by which a ReplicaSet chooses who goes first.
 pub const COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 const REVISION_LABEL: &str = "pod-template-hash";
-
-/// A pipeline's place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl Key {
-    /// The place of the pipeline of that name.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-
-    /// The name of its workers' Deployment.
-    pub fn worker_deployment(&self) -> String {
-        format!("{}-worker", self.name)
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// A pod, as far as scaling looks at it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,7 +99,7 @@ pub enum Touched {
     /// Nobody, or nothing that scaling looks at changed.
     None,
     /// That pipeline.
-    One(Key),
+    One(PipelineKey),
     /// Any.
     All,
 }
@@ -137,11 +110,11 @@ pub struct Index(Mutex<Tables>);
 
 #[derive(Debug, Default)]
 struct Tables {
-    pods: HashMap<Key, BTreeMap<String, PodSeen>>,
-    deployments: HashMap<Key, DeploymentSeen>,
+    pods: HashMap<PipelineKey, BTreeMap<String, PodSeen>>,
+    deployments: HashMap<PipelineKey, DeploymentSeen>,
     /// What a watch that began anew has listed so far.
-    listed_pods: Option<HashMap<Key, BTreeMap<String, PodSeen>>>,
-    listed_deployments: Option<HashMap<Key, DeploymentSeen>>,
+    listed_pods: Option<HashMap<PipelineKey, BTreeMap<String, PodSeen>>>,
+    listed_deployments: Option<HashMap<PipelineKey, DeploymentSeen>>,
     has_pods: bool,
     has_deployments: bool,
 }
@@ -233,7 +206,7 @@ impl Index {
     }
 
     /// What is seen of that pipeline's workers; none while the first lists are not complete.
-    pub fn seen(&self, key: &Key) -> Option<Seen> {
+    pub fn seen(&self, key: &PipelineKey) -> Option<Seen> {
         let tables = self.tables();
         (tables.has_pods && tables.has_deployments).then(|| Seen {
             deployment: tables.deployments.get(key).cloned(),
@@ -246,14 +219,14 @@ impl Index {
     }
 }
 
-fn place(pod: &Pod) -> Option<(Key, String)> {
-    let key = Key::new(pod.namespace()?, pod.labels().get(INSTANCE_LABEL)?.clone());
+fn place(pod: &Pod) -> Option<(PipelineKey, String)> {
+    let key = PipelineKey::new(pod.namespace()?, pod.labels().get(INSTANCE_LABEL)?.clone());
     Some((key, pod.metadata.name.clone()?))
 }
 
-fn place_of_workers(deployment: &Deployment) -> Option<Key> {
-    let key = Key::new(deployment.namespace()?, deployment.labels().get(INSTANCE_LABEL)?.clone());
-    (deployment.metadata.name.as_deref() == Some(key.worker_deployment().as_str())).then_some(key)
+fn place_of_workers(deployment: &Deployment) -> Option<PipelineKey> {
+    let key = PipelineKey::new(deployment.namespace()?, deployment.labels().get(INSTANCE_LABEL)?.clone());
+    (deployment.metadata.name.as_ref() == Some(&key.worker_deployment().name)).then_some(key)
 }
 
 #[cfg(test)]
@@ -281,8 +254,8 @@ mod tests {
         .unwrap()
     }
 
-    fn key() -> Key {
-        Key::new("n", "p")
+    fn key() -> PipelineKey {
+        PipelineKey::new("n", "p")
     }
 
     fn listed() -> Index {
@@ -336,7 +309,7 @@ mod tests {
             is_behind: false,
         };
         assert_eq!(seen.deployment, Some(expected));
-        assert_eq!(index.seen(&Key::new("n", "q")), Some(Seen::default()));
+        assert_eq!(index.seen(&PipelineKey::new("n", "q")), Some(Seen::default()));
         assert_eq!(index.pod_event(&Event::Apply(pod("a", |_| {}))), Touched::None, "as it was");
         assert_eq!(index.pod_event(&Event::Apply(pod("b", |_| {}))), Touched::One(key()));
         assert_eq!(index.pod_event(&Event::Delete(pod("a", |_| {}))), Touched::One(key()));

@@ -144,9 +144,9 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use super::super::api::Settings;
-    use super::super::seen::Key;
     use super::super::token::test_tokens;
     use super::*;
+    use crate::pipeline_key::PipelineKey;
 
     #[test]
     fn lines_come_in_pieces() {
@@ -211,7 +211,7 @@ mod tests {
         let settings = Settings { base, interval: Duration::from_millis(250) };
         let api = PipelineApi::new(settings, Arc::new(test_tokens())).unwrap();
         let (heard, mut hears) = watch::channel(Heard::default());
-        let target = Target { key: Key::new("team", "books"), uid: "u".into() };
+        let target = Target { key: PipelineKey::new("team", "books"), uid: "u".into() };
         let clock = Clock::start();
         let following = tokio::spawn(async move { follow(&api, &target, clock, &heard).await });
         let waiting = |heard: &Heard| heard.last.as_ref().and_then(|(line, _)| Some(line.depth?.waiting));

@@ -4,8 +4,10 @@ use docmill_core::scale::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Input, rollout};
+use crate::child::ChildKey;
 use crate::live::{Live, LiveState, Rollout};
 use crate::names::{Part, RETRY_ANNOTATION};
+use crate::pipeline_key::PipelineKey;
 use crate::plan::Plan;
 use crate::resource::{Condition, ConditionKind};
 use crate::trouble::Trouble;
@@ -28,6 +30,8 @@ pub struct Found {
 pub struct Facts {
     /// What is not there or not ready yet, each in words.
     pub missing: Vec<String>,
+    /// Of that, what is not merely being rolled out.
+    pub lost: Vec<String>,
     /// What is being rolled out.
     pub rolling: Vec<String>,
     /// All that is declared is in force, ready, and on the newest revision.
@@ -36,17 +40,19 @@ pub struct Facts {
 
 /// Looks at the parts.
 pub fn facts(input: &Input<'_>) -> Facts {
-    let mut facts = Facts { missing: Vec::new(), rolling: Vec::new(), is_good: false };
+    let mut facts = Facts { missing: Vec::new(), lost: Vec::new(), rolling: Vec::new(), is_good: false };
     let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
     let Ok(plan) = input.plan else { return facts };
     for (part, kind, is_needed) in parts(plan) {
-        let full = part.name(name);
-        let found = input.live.iter().find(|(key, _)| key.kind == kind && key.name == full);
-        match found.map(|(_, live)| live) {
+        match input.live.get(&ChildKey::of_part(kind, part, name)) {
             Some(Live { state: LiveState::Pods(rollout), generation, .. }) => {
                 look(&mut facts, part, rollout, *generation, is_needed);
             }
-            _ => facts.missing.push(format!("{part} is not there yet")),
+            _ => {
+                let missing = format!("{part} is not there yet");
+                facts.missing.push(missing.clone());
+                facts.lost.push(missing);
+            }
         }
     }
     facts.is_good = facts.missing.is_empty()
@@ -73,10 +79,16 @@ fn parts(plan: &Plan) -> Vec<(Part, &'static str, bool)> {
 }
 
 fn look(facts: &mut Facts, part: Part, rollout: &Rollout, generation: Option<i64>, is_needed: bool) {
+    let is_rolling = !rollout.is_done(generation);
     if is_needed && rollout.ready == 0 {
-        facts.missing.push(format!("{part} is not ready"));
+        let missing = format!("{part} is not ready");
+        facts.missing.push(missing.clone());
+        // The one pod of a store goes before its successor comes.
+        if !is_rolling || rollout.stuck.is_some() {
+            facts.lost.push(missing);
+        }
     }
-    if !rollout.is_done(generation) {
+    if is_rolling {
         facts.rolling.push(match &rollout.stuck {
             Some(why) => format!("{part} does not get on: {why}"),
             None => {
@@ -170,8 +182,8 @@ fn find(input: &Input<'_>, facts: &Facts, before: &[Condition]) -> Vec<Found> {
 }
 
 fn idle(input: &Input<'_>) -> bool {
-    let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
-    rollout(input.live, "Deployment", &Part::Worker.name(name)).is_none_or(|rollout| rollout.wanted == 0)
+    let workers = PipelineKey::of(input.pipeline).worker_deployment();
+    rollout(input.live, &workers).is_none_or(|rollout| rollout.wanted == 0)
 }
 
 /// `Degraded`: it runs, but not as declared.
@@ -199,8 +211,8 @@ fn trouble(
     if let Some(trouble) = worst.filter(|trouble| was_ready || weight(trouble) != (false, false, false)) {
         return add(ConditionKind::Degraded, "True", &trouble.reason, trouble.sentence(memory.as_ref()));
     }
-    if was_ready && !facts.missing.is_empty() {
-        add(ConditionKind::Degraded, "True", "PartsMissing", facts.missing.join("; "));
+    if was_ready && !facts.lost.is_empty() {
+        add(ConditionKind::Degraded, "True", "PartsMissing", facts.lost.join("; "));
     }
 }
 
@@ -268,7 +280,7 @@ fn graph(
             "the graph is in a server that the operator does not run".into(),
         );
     };
-    let is_ready = rollout(input.live, "StatefulSet", &Part::Neo4j.name(name))
+    let is_ready = rollout(input.live, &ChildKey::of_part("StatefulSet", Part::Neo4j, name))
         .is_some_and(|rollout| rollout.ready > 0);
     let in_force = input.scaling.and_then(super::Scaling::neo4j_in_force_mib);
     match (is_ready, in_force) {
@@ -302,7 +314,7 @@ fn queue(
 ) {
     let kind = ConditionKind::QueueReady;
     let is_down = plan.queue.managed().is_some()
-        && rollout(input.live, "StatefulSet", &Part::Redis.name(name))
+        && rollout(input.live, &ChildKey::of_part("StatefulSet", Part::Redis, name))
             .is_none_or(|rollout| rollout.ready == 0);
     match (is_down, input.scaling) {
         (true, _) => add(kind, "False", "NotReady", "Redis is not ready".into()),

@@ -3,15 +3,15 @@
 //! Once ready, a pipeline stays ready whatever happens to it at run time: a store that is away for a minute is
 //! `Degraded`, not a pipeline that tools should take for broken. What was declared and cannot be is `Stalled`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use docmill_core::sizing::Fit;
 use docmill_core::sizing::neo4j::Memory;
 
 use crate::child::ChildKey;
-use crate::live::{Live, LiveState, Rollout};
+use crate::live::{Children, LiveState, Rollout};
 use crate::names::{self, Part};
+use crate::pipeline_key::PipelineKey;
 use crate::plan::{Plan, Problem};
 use crate::resource::{
     DepthStatus, IngestionPipeline, IngestionPipelineStatus, LastGood, Neo4jStatus, PlanStatus, Quantity,
@@ -48,7 +48,7 @@ pub struct Input<'a> {
     /// The plan, or what is wrong.
     pub plan: Result<&'a Plan, &'a [Problem]>,
     /// What is there.
-    pub live: &'a BTreeMap<ChildKey, Live>,
+    pub live: &'a Children,
     /// Pods that do not run.
     pub troubles: &'a [Trouble],
     /// What scaling knows; absent where it never knew anything.
@@ -74,7 +74,7 @@ pub fn make(input: &Input<'_>) -> IngestionPipelineStatus {
     let name = input.pipeline.metadata.name.as_deref().unwrap_or_default();
     let facts = conditions::facts(input);
     let conditions = conditions::make(input, &facts, &before.conditions);
-    let workers = rollout(input.live, "Deployment", &Part::Worker.name(name));
+    let workers = rollout(input.live, &PipelineKey::of(input.pipeline).worker_deployment());
     let selector: Vec<String> =
         names::selector(name, Part::Worker).iter().map(|(key, value)| format!("{key}={value}")).collect();
     let last_good = match facts.is_good {
@@ -123,13 +123,8 @@ pub fn differs(one: &IngestionPipelineStatus, other: &IngestionPipelineStatus) -
 }
 
 /// How far the pods of a Deployment or StatefulSet are.
-pub(crate) fn rollout<'a>(
-    live: &'a BTreeMap<ChildKey, Live>,
-    kind: &str,
-    name: &str,
-) -> Option<&'a Rollout> {
-    let key = ChildKey { kind: kind.to_owned(), name: name.to_owned() };
-    match live.get(&key).map(|live| &live.state) {
+pub(crate) fn rollout<'a>(live: &'a Children, key: &ChildKey) -> Option<&'a Rollout> {
+    match live.get(key).map(|live| &live.state) {
         Some(LiveState::Pods(rollout)) => Some(rollout),
         _ => None,
     }

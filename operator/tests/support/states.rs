@@ -175,15 +175,15 @@ fn old_pods(there: i32) -> Rollout {
 fn live(part: Part, pods: &Rollout) -> (ChildKey, Live) {
     let kind = if Part::STORES.contains(&part) { "StatefulSet" } else { "Deployment" };
     let live = Live {
-        uid: "0a1b2c3d-0000-4000-8000-000000000001".to_owned(),
+        uid: "0a1b2c3d-0000-4000-8000-000000000001".into(),
         resource_version: "1".to_owned(),
         generation: Some(1),
         owner: None,
         deleting: false,
-        secret: None,
+        has_secret: false,
         state: LiveState::Pods(pods.clone()),
     };
-    (ChildKey { kind: kind.to_owned(), name: part.name(NAME) }, live)
+    (ChildKey::of_part(kind, part, NAME), live)
 }
 
 /// Two workers, and enough for both to do.

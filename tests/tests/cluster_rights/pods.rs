@@ -96,7 +96,8 @@ fn built(text: &str) -> Result<Vec<Child>> {
         ..Images::default()
     };
     let volume = |(number, part): (usize, Part)| {
-        (part, Volume { uid: format!("{number:08}-0000-4000-8000-000000000000"), storage_mib: 1 })
+        let uid = format!("{number:08}-0000-4000-8000-000000000000");
+        (part, Volume { uid, storage_mib: 1, has_secret: true })
     };
     let volumes = Part::STORES.into_iter().enumerate().map(volume).collect();
     let input = Input {

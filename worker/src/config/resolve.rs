@@ -99,7 +99,12 @@ pub(super) fn resolve(
         lease,
         objects: objects?,
         scratch,
-        extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
+        extract: ExtractOptions {
+            limits,
+            languages,
+            sandbox: config.extract.sandbox,
+            ..ExtractOptions::default()
+        },
         rate_limits: config.rate_limits.clone(),
     })
 }

@@ -3,6 +3,7 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
+use crate::extract::SandboxMode;
 
 const GOOD: &str = "
 queue: {redis: {url: 'rediss://cache:6380/1', username: docmill, passwordFile: /secrets/redis, leaseMs: 60000}}
@@ -83,6 +84,28 @@ extract: hunter2
     let found = problems(bad, &[("PDF_DPI", "9"), ("MAX_PDF_PAGES", "hunter2")]);
     let lines: Vec<String> = found.iter().map(Problem::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn what_may_lack_of_the_sandbox_is_chosen_by_name() {
+    let chosen = |text: &str, pairs: &[(&str, &str)]| {
+        let pairs = [pairs, &[("PG_PASSWORD", "x")]].concat();
+        load(&format!("{GOOD}{text}"), &environment(&pairs), &read_secret)
+            .map(|settings| settings.extract.sandbox)
+    };
+    assert_eq!(chosen("", &[]), Ok(SandboxMode::Required));
+    assert_eq!(chosen("extract: {sandbox: bestEffort}", &[]), Ok(SandboxMode::BestEffort));
+    // Some readers of YAML take this word for false.
+    assert_eq!(chosen("extract: {sandbox: off}", &[]), Ok(SandboxMode::Off));
+    assert_eq!(chosen("extract: {sandbox: 'off'}", &[]), Ok(SandboxMode::Off));
+    assert_eq!(
+        chosen("extract: {sandbox: off}", &[("DOCMILL_SANDBOX", "required")]),
+        Ok(SandboxMode::Required)
+    );
+    for wrong in ["none", "true", "1", "[off]"] {
+        let found = chosen(&format!("extract: {{sandbox: {wrong}}}"), &[]).unwrap_err();
+        assert!(found[0].to_string().contains("allowed: required, bestEffort, off"), "{}", found[0]);
+    }
 }
 
 const OBJECTS: &str = "

@@ -4,6 +4,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::{DELETED_KEPT_DAYS, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::extract::SandboxMode;
 use crate::neo4j;
 use crate::postgres::Options;
 use crate::queue::redis::{CONNECT_TIMEOUT_MS, RESPONSE_TIMEOUT_MS};
@@ -403,6 +404,8 @@ section! {
     Extract {
         /// Languages of scans.
         ocr_languages: String = "auto".to_owned(),
+        /// What may lack of what holds extractors.
+        sandbox: SandboxMode = SandboxMode::default(),
         /// Limits of a document.
         limits: ExtractLimits = ExtractLimits::default(),
     }

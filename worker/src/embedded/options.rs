@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 
-use crate::extract::{OcrLanguages, OcrMode};
+use crate::extract::{OcrLanguages, OcrMode, SandboxMode};
 use crate::health::Bars;
 
 /// Which embedding model.
@@ -64,6 +64,15 @@ pub struct RunOptions {
     pub limits: Limits,
     /// What must be free on the machine.
     pub bars: Bars,
+    /// What extracts.
+    pub extractor: Extractor,
+}
+
+/// What extracts, and what holds it.
+#[derive(Debug, Clone)]
+pub struct Extractor {
     /// The binary whose hidden sub-command extracts: this one, but for tests.
-    pub extractor: PathBuf,
+    pub binary: PathBuf,
+    /// What may lack of its sandbox.
+    pub sandbox: SandboxMode,
 }

@@ -53,8 +53,9 @@ pub async fn run(
             limits: options.limits.clone(),
             ocr: options.ocr,
             languages: options.languages.clone(),
+            sandbox: options.extractor.sandbox,
         },
-        extractor: options.extractor.clone(),
+        extractor: options.extractor.binary.clone(),
         bars: options.bars,
     };
     let metrics = Metrics::new(counters.clone())
@@ -68,8 +69,10 @@ pub async fn run(
         }
         None => None,
     };
+    let lacks = setup.sandbox().await?;
     let session = Session::open(data_dir, &setup, counters.clone()).await?;
     let mut report = Report::default();
+    report.warnings.extend(lacks);
     let mut document_seconds = Vec::new();
 
     let left_over = left_over(&session, &counters).await?;

@@ -61,6 +61,21 @@ pub struct Setup {
     pub bars: Bars,
 }
 
+impl Setup {
+    /// Makes sure that extractors are held as is asked, before a document is begun. Gives what lacks where it may.
+    ///
+    /// # Errors
+    /// They are not, or do not start.
+    pub async fn sandbox(&self) -> Result<Option<String>, Error> {
+        let pool = Pool::new(self.extractor.clone(), 1, self.extract.clone());
+        let report = pool.sandbox().await.map_err(Error::Extractor)?;
+        report
+            .judge(self.extract.sandbox)
+            .map_err(|failure| Error::Sandbox { lacks: failure.detail, what_to_do: report.what_to_do() })?;
+        Ok(report.lacks())
+    }
+}
+
 /// See the module.
 pub struct Session {
     /// Truth and stores.

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::Event;
 use super::frame::{self, Reply, Request};
 use super::source::Source;
 use super::work::{self, Task, Tools};
+use super::{Event, sandbox};
 
 /// Runs an extractor child until its parent closes the connection. Both binaries route the hidden
 /// sub-command `__extract` here before anything else starts.
@@ -26,15 +26,22 @@ pub fn child_main() -> ! {
 }
 
 fn serve() -> io::Result<()> {
-    super::sandbox::at_start()?;
+    let start = sandbox::Start::from_arguments()?;
+    let report = sandbox::enter(&start)?;
+    // Whoever reads a document must be held as was asked, whatever the parent makes of the report.
+    let fit = report.judge(start.mode);
     let mut requests = Stdin(io::stdin().lock());
     let mut replies = io::stdout().lock();
+    frame::write(&mut replies, &report)?;
     // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
     let mut tools = Tools::default();
     while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
-        super::sandbox::at_request(&request.options.limits)?;
+        if let Err(failure) = &fit {
+            frame::write(&mut replies, &Reply::Failed(failure.clone()))?;
+            continue;
+        }
         let mut forward = |event: Event| {
-            hooks::before(&request, &event);
+            let event = hooks::before(&request, event);
             frame::write(&mut replies, &Reply::Event(event))
                 .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
         };
@@ -71,13 +78,17 @@ impl io::Read for Stdin {
 
 /// Faults on demand, for tests of what the parent does: `DOCMILL_TEST_HANG`, `DOCMILL_TEST_ABORT` and
 /// `DOCMILL_TEST_KILL` hold `part of the name:page`; `DOCMILL_TEST_WAIT` holds `part of the name:milliseconds`, for
-/// each page.
+/// each page. A document whose name is an attempt to get out has it made: `sandbox::attempts`.
 #[cfg(feature = "testing")]
 mod hooks {
     use super::{Event, Request};
 
-    pub(super) fn before(request: &Request, event: &Event) {
-        let Event::Page(page) = event else { return };
+    /// May hold the event up, change it, or never return.
+    pub(super) fn before(request: &Request, event: Event) -> Event {
+        let Event::Page(mut page) = event else { return event };
+        if let Some(said) = super::super::sandbox::attempts::Asked::tried(&request.name, page.number) {
+            page.note = Some(said);
+        }
         let is_asked = |variable: &str| {
             std::env::var(variable).is_ok_and(|hook| {
                 hook.rsplit_once(':').is_some_and(|(part, number)| {
@@ -100,10 +111,13 @@ mod hooks {
         if is_asked("DOCMILL_TEST_KILL") {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+        Event::Page(page)
     }
 }
 
 #[cfg(not(feature = "testing"))]
 mod hooks {
-    pub(super) fn before(_: &super::Request, _: &super::Event) {}
+    pub(super) fn before(_: &super::Request, event: super::Event) -> super::Event {
+        event
+    }
 }

@@ -2,7 +2,7 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
-use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageReason, PageSource};
 
 use super::Event;
 
@@ -78,12 +78,19 @@ impl<'a> Emitter<'a> {
 
     /// Whether this page is wanted; one that is not counts as sent. For formats that find a page without those before it.
     pub fn wants(&mut self, number: u32) -> bool {
-        let number = self.pages_before + number;
+        let number = self.number_of(number);
         let wanted = number >= self.resume_from_page;
         if !wanted {
+            // The heading of a section stands on its first page.
+            self.take_blocks();
             self.next_page = number + 1;
         }
         wanted
+    }
+
+    /// What number the document as a whole gives to this page of the one in work.
+    pub fn number_of(&self, number: u32) -> u32 {
+        self.pages_before + number
     }
 
     /// Says what the document is. Once, before any text. Of a section its heading says it.
@@ -135,7 +142,7 @@ impl<'a> Emitter<'a> {
             self.end_page_if_any()?;
         } else {
             let (number, blocks) = (self.next_page, self.take_blocks());
-            let note = Some("no text was found in it".to_owned());
+            let note = Some(PageReason::Empty.note("no text was found in it"));
             self.send(Page { number, source: PageSource::NoText, blocks, note })?;
         }
         self.path.truncate(section.path_bytes);
@@ -147,7 +154,7 @@ impl<'a> Emitter<'a> {
     pub fn lost(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.first_lost.get_or_insert_with(|| failure.clone());
         let blocks = self.take_blocks();
-        let (number, note) = (self.next_page, Some(format!("lost: {failure}")));
+        let (number, note) = (self.next_page, Some(PageReason::Lost.note(failure)));
         self.send(Page { number, source: PageSource::Lost, blocks, note })
     }
 

@@ -5,7 +5,9 @@ use docmill_core::failure::Failure;
 
 use super::source::Source;
 use super::work::Work;
-use super::{epub, gzip, html, mail, markup, office, ole, package, pdf, rtf, spreadsheet, text};
+use super::{
+    archive, epub, gzip, html, mail, markup, office, ole, package, pdf, picture, rtf, spreadsheet, text,
+};
 
 /// A format. What a container is, is known only when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,14 +34,36 @@ pub enum Kind {
     FlatOdf,
     /// EPUB book.
     Epub,
+    /// Word document of before 2007.
+    Doc,
+    /// PowerPoint presentation of before 2007.
+    Ppt,
+    /// Mail as Outlook keeps it.
+    Msg,
     /// A zip archive: which document it is, its directory tells.
     Zip,
     /// An OLE container: which document it is, its directory tells.
     Ole,
+    /// TAR archive.
+    Tar,
+    /// 7z archive.
+    SevenZ,
     /// One packed file.
     Gzip,
     /// RTF.
     Rtf,
+    /// PNG picture.
+    Png,
+    /// JPEG picture.
+    Jpeg,
+    /// GIF picture, the first of its frames.
+    Gif,
+    /// WebP picture, the first of its frames.
+    Webp,
+    /// Windows bitmap.
+    Bmp,
+    /// TIFF picture, of many pages too.
+    Tiff,
     /// HTML.
     Html,
     /// XML of any vocabulary.
@@ -147,9 +171,20 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
     binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
     binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
+    binary(Kind::Png, "PNG", "image/png", &["png"], picture::read),
+    binary(Kind::Jpeg, "JPEG", "image/jpeg", &["jpg", "jpeg"], picture::read),
+    binary(Kind::Gif, "GIF", "image/gif", &["gif"], picture::read),
+    binary(Kind::Webp, "WebP", "image/webp", &["webp"], picture::read),
+    binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], picture::read),
+    binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], picture::pages),
     binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
+    binary(Kind::Doc, "Word 97", "application/msword", &["doc", "dot"], office::doc),
+    binary(Kind::Ppt, "PowerPoint 97", "application/vnd.ms-powerpoint", &["ppt", "pps"], office::ppt),
+    binary(Kind::Msg, "Outlook mail", "application/vnd.ms-outlook", &["msg"], mail::msg),
     binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
     binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
+    binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], archive::tar),
+    binary(Kind::SevenZ, "7z archive", "application/x-7z-compressed", &["7z"], archive::sevenz),
     binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
     markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
     markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),

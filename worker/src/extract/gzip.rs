@@ -7,7 +7,8 @@ use super::work::Work;
 
 /// Reads what is packed in place of the packed file.
 pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
-    let name = [".gz", ".GZ"].into_iter().find_map(|end| work.name.strip_suffix(end)).unwrap_or(work.name);
+    let packed = work.name;
+    let name = [".gz", ".GZ"].into_iter().find_map(|end| packed.strip_suffix(end)).unwrap_or(packed);
     let unpacked = source.gunzip(work.bytes_max())?;
     if unpacked.is_empty() {
         return Err(Failure::new(FailureCode::Empty, format!("{name} unpacks to no bytes")));

@@ -2,8 +2,10 @@
 //! Does not chunk, store or decide about retries.
 //!
 //! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
-//! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
+//! or a trap in them cannot be caught, and as whoever takes one over must find nothing there (`sandbox/`).
+//! Plain text kinds are decoded in this process.
 
+mod archive;
 mod child;
 mod decode;
 mod emit;
@@ -11,6 +13,8 @@ mod epub;
 mod format;
 mod frame;
 mod gzip;
+#[cfg(feature = "testing")]
+mod here;
 mod html;
 mod json;
 mod mail;
@@ -21,6 +25,7 @@ mod office;
 mod ole;
 mod package;
 mod pdf;
+mod picture;
 mod pool;
 mod process;
 mod rtf;
@@ -41,7 +46,12 @@ use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
 pub use format::{FORMATS, Format, Kind, Place, is_in_process};
+#[cfg(feature = "testing")]
+pub use here::Here;
 pub use pool::Pool;
+pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
+#[cfg(feature = "testing")]
+pub use sandbox::{attempts, trials};
 pub use sniff::sniff;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
@@ -81,6 +91,8 @@ pub struct ExtractOptions {
     pub ocr: OcrMode,
     /// In which languages.
     pub languages: OcrLanguages,
+    /// What may lack of what holds children.
+    pub sandbox: SandboxMode,
 }
 
 /// One document to read.

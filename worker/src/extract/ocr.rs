@@ -15,6 +15,7 @@ use super::{ExtractOptions, OcrLanguages};
 use languages::{Known, Looked, Read, Step};
 pub(super) use need::{Need, Why, of_page as need_of};
 use render::{Canvas, Turnable};
+pub(super) use render::{PIXELS_MAX, luma};
 use seen::{Memory, Place, Seen};
 
 /// Pages with text of their own that are asked for the language before a page without is read.
@@ -35,7 +36,7 @@ pub(super) struct Ask<'a> {
     pub languages: &'a OcrLanguages,
     /// Why, for the page's note.
     pub why: &'a Why,
-    /// The page, for the notes of others with the same picture.
+    /// The page as the document counts them, for the notes of others with the same picture.
     pub page: u32,
 }
 
@@ -94,9 +95,14 @@ pub(super) struct Recogniser {
 }
 
 impl Recogniser {
-    /// Forgets what was learnt of the document before, so that a document's text does not depend on others.
+    /// Begins a document.
     pub fn begin_document(&mut self) {
         self.document += 1;
+        self.begin_part();
+    }
+
+    /// Forgets what was learnt of the pages before, so that the text of these does not depend on them.
+    pub fn begin_part(&mut self) {
         self.known = Known::default();
         self.heard.clear();
     }

@@ -2,7 +2,7 @@
 //! Does not interpret parts.
 
 use std::collections::HashSet;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
@@ -10,10 +10,10 @@ use quick_xml::events::Event;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::Kind;
 use super::source::Source;
 use super::work::{Nesting, Work};
 use super::xml::{attribute, events, local, push_reference};
+use super::{Kind, archive};
 
 /// A part that only one kind of document has.
 const TELLING_PARTS: &[(&str, Kind)] = &[
@@ -39,6 +39,9 @@ const BODIES: &[(&str, Kind)] = &[
     ("<office:drawing", Kind::Odp),
 ];
 
+/// Most members that are listed at all; each takes some hundred bytes of memory.
+const DIRECTORY_ENTRIES_MAX: u64 = 1_000_000;
+
 /// So much of a part is held to look into it.
 const LOOK_BYTES_MAX: u64 = 1 << 20;
 
@@ -47,8 +50,8 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     let name = work.name;
     let mut package = Package::open(source, &work.options.limits, work.nesting)?;
     let Some(kind) = package.kind() else {
-        let detail = format!("{name} is a zip archive without a known document in it");
-        return Err(Failure::new(FailureCode::TypeUnsupported, detail));
+        let source = package.into_source();
+        return archive::zip(source, work);
     };
     // Keys are in the manifest; names stay readable, content does not.
     if package.text("META-INF/manifest.xml").contains("encryption-data") {
@@ -60,6 +63,38 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
 
 fn damaged(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::Damaged, error.to_string())
+}
+
+/// Opens an archive whose directory fits into memory, whatever it says of itself.
+pub(super) fn open_zip(mut source: Source) -> Result<ZipArchive<BufReader<Source>>, Failure> {
+    let entries = declared_entries(&mut source).map_err(damaged)?;
+    if entries > DIRECTORY_ENTRIES_MAX {
+        let detail = format!("the archive says that it has {entries} members");
+        return Err(Failure::new(FailureCode::LimitEntries, detail));
+    }
+    ZipArchive::new(BufReader::new(source)).map_err(damaged)
+}
+
+/// What the end of the archive says of the number of its members. What says nothing there is no archive, as its reader
+/// will find.
+fn declared_entries(source: &mut Source) -> std::io::Result<u64> {
+    // A record of 22 bytes and the longest comment; before it 20 bytes that lead to a longer record.
+    const TAIL_BYTES_MAX: u64 = 22 + 65_535 + 20;
+    let number =
+        |bytes: &[u8]| bytes.iter().rev().fold(0u64, |number, &byte| (number << 8) | u64::from(byte));
+    let length = source.seek(SeekFrom::End(0))?;
+    source.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES_MAX)))?;
+    let mut tail = Vec::new();
+    source.by_ref().take(TAIL_BYTES_MAX).read_to_end(&mut tail)?;
+    let Some(end) = tail.windows(4).rposition(|mark| mark == b"PK\x05\x06") else { return Ok(0) };
+    let entries = number(tail.get(end + 10..end + 12).unwrap_or_default());
+    let locator =
+        end.checked_sub(20).map(|start| &tail[start..end]).filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
+    let Some(locator) = locator.filter(|_| entries == 0xffff) else { return Ok(entries) };
+    source.seek(SeekFrom::Start(number(&locator[8..16])))?;
+    let mut record = Vec::new();
+    source.by_ref().take(56).read_to_end(&mut record)?;
+    Ok(record.get(32..40).filter(|_| record.starts_with(b"PK\x06\x06")).map_or(entries, number))
 }
 
 /// What an error of the archive means for the document.
@@ -94,7 +129,7 @@ pub(super) struct Relation {
 impl<'a> Package<'a> {
     /// Opens the archive.
     pub fn open(source: Source, limits: &'a Limits, nesting: &'a mut Nesting) -> Result<Self, Failure> {
-        let archive = ZipArchive::new(BufReader::new(source)).map_err(damaged)?;
+        let archive = open_zip(source)?;
         Ok(Self { archive, limits, nesting })
     }
 

@@ -1,7 +1,7 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
-mod layout;
+pub(super) mod layout;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -37,8 +37,8 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         empty => empty.insert(load()?),
     };
     let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
-    // Also of one that lies in another, a mail say: what is known of that one's pages says nothing of these.
-    recogniser.begin_document();
+    // Of one that lies in another, a mail say: what is known of that one's pages says nothing of these.
+    recogniser.begin_part();
     let count = u32::try_from(document.pages().len()).unwrap_or(0);
     let limit = options.limits.pdf_pages;
     if count > limit {
@@ -94,7 +94,8 @@ fn read_page(
         Need::OwnText => recogniser.hear(&text),
         Need::Nothing(why) => note = Some(why),
         Need::Recognise(why) => {
-            let ask = ocr::Ask { languages: &options.languages, why: &why, page: number };
+            let ask =
+                ocr::Ask { languages: &options.languages, why: &why, page: emitter.number_of(number) };
             match ocr::recognise(recogniser, &page, options, &ask) {
                 Ok(found) if !found.text.is_empty() => {
                     let blocks = layout::blocks(&found.text, headings);
@@ -152,7 +153,7 @@ fn open_failure(error: PdfiumError) -> Failure {
 }
 
 /// Places where the library is looked for, in this order.
-fn library_paths() -> Vec<PathBuf> {
+pub(super) fn library_paths() -> Vec<PathBuf> {
     const NAME: &str = "libpdfium.so";
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = folder("DOCMILL_CACHE")

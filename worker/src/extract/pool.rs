@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::frame::{Reply, Request};
 use super::process::{Extractor, classify_death};
+use super::sandbox::{SandboxReport, Start};
 use super::source::Source;
 use super::work::{self, Task, Tools};
 use super::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
@@ -34,10 +35,10 @@ impl Pool {
         Self {
             slots: Arc::new(Semaphore::new(slots.max(1))),
             slot_count: slots.max(1),
+            starter: Starter::new(extractor_binary, Start::of(&options)),
             options,
             idle: Mutex::default(),
             pids: Arc::default(),
-            starter: Starter::new(extractor_binary),
         }
     }
 
@@ -174,6 +175,22 @@ impl Pool {
         Ok(guard)
     }
 
+    /// Starts a child as documents would get it, asks what holds it, and ends it.
+    ///
+    /// # Errors
+    /// It does not start, or says nothing, as a sentence.
+    pub async fn sandbox(&self) -> Result<SandboxReport, String> {
+        let mut child = self.starter.start().await.map_err(|error| error.to_string())?;
+        let asked = tokio::time::timeout(self.options.limits.page_deadline(), child.report()).await;
+        if let Ok(Ok(Some(report))) = asked {
+            let report = report.clone();
+            child.kill().await;
+            return Ok(report);
+        }
+        let (status, stderr) = child.end().await;
+        Err(format!("{}: {}", classify_death(status, &stderr).detail, stderr.trim()))
+    }
+
     /// Lets documents in work finish, takes no more, and ends all children.
     pub async fn shutdown(&self) {
         // All slots free means nothing is in work; closing comes after, or waiting callers would be cut off.
@@ -241,12 +258,12 @@ struct Starter {
 type Order = (tokio::runtime::Handle, oneshot::Sender<io::Result<Extractor>>);
 
 impl Starter {
-    fn new(binary: PathBuf) -> Self {
+    fn new(binary: PathBuf, start: Start) -> Self {
         let (orders, inbox) = sync_mpsc::channel::<Order>();
         let work = move || {
             while let Ok((runtime, answer)) = inbox.recv() {
                 let _runtime = runtime.enter();
-                let _ = answer.send(Extractor::start(&binary));
+                let _ = answer.send(Extractor::start(&binary, &start));
             }
         };
         // Without the thread the channel is closed, which `start` reports.

@@ -412,7 +412,8 @@ impl Pass<'_, '_> {
     }
 }
 
-fn codepage(number: i32) -> &'static Encoding {
+/// The encoding of a Windows code page.
+pub(super) fn codepage(number: i32) -> &'static Encoding {
     let label: &[u8] = match number {
         437 | 850 | 1252 => b"windows-1252",
         866 => b"ibm866",

@@ -3,7 +3,7 @@
 use docmill_core::failure::{Failure, FailureCode};
 
 use super::format::Format;
-use super::{Kind, mail};
+use super::{Kind, archive, mail, picture};
 
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
@@ -19,9 +19,18 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Kind::Zip;
     }
+    if head.starts_with(archive::SEVENZ_MAGIC) {
+        return Kind::SevenZ;
+    }
+    if archive::is_tar(head) {
+        return Kind::Tar;
+    }
     // Readers accept a PDF header anywhere in the first KiB, and at the start any version, also a broken one.
     if head.starts_with(b"%PDF") || has(&head[..head.len().min(1_024)], b"%PDF-") {
         return Kind::Pdf;
+    }
+    if let Some(kind) = picture::kind_of(head) {
+        return kind;
     }
     if head.starts_with(b"{\\rtf") {
         return Kind::Rtf;
@@ -102,7 +111,7 @@ mod tests {
             ("a.tsv", b"a\tb", Kind::Csv),
             ("a.bin", b"\x1f\x8b\x08", Kind::Gzip),
             ("a", b"  <!DOCTYPE HTML><p>", Kind::Html),
-            ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Unknown),
+            ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Png),
             ("a.txt", b"\x7fELF\x02\x01\x01\0\0\0", Kind::Unknown),
             ("a.txt", "é".as_bytes(), Kind::Text),
             ("a.txt", b"h\0i\0 \0t\0h\0e\0r\0e\0", Kind::Text),

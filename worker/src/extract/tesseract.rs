@@ -219,7 +219,7 @@ fn cache_folder() -> Option<PathBuf> {
         .or_else(|| folder("HOME").map(|home| home.join(".cache/docmill")))
 }
 
-fn data_folder() -> Option<PathBuf> {
+pub(super) fn data_folder() -> Option<PathBuf> {
     let named = std::env::var_os("TESSDATA_PREFIX").map(PathBuf::from);
     let usual = ["/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata"];
     let named = named.into_iter().flat_map(|path| [path.join("tessdata"), path]);

@@ -116,6 +116,13 @@ impl Work<'_, '_> {
         self.emitter.end_section(section)
     }
 
+    /// Notes the loss of a document that lies in this one.
+    pub fn lose_nested(&mut self, name: &str, failure: Failure) -> Result<(), Failure> {
+        let section = self.emitter.begin_section(name)?;
+        self.emitter.or_lost(Err(failure))?;
+        self.emitter.end_section(section)
+    }
+
     /// Most bytes of a document that is held whole.
     pub fn bytes_max(&self) -> u64 {
         self.options.limits.file_mib << 20

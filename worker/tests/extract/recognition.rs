@@ -16,19 +16,14 @@ const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wi
 const WIDTH: usize = 1_654;
 const HEIGHT: usize = 2_339;
 
-/// A page full of these words as a picture in a PDF, turned by so many halves.
-pub fn scan(halves: usize) -> Vec<u8> {
-    scan_pdf(WIDTH, HEIGHT, &pixels(halves))
-}
-
-/// The picture.
-fn pixels(halves: usize) -> Vec<u8> {
+/// A page full of these words in shades of grey.
+fn page() -> &'static [u8] {
     let library = std::env::var("PDFIUM_LIB").map(std::path::PathBuf::from).unwrap_or_else(|_| {
         std::path::Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill/lib/libpdfium.so")
     });
     // The library can be bound once in a process, and tests share theirs.
     static PDFIUM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    let upright = PDFIUM.get_or_init(|| {
+    PDFIUM.get_or_init(|| {
         let pdfium =
             Pdfium::new(Pdfium::bind_to_library(library).expect("libpdfium.so is there: run `make setup`"));
         let text = text_pdf(&[&format!("{WORDS}\n").repeat(6)]);
@@ -39,12 +34,58 @@ fn pixels(halves: usize) -> Vec<u8> {
         let page = document.pages().get(0).unwrap();
         let bitmap = page.render_with_config(&config).unwrap();
         bitmap.as_raw_bytes().chunks_exact(4).map(|pixel| pixel[1]).collect()
-    });
-    let mut pixels = upright.clone();
+    })
+}
+
+/// The page as a picture in a PDF, turned by so many halves.
+pub fn scan(halves: usize) -> Vec<u8> {
+    let mut pixels = page().to_vec();
     if halves == 1 {
         pixels.reverse();
     }
-    pixels
+    scan_pdf(WIDTH, HEIGHT, &pixels)
+}
+
+/// The page as a PNG.
+fn png() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, WIDTH as u32, HEIGHT as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(page()).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// The page twice as a TIFF.
+fn tiff() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    for _ in 0..2 {
+        let (width, height) = (WIDTH as u32, HEIGHT as u32);
+        encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, page()).unwrap();
+    }
+    drop(encoder);
+    bytes.into_inner()
+}
+
+#[tokio::test]
+async fn pictures_are_recognised_page_by_page() {
+    let folder = tempdir().unwrap();
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    for (name, bytes, pages) in [("page.png", png(), 1), ("pages.tiff", tiff(), 2)] {
+        let found = read(&pool, &file(folder.path(), name, bytes)).await;
+        assert!(found.text().contains("quick brown fox"), "{name}: {:?}", found.outcome);
+        assert_eq!(found.pages.len(), pages, "{name}");
+        for page in &found.pages {
+            assert_eq!(page.source, PageSource::Ocr);
+            assert!(page.note.as_ref().unwrap().contains("a picture"), "{:?}", page.note);
+        }
+    }
+    let without = ExtractOptions { ocr: OcrMode::Never, ..Default::default() };
+    let path = file(folder.path(), "page.png", png());
+    assert_eq!(read(&crate::pool(1, without), &path).await.failure().code, FailureCode::NoText);
 }
 
 #[tokio::test]
@@ -78,10 +119,11 @@ async fn a_scan_upside_down_is_turned() {
 #[tokio::test]
 async fn the_same_picture_is_recognised_once_for_its_tenant() {
     let folder = tempdir().unwrap();
-    let image = picture(WIDTH, HEIGHT, &pixels(0));
-    let page = b"q 595 0 0 842 0 0 cm /I Do Q".to_vec();
-    let twice = pdf(&[page.clone(), page.clone()], "/XObject<</I 4 0 R>>", std::slice::from_ref(&image));
-    let once = pdf(&[page], "/XObject<</I 4 0 R>>", &[image]);
+    let image = picture(WIDTH, HEIGHT, page());
+    let content = b"q 595 0 0 842 0 0 cm /I Do Q".to_vec();
+    let twice =
+        pdf(&[content.clone(), content.clone()], "/XObject<</I 4 0 R>>", std::slice::from_ref(&image));
+    let once = pdf(&[content], "/XObject<</I 4 0 R>>", &[image]);
     let (twice, once) = (file(folder.path(), "twice.pdf", twice), file(folder.path(), "once.pdf", once));
     let pool = pool(1, ExtractOptions::default());
     let reason = |read: &Read, page: usize| PageReason::of(read.pages[page].note.as_deref().unwrap());
@@ -123,7 +165,9 @@ async fn letters_drawn_as_shapes_are_recognised() {
         }
     }
     let path = file(folder.path(), "drawn.pdf", pdf(&[content], "", &[]));
-    let found = read(&pool(1, ExtractOptions::default()), &path).await;
+    // Two letters are of no language.
+    let options = ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() };
+    let found = read(&pool(1, options), &path).await;
     let reason = PageReason::of(found.pages[0].note.as_deref().unwrap());
     assert_eq!(reason, Some(PageReason::Drawn), "{:?}", found.pages[0].note);
     assert!(found.text().contains("HI"), "{}", found.text());

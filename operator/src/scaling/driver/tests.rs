@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
-use docmill_core::scale::{Depth, Policy, Reason};
+use docmill_core::scale::{Depth, Reason};
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::super::line::LiveWorker;
-use super::super::seen::{INSTANCE_LABEL, Key};
 use super::*;
+use crate::names::INSTANCE_LABEL;
+use crate::pipeline_key::PipelineKey;
 
 /// What is there.
 #[derive(Default)]
@@ -185,7 +186,7 @@ impl Rig {
             scale_to_zero_after_ms: 15_000,
             ..Policy::default()
         };
-        let scaling = PipelineScaling { key: Key::new("n", "p"), uid: "u".into(), policy, paused: false };
+        let scaling = PipelineScaling { key: PipelineKey::new("n", "p"), uid: "u".into(), policy };
         let (scaling, told) = watch::channel(scaling);
         let (heard, hears) = watch::channel(Heard::default());
         let (is_leader, leads) = watch::channel(true);
@@ -240,7 +241,7 @@ async fn none_to_many_at_once_and_back_to_none_without_an_interruption() {
     rig.hand.show();
     rig.line(35).await;
     assert_eq!((rig.replicas(), rig.scaled().desired, rig.scaled().metric_value), (4, 4, 40));
-    assert_eq!(rig.news.next().await, Key::new("n", "p"));
+    assert_eq!(rig.news.next().await, PipelineKey::new("n", "p"));
     assert_eq!(rig.done(), ["replicas 4"]);
     rig.lines(5, 35).await;
     assert!(rig.done().is_empty(), "nothing is to be done");
@@ -309,14 +310,20 @@ async fn who_does_not_lead_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_what_is_there() {
+async fn a_pause_empties_workers_and_its_end_brings_them_back() {
     let rig = Rig::start();
     rig.hand.show();
     rig.line(15).await;
-    rig.scaling.send_modify(|scaling| scaling.paused = true);
-    rig.lines(60, 0).await;
-    assert_eq!((rig.replicas(), rig.scaled().desired, rig.scaled().metric_value), (2, 2, 20));
-    rig.scaling.send_modify(|scaling| scaling.paused = false);
+    assert_eq!(rig.replicas(), 2);
+    let declared = rig.scaling.borrow().policy.clone();
+    // As a plan has it of a paused pipeline.
+    let paused =
+        Policy { min: 0, max: 0, scale_down_window_ms: 0, scale_to_zero_after_ms: 0, ..declared.clone() };
+    rig.scaling.send_modify(|scaling| scaling.policy = paused);
+    rig.lines(30, 15).await;
+    let (replicas, interrupted) = (rig.replicas(), rig.hand.world().interrupted);
+    assert_eq!((replicas, interrupted, rig.scaled().metric_value), (0, 0, 0));
+    rig.scaling.send_modify(|scaling| scaling.policy = declared);
     rig.lines(2, 50).await;
     assert_eq!(rig.replicas(), 5);
 }

@@ -5,8 +5,8 @@ use docmill_core::page::{BlockKind, DocumentInfo};
 use encoding_rs::Encoding;
 use mail_parser::{Address, Message, MessageParser, MimeHeaders};
 
-use super::split_head;
 use super::transfer::Transfer;
+use super::{PICTURE_BYTES_MIN, line, split_head};
 use crate::extract::format::FORMATS;
 use crate::extract::html::Html;
 use crate::extract::source::Source;
@@ -16,9 +16,6 @@ use crate::extract::{Kind, decode};
 
 /// Deepest that parts lie in each other.
 const PARTS_DEEP_MAX: u32 = 64;
-
-/// A picture within the text that has fewer bytes is a logo or counts who reads.
-const PICTURE_BYTES_MIN: usize = 10 << 10;
 
 /// A text of fewer bytes may only say that there is another one in HTML.
 const TEXT_BYTES_MIN: usize = 500;
@@ -109,12 +106,6 @@ impl<'a> Mail<'a> {
     }
 }
 
-fn line(headers: &mut String, name: &str, value: Option<String>) {
-    if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
-        headers.extend([name, ": ", value.trim(), "\n"]);
-    }
-}
-
 fn shown(addresses: &Address<'_>) -> String {
     let shown = addresses.iter().take(ADDRESSES_MAX).filter_map(|one| match (one.name(), one.address()) {
         (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
@@ -139,7 +130,6 @@ impl Part<'_> {
         if is_picture && self.is_inline && bytes.len() < PICTURE_BYTES_MIN {
             return Ok(());
         }
-        work.nesting.unpacked(bytes.len() as u64)?;
         let kind = (self.media_type == Kind::Eml.media_type()).then_some(Kind::Eml);
         work.read_nested(&self.name(), kind, Source::memory(bytes))
     }

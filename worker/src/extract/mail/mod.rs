@@ -2,10 +2,15 @@
 
 mod eml;
 mod mbox;
+mod msg;
 mod transfer;
 
 pub(super) use eml::read as eml;
 pub(super) use mbox::read as mbox;
+pub(super) use msg::read as msg;
+
+/// A picture within the text that has fewer bytes is a logo or counts who reads.
+const PICTURE_BYTES_MIN: usize = 10 << 10;
 
 /// Headers that mails have.
 const USUAL: &[&[u8]] = &[b"from", b"to", b"cc", b"date", b"subject", b"reply-to", b"content-type"];
@@ -50,6 +55,13 @@ fn header_name(line: &[u8]) -> Option<&[u8]> {
     let end = line.iter().position(|&byte| byte == b':')?;
     let name = line[..end].trim_ascii_end();
     (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(name)
+}
+
+/// Adds a header as a reader sees it, if there is one.
+fn line(headers: &mut String, name: &str, value: Option<String>) {
+    if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
+        headers.extend([name, ": ", value.trim(), "\n"]);
+    }
 }
 
 /// Headers and body of a message or of a part of one.

@@ -6,7 +6,7 @@ use super::Picture;
 use crate::extract::tesseract::Grey;
 
 /// Most pixels of a picture: an A4 page at 550 dpi. Larger pages are rendered at a lower resolution.
-const PIXELS_MAX: f32 = 40_000_000.0;
+pub(in crate::extract) const PIXELS_MAX: f32 = 40_000_000.0;
 
 /// Longest side of a picture: the recogniser counts them in 16 bits.
 const SIDE_MAX: Pixels = 30_000;
@@ -36,7 +36,10 @@ impl Canvas {
         self.0.clear();
         self.0.resize(bytes, 0xff);
         // Form data stays on: without it the page is drawn at 72 dpi into a corner of the picture.
-        let config = PdfRenderConfig::new().set_fixed_size(width, height).clear_before_rendering(false);
+        let config = PdfRenderConfig::new()
+            .set_fixed_size(width, height)
+            .set_reverse_byte_order(false)
+            .clear_before_rendering(false);
         let drawn = PdfBitmap::from_bytes(width, height, PdfBitmapFormat::BGRx, &mut self.0)
             .and_then(|mut bitmap| page.render_into_bitmap_with_config(&mut bitmap, &config));
         drawn.map_err(|error| format!("it cannot be rendered: {error:?}"))?;
@@ -50,7 +53,7 @@ impl Canvas {
 }
 
 /// ITU-R 601 in whole numbers.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
+pub(in crate::extract) fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 77 + u32::from(g) * 150 + u32::from(b) * 29) >> 8) as u8
 }
 

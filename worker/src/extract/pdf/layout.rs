@@ -4,7 +4,7 @@
 use docmill_core::page::{Block, BlockKind};
 
 /// Cuts a page's text into blocks. `headings` are the outline's titles that lead to this page.
-pub(super) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
+pub(in crate::extract) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
     let lines = lines(text);
     let width = usual_width(&lines);
     let mut headings: Vec<(u8, String)> =
