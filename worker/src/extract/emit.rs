@@ -34,6 +34,8 @@ pub(super) struct Emitter<'a> {
     /// The same of the page in work.
     page_has_text: bool,
     ocr_missing: Option<String>,
+    /// The note of the first page without text that has one.
+    first_without: Option<String>,
     first_lost: Option<Failure>,
     /// Names of the sections that are open, as their headings show them; empty outside of any.
     path: String,
@@ -70,6 +72,7 @@ impl<'a> Emitter<'a> {
             has_text: false,
             page_has_text: false,
             ocr_missing: None,
+            first_without: None,
             first_lost: None,
             path: String::new(),
             pages_before: 0,
@@ -154,7 +157,7 @@ impl<'a> Emitter<'a> {
     pub fn lost(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.first_lost.get_or_insert_with(|| failure.clone());
         let blocks = self.take_blocks();
-        let (number, note) = (self.next_page, Some(PageReason::Lost.note(failure)));
+        let (number, note) = (self.next_page, Some(format!("lost: {failure}")));
         self.send(Page { number, source: PageSource::Lost, blocks, note })
     }
 
@@ -214,6 +217,7 @@ impl<'a> Emitter<'a> {
         self.has_text |= !page.blocks.is_empty();
         if page.blocks.is_empty() && page.source != PageSource::Lost {
             page.source = PageSource::NoText;
+            self.first_without = self.first_without.take().or_else(|| page.note.clone());
         }
         self.count(page.text_bytes())?;
         // Only the heading of a section waits here.
@@ -251,10 +255,11 @@ impl<'a> Emitter<'a> {
             return Err(match (self.first_lost, self.ocr_missing) {
                 (Some(lost), _) => lost,
                 (None, Some(why)) => Failure::new(FailureCode::OcrUnavailable, why),
-                (None, None) => Failure::new(
-                    FailureCode::NoText,
-                    format!("{} pages, none with text", self.next_page - 1),
-                ),
+                (None, None) => {
+                    let why = self.first_without.map(|note| format!(": {note}")).unwrap_or_default();
+                    let detail = format!("{} pages, none with text{why}", self.next_page - 1);
+                    Failure::new(FailureCode::NoText, detail)
+                }
             });
         }
         (self.forward)(Event::Done)
@@ -379,6 +384,22 @@ pub(super) mod tests {
         assert_eq!(outcome.unwrap_err(), locked);
         assert_eq!(pages[0].source, PageSource::Lost);
         assert_eq!(pages[0].note.as_deref(), Some("lost: encrypted: a password"));
+    }
+
+    #[test]
+    fn a_document_without_text_says_why() {
+        let without = |number, reason: PageReason| {
+            let note = Some(reason.note("because"));
+            Page { number, source: PageSource::Ocr, blocks: Vec::new(), note }
+        };
+        let (pages, outcome) = pages_of(|emitter| {
+            emitter.page(without(1, PageReason::Blank))?;
+            emitter.page(without(2, PageReason::NoWords))
+        });
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.code, FailureCode::NoText);
+        assert_eq!(failure.detail, "2 pages, none with text: blank: because");
+        assert!(pages.iter().all(|page| page.source == PageSource::NoText));
     }
 
     #[test]

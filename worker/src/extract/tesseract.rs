@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
+use super::process::cache_folder;
+
 type Handle = *mut c_void;
 
 /// The library that setup builds of Tesseract's source (`third_party/tesseract`): the same text in a third of the time.
@@ -210,13 +212,6 @@ fn runs_own() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn runs_own() -> bool {
     false
-}
-
-fn cache_folder() -> Option<PathBuf> {
-    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    folder("DOCMILL_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("docmill")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/docmill")))
 }
 
 pub(super) fn data_folder() -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! Our own build of the recogniser reads what the distribution's reads, byte for byte: on scans made here, and on those of
 //! the demo documents where `cargo xtask corpus` has made them. Needs both libraries: `make setup`.
 
+use std::ffi::{CStr, c_char};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,11 @@ use crate::files::file;
 use crate::recognition::scan;
 use crate::{Read, read};
 
-/// The library that setup builds.
+/// The library that setup builds, and the version of Tesseract that it builds it of.
 const OWN: &str = "libtesseract-docmill.so";
+const OWN_VERSION: &str = "5.3.0";
+
+/// The distribution's.
 const STOCK: &str = "libtesseract.so.5";
 
 /// The demo's scans.
@@ -29,6 +33,29 @@ fn cache() -> PathBuf {
     named.unwrap_or_else(|| Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill"))
 }
 
+/// The version of the distribution's library.
+fn stock_version() -> String {
+    // SAFETY: the library's constructors only set up its own tables, and the text is part of it.
+    unsafe {
+        let stock = libloading::Library::new(STOCK).expect("libtesseract.so.5 is there: run `make setup`");
+        let version = stock.get::<unsafe extern "C" fn() -> *const c_char>(b"TessVersion").unwrap();
+        let version = CStr::from_ptr(version()).to_string_lossy().into_owned();
+        // It stays loaded: what it loads has threads of its own, which do not bear to lose their code.
+        std::mem::forget(stock);
+        version
+    }
+}
+
+/// Our library; none where setup builds none, or where it would not run: the worker has the other one there too.
+fn own_library() -> Option<PathBuf> {
+    if stock_version() != OWN_VERSION || !is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    let own = cache().join("lib").join(OWN);
+    assert!(own.is_file(), "no {}: run `make setup`", own.display());
+    Some(own)
+}
+
 /// Extraction whose children use this library.
 fn pool_with(folder: &Path, library: &Path, options: ExtractOptions) -> Pool {
     let binary = env!("CARGO_BIN_EXE_docmill-worker");
@@ -39,10 +66,18 @@ fn pool_with(folder: &Path, library: &Path, options: ExtractOptions) -> Pool {
     Pool::new(script, 1, options)
 }
 
-/// Reads a document with the library, and sees that it was this one that was used.
-async fn read_with(folder: &Path, library: &Path, options: &ExtractOptions, path: &Path) -> Read {
+/// Reads documents with the library, and sees that it was this one that was used.
+async fn read_with(
+    folder: &Path,
+    library: &Path,
+    options: &ExtractOptions,
+    paths: &[PathBuf],
+) -> Vec<Read> {
     let pool = pool_with(folder, library, options.clone());
-    let found = read(&pool, path).await;
+    let mut found = Vec::new();
+    for path in paths {
+        found.push(read(&pool, path).await);
+    }
     let [child] = pool.child_pids()[..] else { panic!("one child works") };
     let maps = std::fs::read_to_string(format!("/proc/{child}/maps")).unwrap();
     let name = library.file_name().unwrap().to_string_lossy().into_owned();
@@ -51,44 +86,37 @@ async fn read_with(folder: &Path, library: &Path, options: &ExtractOptions, path
     found
 }
 
-async fn assert_equal(folder: &Path, options: &ExtractOptions, path: &Path) {
-    let own = cache().join("lib").join(OWN);
-    assert!(own.is_file(), "no {}: run `make setup`", own.display());
-    // Its own is not loaded where it would not run, and then there is nothing to compare.
-    if cfg!(target_arch = "x86_64") && !is_x86_feature_detected!("avx2") {
-        return;
+async fn assert_equal(folder: &Path, own: &Path, options: &ExtractOptions, paths: &[PathBuf]) {
+    let ours = read_with(folder, own, options, paths).await;
+    let theirs = read_with(folder, Path::new(STOCK), options, paths).await;
+    for ((ours, theirs), path) in ours.iter().zip(&theirs).zip(paths) {
+        assert!(!ours.text().is_empty(), "{}", path.display());
+        // Text, and with the notes how sure each was of it.
+        assert_eq!(ours.pages, theirs.pages, "{}", path.display());
     }
-    let ours = read_with(folder, &own, options, path).await;
-    let theirs = read_with(folder, Path::new(STOCK), options, path).await;
-    assert!(!ours.text().is_empty());
-    for (ours, theirs) in ours.pages.iter().zip(&theirs.pages) {
-        assert_eq!(ours, theirs, "{}", path.display());
-    }
-    assert_eq!(ours.pages.len(), theirs.pages.len());
 }
 
 #[tokio::test]
 async fn both_libraries_read_the_same() {
+    let Some(own) = own_library() else { return };
     let folder = tempdir().unwrap();
-    for (name, bytes) in [("upright.pdf", scan(0)), ("turned.pdf", scan(1))] {
-        let path = file(folder.path(), name, bytes);
-        assert_equal(folder.path(), &ExtractOptions::default(), &path).await;
-    }
+    let scans = [("upright.pdf", scan(0)), ("turned.pdf", scan(1))];
+    let scans = scans.map(|(name, bytes)| file(folder.path(), name, bytes));
+    assert_equal(folder.path(), &own, &ExtractOptions::default(), &scans).await;
     // Two models at once, and one for another script.
-    let path = file(folder.path(), "languages.pdf", scan(0));
-    for models in ["deu+eng", "rus", "jpn+eng", "chi_sim"] {
+    for models in ["rus+eng", "chi_sim"] {
         let languages = OcrLanguages::Fixed(models.to_owned());
-        assert_equal(folder.path(), &ExtractOptions { languages, ..Default::default() }, &path).await;
+        let options = ExtractOptions { languages, ..Default::default() };
+        assert_equal(folder.path(), &own, &options, &scans[..1]).await;
     }
 }
 
 #[tokio::test]
 async fn both_libraries_read_the_demos_scans_the_same() {
+    let Some(own) = own_library() else { return };
     let folder = tempdir().unwrap();
-    for scan in SCANS {
-        let path = cache().join("corpus/docs").join(scan);
-        if path.is_file() {
-            assert_equal(folder.path(), &ExtractOptions::default(), &path).await;
-        }
+    let scans: Vec<PathBuf> = SCANS.iter().map(|scan| cache().join("corpus/docs").join(scan)).collect();
+    if scans.iter().all(|scan| scan.is_file()) {
+        assert_equal(folder.path(), &own, &ExtractOptions::default(), &scans).await;
     }
 }

@@ -6,6 +6,7 @@
 mod children;
 mod files;
 mod formats;
+#[cfg(target_arch = "x86_64")]
 mod libraries;
 mod recognition;
 

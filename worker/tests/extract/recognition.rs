@@ -149,6 +149,7 @@ async fn an_empty_scan_is_not_recognised_and_says_so() {
     let path = file(folder.path(), "empty.pdf", scan_pdf(WIDTH, HEIGHT, &paper));
     let found = read(&pool(1, ExtractOptions::default()), &path).await;
     assert_eq!(found.failure().code, FailureCode::NoText);
+    assert!(found.failure().detail.contains("blank: "), "{:?}", found.failure());
     assert_eq!(found.pages[0].note.as_deref(), Some("blank: image covers 100 % of the page, 0 letters"));
 }
 
