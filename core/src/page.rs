@@ -1,5 +1,7 @@
 //! What extraction hands on: pages of structured blocks. Knows nothing of files or parsers.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of text a block is.
@@ -41,6 +43,62 @@ pub enum PageSource {
     Lost,
 }
 
+/// Defines [`PageReason`] from one table, so that code and explanation cannot drift apart.
+macro_rules! reasons {
+    ($($variant:ident = $code:literal, $means:literal;)*) => {
+        /// Why a page is as it is, where that needs saying: the first word of its [`Page::note`], before a colon.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum PageReason {
+            $(#[doc = $means] $variant,)*
+        }
+
+        impl PageReason {
+            /// All reasons, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it means, for people.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $means,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Scan = "scan", "pictures cover the page and it has hardly a letter: it was recognised";
+    Picture = "picture", "the document is a picture: it was recognised";
+    Unmapped = "unmapped", "its characters have no meaning: it was recognised";
+    Drawn = "drawn", "it has no letters, but lines and shapes that may be some: it was recognised";
+    Asked = "asked", "recognition was asked for on every page";
+    Seen = "seen", "it is the same picture as a page before, whose text it has";
+    Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
+    NoWords = "no_words", "it was recognised, and no word was found";
+    Empty = "empty", "it has no text, and no picture that may hold some";
+    OcrOff = "ocr_off", "it has no text, and recognition is switched off";
+    OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
+    OcrFailed = "ocr_failed", "it needs recognition, which failed";
+    Cut = "cut", "it has more text than a page may have, and the rest is left out";
+    Lost = "lost", "it could not be read, or not to its end";
+}
+
+impl PageReason {
+    /// A note with this reason.
+    pub fn note(self, detail: impl Display) -> String {
+        format!("{}: {detail}", self.as_str())
+    }
+
+    /// The reason that a note begins with; none of notes from before there was a list.
+    pub fn of(note: &str) -> Option<Self> {
+        let code = note.split(':').next()?;
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == code)
+    }
+}
+
 /// One page (or slide, sheet, or the whole of a file without pages).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
@@ -50,7 +108,7 @@ pub struct Page {
     pub source: PageSource,
     /// Its text, in reading order.
     pub blocks: Vec<Block>,
-    /// Why the page is as it is, where that needs saying: OCR decision and reason, page lost to an error.
+    /// Why the page is as it is, where that needs saying: one of [`PageReason`], a colon, and what there is to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -92,6 +150,18 @@ pub struct DocumentInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_begin_with_one_of_the_list() {
+        let mut codes = std::collections::HashSet::new();
+        for &reason in PageReason::ALL {
+            assert!(codes.insert(reason.as_str()), "{} stands twice", reason.as_str());
+            assert!(!reason.meaning().is_empty());
+            assert_eq!(PageReason::of(&reason.note("read as eng: 94 %")), Some(reason));
+        }
+        assert_eq!(PageReason::of("pdf: from before"), None);
+        assert_eq!(PageReason::of(""), None);
+    }
 
     #[test]
     fn text_bytes_counts_what_text_builds() {

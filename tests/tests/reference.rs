@@ -1,4 +1,5 @@
-//! Reference pages that are written from the program: codes of failures and of the API's problems, formats, and metrics.
+//! Reference pages that are written from the program: codes of failures and of the API's problems, formats, notes of
+//! pages, and metrics.
 //!
 //! `UPDATE_REFERENCE=1 cargo test --workspace --test reference` writes them again.
 #![allow(clippy::unwrap_used)]
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use docmill_core::failure::{Failure, FailureClass, FailureCode};
 use docmill_core::id::CommitSeq;
+use docmill_core::page::PageReason;
 use docmill_worker::api::{ApiMetrics, PROBLEM_CODES};
 use docmill_worker::delivery::Outcome;
 use docmill_worker::embedded::{Counters, Metrics};
@@ -83,6 +85,20 @@ fn formats() {
         writeln!(page, "| {name} | `{media_type}` | {} | {place} |", names.join(", ")).unwrap();
     }
     is_up_to_date("formats.md", &page);
+}
+
+#[test]
+fn page_notes() {
+    let mut page = format!(
+        "# Notes of pages\n\n<!-- Generated: {HOW} -->\n\n\
+         Why a page is as it is, where that needs saying: the first word of its note, before a colon. Codes are never\n\
+         renamed.\n\n\
+         | code | what it says |\n|---|---|\n"
+    );
+    for reason in PageReason::ALL {
+        writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
+    }
+    is_up_to_date("page-notes.md", &page);
 }
 
 /// One metric as the text format shows it.

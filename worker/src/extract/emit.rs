@@ -2,7 +2,7 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
-use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageReason, PageSource};
 
 use super::Event;
 
@@ -34,6 +34,8 @@ pub(super) struct Emitter<'a> {
     /// The same of the page in work.
     page_has_text: bool,
     ocr_missing: Option<String>,
+    /// The note of the first page without text that has one.
+    first_without: Option<String>,
     first_lost: Option<Failure>,
     /// Names of the sections that are open, as their headings show them; empty outside of any.
     path: String,
@@ -70,6 +72,7 @@ impl<'a> Emitter<'a> {
             has_text: false,
             page_has_text: false,
             ocr_missing: None,
+            first_without: None,
             first_lost: None,
             path: String::new(),
             pages_before: 0,
@@ -78,7 +81,7 @@ impl<'a> Emitter<'a> {
 
     /// Whether this page is wanted; one that is not counts as sent. For formats that find a page without those before it.
     pub fn wants(&mut self, number: u32) -> bool {
-        let number = self.pages_before + number;
+        let number = self.number_of(number);
         let wanted = number >= self.resume_from_page;
         if !wanted {
             // The heading of a section stands on its first page.
@@ -86,6 +89,11 @@ impl<'a> Emitter<'a> {
             self.next_page = number + 1;
         }
         wanted
+    }
+
+    /// What number the document as a whole gives to this page of the one in work.
+    pub fn number_of(&self, number: u32) -> u32 {
+        self.pages_before + number
     }
 
     /// Says what the document is. Once, before any text. Of a section its heading says it.
@@ -137,7 +145,7 @@ impl<'a> Emitter<'a> {
             self.end_page_if_any()?;
         } else {
             let (number, blocks) = (self.next_page, self.take_blocks());
-            let note = Some("no text was found in it".to_owned());
+            let note = Some(PageReason::Empty.note("no text was found in it"));
             self.send(Page { number, source: PageSource::NoText, blocks, note })?;
         }
         self.path.truncate(section.path_bytes);
@@ -209,6 +217,7 @@ impl<'a> Emitter<'a> {
         self.has_text |= !page.blocks.is_empty();
         if page.blocks.is_empty() && page.source != PageSource::Lost {
             page.source = PageSource::NoText;
+            self.first_without = self.first_without.take().or_else(|| page.note.clone());
         }
         self.count(page.text_bytes())?;
         // Only the heading of a section waits here.
@@ -246,10 +255,11 @@ impl<'a> Emitter<'a> {
             return Err(match (self.first_lost, self.ocr_missing) {
                 (Some(lost), _) => lost,
                 (None, Some(why)) => Failure::new(FailureCode::OcrUnavailable, why),
-                (None, None) => Failure::new(
-                    FailureCode::NoText,
-                    format!("{} pages, none with text", self.next_page - 1),
-                ),
+                (None, None) => {
+                    let why = self.first_without.map(|note| format!(": {note}")).unwrap_or_default();
+                    let detail = format!("{} pages, none with text{why}", self.next_page - 1);
+                    Failure::new(FailureCode::NoText, detail)
+                }
             });
         }
         (self.forward)(Event::Done)
@@ -374,6 +384,22 @@ pub(super) mod tests {
         assert_eq!(outcome.unwrap_err(), locked);
         assert_eq!(pages[0].source, PageSource::Lost);
         assert_eq!(pages[0].note.as_deref(), Some("lost: encrypted: a password"));
+    }
+
+    #[test]
+    fn a_document_without_text_says_why() {
+        let without = |number, reason: PageReason| {
+            let note = Some(reason.note("because"));
+            Page { number, source: PageSource::Ocr, blocks: Vec::new(), note }
+        };
+        let (pages, outcome) = pages_of(|emitter| {
+            emitter.page(without(1, PageReason::Blank))?;
+            emitter.page(without(2, PageReason::NoWords))
+        });
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.code, FailureCode::NoText);
+        assert_eq!(failure.detail, "2 pages, none with text: blank: because");
+        assert!(pages.iter().all(|page| page.source == PageSource::NoText));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub enum OcrMode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OcrLanguages {
-    /// Chosen for each page by its script, among the installed models.
+    /// Found out: by the document's other pages, by what is read, and by the script.
     #[default]
     Auto,
     /// Always these, as Tesseract names them: `jpn+eng`.

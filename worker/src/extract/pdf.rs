@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{DocumentInfo, Page, PageSource};
+use docmill_core::page::{DocumentInfo, Page, PageReason, PageSource};
 use pdfium_render::prelude::*;
 
 use super::emit::Emitter;
-use super::ocr::{self, Recogniser};
+use super::ocr::{self, Need, Recogniser, Unrecognised};
 use super::source::Source;
 use super::work::{Tools, Work};
-use super::{ExtractOptions, Kind, OcrMode};
+use super::{ExtractOptions, Kind};
 
 /// Most outline entries and deepest level that are looked at: the outline of a bad file may be a circle.
 const OUTLINE_ENTRIES_MAX: usize = 20_000;
@@ -37,6 +37,8 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         empty => empty.insert(load()?),
     };
     let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
+    // Of one that lies in another, a mail say: what is known of that one's pages says nothing of these.
+    recogniser.begin_part();
     let count = u32::try_from(document.pages().len()).unwrap_or(0);
     let limit = options.limits.pdf_pages;
     if count > limit {
@@ -62,7 +64,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         let headings = outline.get(&number).unwrap_or(&no_headings);
         let page = match read_page(&document, number, headings, options, recogniser, emitter) {
             Ok(page) => page,
-            Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
+            Err(error) => lost(number, PageReason::Lost.note(format!("pdfium cannot read it: {error:?}"))),
         };
         emitter.page(page)?;
     }
@@ -86,25 +88,27 @@ fn read_page(
     let mut note = None;
     if text.len() > PAGE_TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(PAGE_TEXT_BYTES_MAX));
-        note = Some("pdf: the text of this page was cut".to_owned());
+        note = Some(PageReason::Cut.note(format!("to {} MiB", PAGE_TEXT_BYTES_MAX >> 20)));
     }
-    let reason = match options.ocr {
-        OcrMode::Never => None,
-        OcrMode::Always => Some("asked for every page".to_owned()),
-        OcrMode::Auto => ocr::why_needed(&page, &text),
-    };
-    if let Some(reason) = reason {
-        match ocr::recognise(recogniser, &page, options, &reason) {
-            Ok(found) if !found.text.trim().is_empty() => {
-                let blocks = layout::blocks(&found.text, headings);
-                return Ok(Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) });
+    match ocr::need_of(&page, &text, options.ocr) {
+        Need::OwnText => recogniser.hear(&text),
+        Need::Nothing(why) => note = Some(why),
+        Need::Recognise(why) => {
+            let ask =
+                ocr::Ask { languages: &options.languages, why: &why, page: emitter.number_of(number) };
+            match ocr::recognise(recogniser, &page, options, &ask) {
+                Ok(found) if !found.text.is_empty() => {
+                    let blocks = layout::blocks(&found.text, headings);
+                    return Ok(Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) });
+                }
+                Ok(found) => note = Some(found.note),
+                Err(unrecognised) => {
+                    note = Some(unrecognised.note(&why));
+                    if let Unrecognised::NoRecogniser(cause) = unrecognised {
+                        emitter.ocr_is_missing(cause);
+                    }
+                }
             }
-            Ok(found) => note = Some(found.note),
-            Err(ocr::Unrecognised::NoRecogniser(why)) => {
-                note = Some(format!("ocr: not possible, {why}; needed: {reason}"));
-                emitter.ocr_is_missing(why);
-            }
-            Err(ocr::Unrecognised::Page(why)) => note = Some(format!("ocr: failed, {why}")),
         }
     }
     let blocks = layout::blocks(&text, headings);

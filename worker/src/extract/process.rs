@@ -175,7 +175,8 @@ fn passed_variables() -> Vec<(OsString, OsString)> {
     passed.chain(cache_folder().map(|folder| ("DOCMILL_CACHE".into(), folder.into_os_string()))).collect()
 }
 
-fn cache_folder() -> Option<PathBuf> {
+/// Where setup puts libraries and models.
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("DOCMILL_CACHE")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("docmill")))

@@ -73,11 +73,16 @@ fn text_content(text: &str) -> Vec<u8> {
 
 /// A page that is one grey picture.
 pub fn scan_pdf(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
+    let image = picture(width, height, pixels);
+    pdf(&[b"q 595 0 0 842 0 0 cm /I Do Q".to_vec()], "/XObject<</I 4 0 R>>", &[image])
+}
+
+/// A grey picture as an object of a PDF.
+pub fn picture(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
     let dictionary = format!(
         "/Type/XObject/Subtype/Image/Width {width}/Height {height}/ColorSpace/DeviceGray/BitsPerComponent 8"
     );
-    let image = stream(&dictionary, pixels);
-    pdf(&[b"q 595 0 0 842 0 0 cm /I Do Q".to_vec()], "/XObject<</I 4 0 R>>", &[image])
+    stream(&dictionary, pixels)
 }
 
 /// A zip archive of these parts.

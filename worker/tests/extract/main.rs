@@ -6,6 +6,8 @@
 mod children;
 mod files;
 mod formats;
+#[cfg(target_arch = "x86_64")]
+mod libraries;
 mod recognition;
 
 use std::path::{Path, PathBuf};

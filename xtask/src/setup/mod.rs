@@ -10,6 +10,7 @@ mod postgres;
 mod promtool;
 mod protobuf;
 mod pypi;
+mod tesseract;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -102,6 +103,13 @@ pub fn run(args: &Args) -> Result<()> {
     apt::install_missing(PACKAGES)?;
     PDFIUM.install(&cache)?;
     minilm::install(&cache)?;
+    if let Err(error) = tesseract::install(&cache) {
+        // Whoever only reads documents can do without; the tests compare both libraries.
+        if args.purpose == Purpose::Test {
+            return Err(error);
+        }
+        eprintln!("setup: no Tesseract of our own, pages take three times as long: {error:#}");
+    }
     if args.purpose == Purpose::Test {
         apt::install_servers(SERVERS)?;
         NEXTEST.install(&cache)?;

@@ -5,10 +5,10 @@ mod bitmap;
 mod decode;
 
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{DocumentInfo, Page, PageSource};
+use docmill_core::page::{DocumentInfo, Page, PageReason, PageSource};
 
 use self::decode::TiffPages;
-use super::ocr::{Ask, PIXELS_MAX, Picture, Unrecognised};
+use super::ocr::{Ask, PIXELS_MAX, Picture, Unrecognised, Why};
 use super::pdf::layout;
 use super::source::Source;
 use super::tesseract::Grey;
@@ -65,23 +65,27 @@ fn send(number: u32, grey: Grey, work: &mut Work<'_, '_>) -> Result<(), Failure>
     let without_text =
         |note: String| Page { number, source: PageSource::NoText, blocks: Vec::new(), note: Some(note) };
     let page = if work.options.ocr == OcrMode::Never {
-        without_text("ocr: switched off, and a picture has no other text".to_owned())
+        without_text(PageReason::OcrOff.note("a picture has no other text"))
     } else if grey.width < SIDE_MIN || grey.height < SIDE_MIN {
-        without_text(format!("{} x {} pixels hold no text", grey.width, grey.height))
+        let detail = format!("{} x {} pixels hold no text", grey.width, grey.height);
+        without_text(PageReason::Blank.note(detail))
     } else {
         let picture = as_page(grey);
-        let ask = Ask { languages: &work.options.languages, reason: "a picture" };
+        let why = Why { reason: PageReason::Picture, detail: "a picture".to_owned() };
+        let page = work.emitter.number_of(number);
+        let ask = Ask { languages: &work.options.languages, why: &why, page };
         match work.tools.recogniser.read(&picture, &ask) {
             Ok(found) => {
                 let blocks = layout::blocks(&found.text, &[]);
                 Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) }
             }
-            Err(Unrecognised::NoRecogniser(why)) => {
-                let note = format!("ocr: not possible, {why}");
-                work.emitter.ocr_is_missing(why);
+            Err(unrecognised) => {
+                let note = unrecognised.note(&why);
+                if let Unrecognised::NoRecogniser(cause) = unrecognised {
+                    work.emitter.ocr_is_missing(cause);
+                }
                 without_text(note)
             }
-            Err(Unrecognised::Page(why)) => without_text(format!("ocr: failed, {why}")),
         }
     };
     work.emitter.page(page)
