@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod neo4j;
 #[cfg(feature = "services")]
 pub mod objects;
+pub mod page_note;
 #[cfg(feature = "services")]
 pub mod postgres;
 pub mod process_tree;

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::corpus::extraction::{self, Extent};
 use crate::process;
 
 /// Arguments passed on as they are.
@@ -54,6 +55,8 @@ pub enum Bench {
     Machine(PassedOn),
     /// Many processes on real servers: rates, what many documents cost against few
     Services(PassedOn),
+    /// Extraction: speed beside others in the same run, memory; with --quality, whether the text is right
+    Extract(PassedOn),
 }
 
 /// The simulation of delivery and commit by seed.
@@ -132,7 +135,25 @@ pub fn bench(bench: &Bench) -> Result<()> {
             build(&["--workspace", "--bins"], true)?;
             run("release/bench_services", passed)
         }
+        Bench::Extract(passed) => extract(passed),
     }
+}
+
+/// Extraction, with documents that are made first: a share of them for tests, the large ones only where they are measured.
+fn extract(passed: &PassedOn) -> Result<()> {
+    let has = |option: &str| passed.args.iter().any(|arg| arg == option);
+    if has("--counts-only") || has("--pages-per-language") {
+        let documents = extraction::assemble(Extent::Share)?;
+        build_as_tests_do()?;
+        return run("debug/bench_extract", &passed.after("--corpus", &documents));
+    }
+    let documents = extraction::assemble(Extent::Whole)?;
+    let names_parts = has("--quality") || has("--only");
+    if !names_parts || passed.args.iter().any(|arg| arg.to_string_lossy().contains("memory")) {
+        extraction::assemble_large()?;
+    }
+    build(&["--workspace", "--bins"], true)?;
+    run("release/bench_extract", &passed.after("--corpus", &documents))
 }
 
 /// Builds everything with one set of features for programs and tests: a package selected alone has another,

@@ -221,6 +221,7 @@ fn record(report: &mut Report, document_seconds: &mut Vec<f64>, counters: &Count
     let settled = match finished.outcome {
         Outcome::Committed { summary, .. } => {
             report.succeeded += 1;
+            report.note_losses(&finished.uri, &summary);
             for (stage, ms) in summary.stage_ms {
                 *report.stage_seconds.entry(stage).or_default() += ms / 1e3;
             }

@@ -18,6 +18,7 @@ use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
 use crate::embedded::Counters;
 use crate::extract::{Event, Input, Pool};
 use crate::ledger::{Grant, Ledger, Registration, Summary};
+use crate::page_note::kept_notes;
 
 mod chunks;
 mod enrich;
@@ -264,19 +265,16 @@ fn no_text(pages: &[Page]) -> Failure {
 }
 
 fn summary_of(extracted: &Extracted) -> Summary {
-    let notes = extracted
-        .pages
-        .iter()
-        .filter_map(|page| page.note.as_ref().map(|note| format!("{}: {note}", page.number)))
-        .take(NOTES_MAX)
-        .collect();
+    let from =
+        |source: PageSource| extracted.pages.iter().filter(|page| page.source == source).count() as u32;
     Summary {
         title: extracted.info.title.clone(),
         media_type: extracted.info.media_type.clone(),
         pages: extracted.pages.len() as u32,
-        ocr_pages: extracted.pages.iter().filter(|page| page.source == PageSource::Ocr).count() as u32,
+        ocr_pages: from(PageSource::Ocr),
+        lost_pages: from(PageSource::Lost),
         text_bytes: extracted.pages.iter().map(|page| page.text_bytes() as u64).sum(),
-        notes,
+        notes: kept_notes(&extracted.pages, NOTES_MAX),
         ..Summary::default()
     }
 }

@@ -97,6 +97,9 @@ const DENY: Wheel = Wheel {
 /// What makes container images without a daemon; only `cargo xtask images` needs it.
 const IMAGE_TOOLS: &[&str] = &["buildah", "mmdebstrap"];
 
+/// What rewrites a PDF with nothing in it packed; only `cargo xtask bench extract` needs it.
+const BENCH_TOOLS: &[&str] = &["qpdf"];
+
 /// Installs what is missing.
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
@@ -133,4 +136,9 @@ pub fn update_package_lists() -> Result<()> {
 /// Installs what makes container images.
 pub fn install_image_tools() -> Result<()> {
     apt::install_missing(IMAGE_TOOLS)
+}
+
+/// Installs what makes the files of measurements.
+pub fn install_bench_tools() -> Result<()> {
+    apt::install_missing(BENCH_TOOLS)
 }
