@@ -6,6 +6,9 @@
 mod children;
 mod files;
 mod formats;
+// Children have faults on demand only where they are built for tests.
+#[cfg(feature = "testing")]
+mod losses;
 mod recognition;
 
 use std::path::{Path, PathBuf};
