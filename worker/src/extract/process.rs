@@ -116,6 +116,11 @@ impl Extractor {
         Ok(self.report.as_ref())
     }
 
+    /// Whether it has said more than was listened to, as far as that is here.
+    pub fn says_more(&self) -> bool {
+        !self.replies.buffer().is_empty()
+    }
+
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

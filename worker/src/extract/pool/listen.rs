@@ -9,6 +9,7 @@ use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page};
 use tokio::sync::mpsc;
 
+use super::judge::Judge;
 use super::losses::{Losses, Next};
 use super::{Guard, receiver_gone};
 use crate::extract::emit::text_limit;
@@ -69,7 +70,7 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// The document's. All pages before the one that it names were sent.
     pub async fn listen(&mut self, mut guard: Guard<'_>) -> Result<Ending, Failure> {
-        let mut said_info = false;
+        let mut judge = Judge::new(self.limits, self.page);
         loop {
             let left = self.limits.document_deadline().saturating_sub(self.waited);
             let started = Instant::now();
@@ -86,7 +87,7 @@ impl<'a> Reading<'a> {
                 // It may have died in the middle of a word.
                 Ok(Ok(None) | Err(_)) => {
                     let (status, stderr) = guard.into_extractor()?.end().await;
-                    return self.ended(classify_death(status, &stderr), said_info).await;
+                    return self.ended(classify_death(status, &stderr), judge.knows_info()).await;
                 }
                 Err(_) => {
                     let stderr = guard.into_extractor()?.kill().await;
@@ -98,22 +99,23 @@ impl<'a> Reading<'a> {
                         return Err(failure(detail).at_page(self.page));
                     }
                     let detail = format!("no page was finished for {} ms", self.limits.page_ms);
-                    return self.ended(failure(detail), said_info).await;
+                    return self.ended(failure(detail), judge.knows_info()).await;
                 }
             };
-            match reply {
-                Reply::Event(Event::Info(info)) => {
-                    said_info = true;
-                    self.info(info).await?;
-                }
-                Reply::Event(Event::Page(page)) => self.forward(page).await?,
-                Reply::Event(Event::Done) => {
+            match judge.reply(reply) {
+                Ok(Reply::Event(Event::Info(info))) => self.info(info).await?,
+                Ok(Reply::Event(Event::Page(page))) => self.forward(page).await?,
+                Ok(Reply::Event(Event::Done)) => {
                     guard.give_back();
                     return self.done().await;
                 }
-                Reply::Failed(failure) => {
+                Ok(Reply::Failed(failure)) => {
                     guard.give_back();
                     return Err(failure);
+                }
+                Err(said) => {
+                    let detail = format!("the extractor said {said}");
+                    return Err(self.refused(guard, &detail).await?);
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! A bounded number of extractor children and the deadlines they are held to. Does not parse anything
 //! itself, except plain text, which needs no child.
 
+mod judge;
 mod listen;
 mod losses;
 mod open;
 mod starter;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -179,7 +182,9 @@ impl Guard<'_> {
 
     fn give_back(mut self) {
         let documents_max = self.pool.options.limits.extractor_documents;
-        if self.extractor.as_ref().is_some_and(|extractor| extractor.documents < documents_max)
+        // What more it has said would be taken for an answer to the next request.
+        let fit = |extractor: &Extractor| extractor.documents < documents_max && !extractor.says_more();
+        if self.extractor.as_ref().is_some_and(fit)
             && let Some(extractor) = self.extractor.take()
         {
             lock(&self.pool.idle).push(extractor);
