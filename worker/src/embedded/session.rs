@@ -168,6 +168,9 @@ impl Session {
         let lease = LeaseConfig { cleanup_delay_ms: 0, lease_stall_ms, ..lease };
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(clock.clone(), lease.lease_ms));
         let pool = Arc::new(Pool::new(setup.extractor.clone(), setup.slots, setup.extract.clone()));
+        if let Some(shortage) = pool.shortage() {
+            tracing::warn!(shortage, "memory is short for extractors");
+        }
         let models = Arc::new(models);
         let stages = Stages {
             cache: None,

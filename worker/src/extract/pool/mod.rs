@@ -4,6 +4,7 @@
 mod judge;
 mod listen;
 mod losses;
+mod memory;
 mod open;
 mod starter;
 #[cfg(test)]
@@ -18,17 +19,21 @@ use docmill_core::id::TenantId;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::listen::{Ending, Reading};
+use self::memory::Texts;
 use self::open::open_or_read;
 use self::starter::Starter;
 use super::frame::Request;
 use super::process::{Extractor, classify_death};
 use super::sandbox::{SandboxReport, Start};
 use super::{Event, ExtractOptions, Input};
+use crate::machine_memory;
 
 /// Extractor children, at most one a slot, replaced when they are spent, dead or another tenant's.
 pub struct Pool {
     slots: Arc<Semaphore>,
     slot_count: usize,
+    shortage: Option<String>,
+    texts: Texts,
     options: ExtractOptions,
     idle: Mutex<Vec<Extractor>>,
     pids: Arc<Mutex<HashSet<u32>>>,
@@ -36,16 +41,33 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of `slots` children of `extractor_binary`. They start when first needed and then stay.
-    pub fn new(extractor_binary: PathBuf, slots: usize, options: ExtractOptions) -> Self {
+    /// A pool of `slots` children of `extractor_binary`, or of as many as there is memory for. They start when first
+    /// needed and then stay.
+    pub fn new(extractor_binary: PathBuf, slots: usize, mut options: ExtractOptions) -> Self {
+        let memory_mib = machine_memory::look().map(|memory| memory.limit_mib);
+        let (shares, shortage) = memory::share(memory_mib, slots, &options.limits);
+        options.limits.extractor_mib = shares.extractor_mib;
+        let slot_count = shares.extractors as usize;
         Self {
-            slots: Arc::new(Semaphore::new(slots.max(1))),
-            slot_count: slots.max(1),
+            slots: Arc::new(Semaphore::new(slot_count)),
+            slot_count,
+            shortage,
+            texts: Texts::new(shares.texts_mib),
             starter: Starter::new(extractor_binary, Start::of(&options)),
             options,
             idle: Mutex::default(),
             pids: Arc::default(),
         }
+    }
+
+    /// Children that work at once.
+    pub fn slots(&self) -> usize {
+        self.slot_count
+    }
+
+    /// Why there are fewer children than were asked for, or why one may be too many, as a sentence.
+    pub fn shortage(&self) -> Option<&str> {
+        self.shortage.as_deref()
     }
 
     /// Reads one document and sends its events. One that needs a child waits for a free slot first. A page over which
@@ -58,7 +80,9 @@ impl Pool {
         sink: mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
         let (options, reading, plain) = (self.options.clone(), input.clone(), sink.clone());
-        let opened = tokio::task::spawn_blocking(move || open_or_read(reading, &options, &plain)).await;
+        let texts = self.texts.clone();
+        let opened =
+            tokio::task::spawn_blocking(move || open_or_read(reading, &options, &texts, &plain)).await;
         let Some(file) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
         let slot = self.slots.acquire().await;
         let _slot =

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::memory::Texts;
 use super::receiver_gone;
+use crate::extract::emit::text_limit;
 use crate::extract::source::Source;
 use crate::extract::work::{self, Task, Tools};
 use crate::extract::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
@@ -17,12 +20,15 @@ use crate::extract::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
 pub(super) fn open_or_read(
     input: Input,
     options: &ExtractOptions,
+    texts: &Texts,
     sink: &mpsc::Sender<Event>,
 ) -> Result<Option<File>, Failure> {
     let (file, kind) = open(&input, &options.limits)?;
     if !is_in_process(kind) {
         return Ok(Some(file));
     }
+    // This thread may wait: it has nothing else to do. Its memory is taken before the text is.
+    let _room = Handle::current().block_on(texts.take(&input.name, input.bytes))?;
     let mut forward = |event| sink.blocking_send(event).map_err(|_| receiver_gone());
     let task = Task {
         source: Source::File(file),
@@ -63,6 +69,10 @@ fn open(input: &Input, limits: &Limits) -> Result<(File, Kind), Failure> {
     let kind = sniff(&input.name, &source.head().map_err(unreadable)?);
     if kind == Kind::Pdf && bytes > limits.pdf_mib << 20 {
         return Err(too_large(limits.pdf_mib));
+    }
+    // Its reader would say so too, once it had read as much.
+    if is_in_process(kind) && bytes > (limits.text_mib << 20).saturating_mul(2) {
+        return Err(text_limit(limits));
     }
     if kind == Kind::Unknown {
         return Err(sniff::unsupported(&input.name, &source.head().map_err(unreadable)?));

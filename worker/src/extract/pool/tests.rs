@@ -38,7 +38,9 @@ async fn read(folder: &TempDir, bytes: &[u8], script: &str) -> (Vec<Event>, Resu
     let (path, words) = (folder.path().join("a.pdf"), folder.path().join("words"));
     fs::write(&path, "%PDF-1.4 of which nobody reads more").unwrap();
     fs::write(&words, bytes).unwrap();
-    let script = format!("/bin/cat '{}'\n{script}", words.display());
+    // It answers when it was asked, not before.
+    let asked = "/bin/dd of=/dev/null bs=1 count=1 2>/dev/null";
+    let script = format!("{asked}\n/bin/cat '{}'\n{script}", words.display());
     let mut options = ExtractOptions::default();
     options.limits.page_ms = 2_000;
     let pool = Pool::new(program(folder.path(), &script), 1, options);
