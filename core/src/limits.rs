@@ -35,7 +35,7 @@ pub struct Limits {
     pub page_ms: u64,
     /// Longest extraction of one document, in milliseconds.
     pub document_ms: u64,
-    /// Address space of one extractor, in MiB (RLIMIT_AS).
+    /// Most address space of one extractor, in MiB (RLIMIT_AS); less where there is not as much memory for each.
     pub extractor_mib: u64,
     /// Resolution at which pages are rendered for recognition, in dots per inch (`PDF_DPI`).
     pub ocr_dpi: u32,

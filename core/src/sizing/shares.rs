@@ -1,5 +1,5 @@
-//! How the memory of a worker is shared: what its own process keeps, and what each extractor may take. The worker keeps to it,
-//! and the operator writes what comes of it.
+//! How the memory of a worker is shared: what its own process keeps, and what each extractor may take. The worker keeps
+//! to it, and the operator writes what comes of it.
 
 /// Memory of a worker that is no extractor's, in MiB: the model, what is in work, texts that are read without an extractor.
 pub const OWN_MIB: u64 = 512;

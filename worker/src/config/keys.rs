@@ -444,7 +444,12 @@ pub const KEYS: &[Key] = &[
         "Longest time without a finished page; at most `documentMs` and half of `leaseStallMs`",
     ),
     number("extract.limits.documentMs", 1_000, DAY_MS, "Longest extraction of one document"),
-    number("extract.limits.extractorMib", 512, MIB_MAX, "Address space of one extractor"),
+    number(
+        "extract.limits.extractorMib",
+        512,
+        MIB_MAX,
+        "Most address space of one extractor; less where there is not as much memory for each",
+    ),
     number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
     number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
     Key {

@@ -220,8 +220,8 @@ impl Kind {
     }
 }
 
-/// Whether a page of such a document can be lost without the rest: readers of these formats find a page without looking at
-/// those before it.
+/// Whether a page of such a document can be lost without the rest: readers of these formats find a page without looking
+/// at those before it.
 pub(super) fn has_pages_apart(info: &DocumentInfo) -> bool {
     let is = |kind: Kind| info.media_type == kind.media_type();
     (is(Kind::Pdf) || is(Kind::Tiff)) && info.page_count != Some(1)

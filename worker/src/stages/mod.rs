@@ -255,8 +255,8 @@ fn checkpoint_due(pages: usize, seconds: f64, recognised: bool) -> bool {
     (many_or_dear && seconds >= CHECKPOINT_SECONDS_MIN) || seconds >= CHECKPOINT_SECONDS
 }
 
-/// How many pages were lost to extractors that ended over them: over all trials of a document there are no more of them than
-/// the limit allows.
+/// How many pages were lost to extractors that ended over them: over all trials of a document there are no more of them
+/// than the limit allows.
 fn lost_to_extractors(pages: &[Page]) -> u32 {
     let ended = |page: &&Page| page.lost_to().is_some_and(|code| code.class() == FailureClass::ChildCrash);
     pages.iter().filter(ended).count() as u32

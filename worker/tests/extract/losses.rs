@@ -14,8 +14,8 @@ use crate::{pool, read, read_input};
 
 const FIVE: [&str; 5] = ["One", "Two", "Three", "Four", "Five"];
 
-/// A program that does what this shell script says. Another process writes it: a file that this one had open for writing could
-/// not be started while a child that is just being made still has it.
+/// A program that does what this shell script says. Another process writes it: a file that this one had open for writing
+/// could not be started while a child that is just being made still has it.
 fn program(folder: &Path, script: &str) -> PathBuf {
     let path = folder.join("program");
     let written = Command::new("/bin/sh")

@@ -1,4 +1,5 @@
-//! The memory that extractors, and texts that need none, may take together. Promises it before it is taken; measures nothing.
+//! The memory that extractors, and texts that need none, may take together. Promises it before it is taken; measures
+//! nothing.
 
 use std::sync::Arc;
 

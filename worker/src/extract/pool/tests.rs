@@ -1,5 +1,5 @@
-//! Children that were taken over: what they say, and that it ends them. The programs are shell scripts which another process
-//! writes: a file that this one had open for writing could not be started while some other child still has it.
+//! Children that were taken over: what they say, and that it ends them. The programs are shell scripts which another
+//! process writes: a file that this one had open for writing could not be started while some other child still has it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn said(replies: &[Reply]) -> (TempDir, Vec<u8>) {
     let mut bytes = Vec::new();
     frame::write(&mut bytes, &SandboxReport::default()).unwrap();
     for reply in replies {
-        frame::write(&mut bytes, reply).unwrap();
+        frame::push(&mut bytes, reply).unwrap();
     }
     (tempdir().unwrap(), bytes)
 }
