@@ -107,7 +107,7 @@ codes! {
     LimitOutput = "limit_output", ChildCrash,
         "the extractor wrote to a file, which it may not", "the file is probably made to do harm: look at where it came from";
     SandboxViolation = "sandbox_violation", ChildCrash,
-        "the extractor tried to get out of its sandbox and was ended", "the file is probably made to do harm: look at where it came from";
+        "the extractor tried to get out of its sandbox, or said what none of ours would, and was ended", "the file is probably made to do harm: look at where it came from";
     SandboxMissing = "sandbox_missing", Transient,
         "the sandbox of extractors is not whole here", "docmill-worker check-sandbox says what to do; --sandbox best-effort, or extract.sandbox: bestEffort, does without what lacks";
     ExtractorDied = "extractor_died", ChildCrash,

@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{Failure, FailureCode};
+
 /// What kind of text a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,12 +110,41 @@ pub struct Page {
     pub source: PageSource,
     /// Its text, in reading order.
     pub blocks: Vec<Block>,
-    /// Why the page is as it is, where that needs saying: one of [`PageReason`], a colon, and what there is to it.
+    /// Why the page is as it is, where that needs saying: one of [`PageReason`], a colon, and what there is to it. At most
+    /// [`Page::NOTE_CHARS_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Page {
+    /// Longest note, in characters.
+    pub const NOTE_CHARS_MAX: usize = 2_000;
+
+    /// A page of which nothing could be read, for this reason.
+    pub fn lost(number: u32, failure: &Failure) -> Self {
+        let note = Some(PageReason::Lost.note(failure));
+        let mut page = Self { number, source: PageSource::Lost, blocks: Vec::new(), note };
+        page.cut_note();
+        page
+    }
+
+    /// What it was lost to, where a failure is known.
+    pub fn lost_to(&self) -> Option<FailureCode> {
+        let note = self.note.as_deref().filter(|_| self.source == PageSource::Lost)?;
+        let mut words = note.split(": ");
+        words.next().filter(|reason| *reason == PageReason::Lost.as_str())?;
+        FailureCode::parse(words.next()?)
+    }
+
+    /// Cuts the note to its limit.
+    pub fn cut_note(&mut self) {
+        if let Some(note) = &mut self.note
+            && let Some((end, _)) = note.char_indices().nth(Self::NOTE_CHARS_MAX)
+        {
+            note.truncate(end);
+        }
+    }
+
     /// The page's text: blocks separated by an empty line. Chunk offsets count in bytes of this text.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.text_bytes());
@@ -139,12 +170,17 @@ pub const BLOCK_SEPARATOR: &str = "\n\n";
 /// What is known of a document as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentInfo {
-    /// Title from its metadata or first heading.
+    /// Title from its metadata or first heading, at most [`DocumentInfo::TITLE_CHARS_MAX`] characters.
     pub title: Option<String>,
     /// IANA media type that was found by looking inside, for example `application/pdf`.
     pub media_type: String,
     /// Pages, where the format says so before they are read.
     pub page_count: Option<u32>,
+}
+
+impl DocumentInfo {
+    /// Longest title, in characters.
+    pub const TITLE_CHARS_MAX: usize = 500;
 }
 
 #[cfg(test)]
@@ -173,5 +209,17 @@ mod tests {
             let page = Page { number: 1, source: PageSource::TextLayer, blocks, note: None };
             assert_eq!(page.text().len(), page.text_bytes());
         }
+    }
+
+    #[test]
+    fn a_lost_page_says_to_what_and_its_note_is_bounded() {
+        let failure = Failure::new(FailureCode::ExtractorDied, "x: ".repeat(1_000));
+        let page = Page::lost(7, &failure);
+        assert_eq!((page.number, page.source, page.blocks.len()), (7, PageSource::Lost, 0));
+        assert_eq!(page.lost_to(), Some(FailureCode::ExtractorDied));
+        assert_eq!(page.note.as_ref().unwrap().chars().count(), Page::NOTE_CHARS_MAX);
+        let other = Page { note: Some("pdf: this page cannot be read".to_owned()), ..page.clone() };
+        assert_eq!(other.lost_to(), None);
+        assert_eq!(Page { source: PageSource::Ocr, ..page }.lost_to(), None, "a note is not a loss");
     }
 }

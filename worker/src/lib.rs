@@ -28,6 +28,7 @@ pub mod health;
 pub mod http;
 pub mod intake;
 pub mod ledger;
+mod machine_memory;
 #[cfg(feature = "services")]
 pub mod neo4j;
 #[cfg(feature = "services")]

@@ -1,20 +1,11 @@
 //! What pages say of themselves, as a document's summary keeps it (`page: note`), and the same taken apart for a person.
-//! Decides nothing: a note is words, and what came of a page is in its [`PageSource`].
+//! Decides nothing: why a page is as it is, is one of [`PageReason`].
 
 use std::fmt;
 
 use docmill_core::failure::FailureCode;
-use docmill_core::page::{Page, PageSource};
+use docmill_core::page::{Page, PageReason, PageSource};
 use serde::Serialize;
-
-/// Before the note of a page that was lost.
-const LOST: &str = "lost: ";
-/// Before that of one that was to be recognised.
-const RECOGNITION: &str = "ocr: ";
-/// How that goes on where nothing came of it.
-const NOT_RECOGNISED: [&str; 2] = ["not possible", "failed"];
-/// Of a page without text that says nothing.
-const WITHOUT_TEXT: &str = "no text was found on it";
 
 /// What came of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,12 +13,31 @@ const WITHOUT_TEXT: &str = "no text was found on it";
 pub enum Outcome {
     /// It could not be read, or not to its end.
     Lost,
-    /// Its text was recognised, or that was tried.
+    /// Its text was recognised.
     Recognised,
     /// It was to be recognised, and was not.
     NotRecognised,
+    /// There is nothing to read on it.
+    WithoutText,
     /// Something else that is worth saying.
     Told,
+}
+
+impl Outcome {
+    fn of(reason: PageReason) -> Self {
+        match reason {
+            PageReason::Lost => Self::Lost,
+            PageReason::Scan
+            | PageReason::Picture
+            | PageReason::Unmapped
+            | PageReason::Drawn
+            | PageReason::Asked
+            | PageReason::Seen => Self::Recognised,
+            PageReason::OcrOff | PageReason::OcrMissing | PageReason::OcrFailed => Self::NotRecognised,
+            PageReason::Blank | PageReason::NoWords | PageReason::Empty => Self::WithoutText,
+            PageReason::Cut => Self::Told,
+        }
+    }
 }
 
 /// What a page says of itself.
@@ -37,7 +47,10 @@ pub struct PageNote {
     pub page: u32,
     /// What came of it.
     pub outcome: Outcome,
-    /// Why it was lost, where that has a code.
+    /// Why: a code of [`PageReason`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The failure that it was lost to, where that has a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<FailureCode>,
     /// The same in words.
@@ -49,19 +62,26 @@ impl PageNote {
     pub fn parse(kept: &str) -> Option<Self> {
         let (page, note) = kept.split_once(": ")?;
         let page = page.parse().ok()?;
-        let told = |outcome, detail: &str| Self { page, outcome, code: None, detail: detail.to_owned() };
-        if let Some(lost) = note.strip_prefix(LOST) {
-            let coded = lost.split_once(": ").and_then(|(code, detail)| {
-                Some(Self { code: Some(FailureCode::parse(code)?), ..told(Outcome::Lost, detail) })
+        let Some(reason) = PageReason::of(note) else {
+            return Some(Self {
+                page,
+                outcome: Outcome::Told,
+                reason: None,
+                code: None,
+                detail: note.to_owned(),
             });
-            return Some(coded.unwrap_or_else(|| told(Outcome::Lost, lost)));
-        }
-        let Some(recognition) = note.strip_prefix(RECOGNITION) else {
-            return Some(told(Outcome::Told, note));
         };
-        let failed = NOT_RECOGNISED.iter().any(|begin| recognition.starts_with(begin));
-        let outcome = if failed { Outcome::NotRecognised } else { Outcome::Recognised };
-        Some(told(outcome, recognition))
+        let said = note.split_once(": ").map_or("", |(_, detail)| detail);
+        let failure = said.split_once(": ").filter(|_| reason == PageReason::Lost);
+        let failure = failure.and_then(|(code, detail)| Some((FailureCode::parse(code)?, detail)));
+        let detail = failure.map_or(said, |(_, detail)| detail);
+        Some(Self {
+            page,
+            outcome: Outcome::of(reason),
+            reason: Some(reason.as_str()),
+            code: failure.map(|(code, _)| code),
+            detail: detail.to_owned(),
+        })
     }
 
     /// All that is known of a document's pages.
@@ -78,6 +98,7 @@ impl fmt::Display for PageNote {
             (Outcome::Lost, None) => write!(formatter, "lost: {}", self.detail),
             (Outcome::Recognised, _) => write!(formatter, "read by OCR: {}", self.detail),
             (Outcome::NotRecognised, _) => write!(formatter, "not read by OCR: {}", self.detail),
+            (Outcome::WithoutText, _) => write!(formatter, "no text: {}", self.detail),
             (Outcome::Told, _) => formatter.write_str(&self.detail),
         }
     }
@@ -101,15 +122,14 @@ pub fn kept_notes(pages: &[Page], notes_max: usize) -> Vec<String> {
 }
 
 fn kept_note(page: &Page) -> Option<String> {
-    let number = page.number;
-    match (page.source, page.note.as_deref()) {
-        (PageSource::Lost, Some(note)) if !note.starts_with(LOST) => {
-            Some(format!("{number}: {LOST}{note}"))
-        }
-        (PageSource::Lost, None) => Some(format!("{number}: {LOST}it does not say why")),
-        (PageSource::NoText, None) => Some(format!("{number}: {WITHOUT_TEXT}")),
-        (_, note) => note.map(|note| format!("{number}: {note}")),
-    }
+    let said = page.note.clone();
+    let note = match page.source {
+        // No loss and no page without text is silent.
+        PageSource::Lost => said.unwrap_or_else(|| PageReason::Lost.note("it does not say why")),
+        PageSource::NoText => said.unwrap_or_else(|| PageReason::Empty.note("no text was found on it")),
+        PageSource::Ocr | PageSource::TextLayer => said?,
+    };
+    Some(format!("{}: {note}", page.number))
 }
 
 #[cfg(test)]
@@ -129,20 +149,17 @@ mod tests {
                 Some(FailureCode::Damaged),
                 "lost: the parser cannot make sense of the file (bad: font)",
             ),
-            ("3: lost: pdf: a page", Outcome::Lost, None, "lost: pdf: a page"),
+            ("3: lost: a page: torn", Outcome::Lost, None, "lost: a page: torn"),
             (
-                "3: ocr: eng, word confidence 91 %",
+                "3: scan: eng, word confidence 91 %",
                 Outcome::Recognised,
                 None,
                 "read by OCR: eng, word confidence 91 %",
             ),
-            (
-                "3: ocr: not possible, no model",
-                Outcome::NotRecognised,
-                None,
-                "not read by OCR: not possible, no model",
-            ),
-            ("3: pdf: the text was cut", Outcome::Told, None, "pdf: the text was cut"),
+            ("3: ocr_missing: no model", Outcome::NotRecognised, None, "not read by OCR: no model"),
+            ("3: blank: no ink", Outcome::WithoutText, None, "no text: no ink"),
+            ("3: cut: to 4 MiB", Outcome::Told, None, "to 4 MiB"),
+            ("3: of long ago", Outcome::Told, None, "of long ago"),
         ] {
             let note = PageNote::parse(kept).unwrap();
             assert_eq!((note.page, note.outcome, note.code), (3, outcome, code), "{kept}");
@@ -155,17 +172,17 @@ mod tests {
     #[test]
     fn losses_are_kept_before_all_else_and_none_is_silent() {
         let pages = [
-            page(1, PageSource::Ocr, Some("ocr: eng")),
+            page(1, PageSource::Ocr, Some("scan: eng")),
             page(2, PageSource::TextLayer, None),
             page(3, PageSource::NoText, None),
-            page(4, PageSource::Lost, Some("pdf: this page cannot be read")),
+            page(4, PageSource::Lost, Some("lost: pdfium cannot read it")),
             page(5, PageSource::Lost, Some("lost: damaged: cut")),
             page(6, PageSource::Lost, None),
         ];
         let all = [
-            "1: ocr: eng",
-            "3: no text was found on it",
-            "4: lost: pdf: this page cannot be read",
+            "1: scan: eng",
+            "3: empty: no text was found on it",
+            "4: lost: pdfium cannot read it",
             "5: lost: damaged: cut",
             "6: lost: it does not say why",
         ];

@@ -430,15 +430,26 @@ pub const KEYS: &[Key] = &[
     number("extract.limits.fileMib", 1, MIB_MAX, "Largest file").env("MAX_FILE_SIZE_MB"),
     number("extract.limits.pdfMib", 1, MIB_MAX, "Largest PDF").env("MAX_PDF_SIZE_MB"),
     number("extract.limits.pdfPages", 1, 1_000_000, "Most pages of a PDF").env("MAX_PDF_PAGES"),
+    number(
+        "extract.limits.pagesLostMax",
+        0,
+        1_000_000,
+        "Most pages of a document over which extractors may end; one more and the document fails",
+    ),
     number("extract.limits.textMib", 1, MIB_MAX, "Most text of one document"),
     number(
         "extract.limits.pageMs",
         1_000,
         HOUR_MS,
-        "Longest time without a finished page; at most `documentMs`",
+        "Longest time without a finished page; at most `documentMs` and half of `leaseStallMs`",
     ),
     number("extract.limits.documentMs", 1_000, DAY_MS, "Longest extraction of one document"),
-    number("extract.limits.extractorMib", 512, MIB_MAX, "Address space of one extractor"),
+    number(
+        "extract.limits.extractorMib",
+        512,
+        MIB_MAX,
+        "Most address space of one extractor; less where there is not as much memory for each",
+    ),
     number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
     number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
     Key {

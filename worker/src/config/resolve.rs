@@ -165,13 +165,13 @@ impl Judge<'_> {
                 limits.document_ms,
                 "at most extract.limits.documentMs",
             ),
-            // A page is the longest that nothing is heard of a document.
+            // A page that is tried twice is the longest that nothing is heard of a document.
             (
                 "extract.limits.pageMs",
                 limits.page_ms,
                 "leaseStallMs",
-                config.lease_stall_ms,
-                "at most leaseStallMs",
+                config.lease_stall_ms / 2,
+                "at most half of leaseStallMs",
             ),
         ];
         for (path, value, other, max, allowed) in pairs {

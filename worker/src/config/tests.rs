@@ -159,7 +159,7 @@ fn numbers_must_fit_each_other() {
     let text = format!("{GOOD}leaseStallMs: 10000\ndocumentMaxMs: 20000\n");
     let found = problems(&text, &[("PG_PASSWORD", "x")]);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].to_string().contains("at most leaseStallMs"), "{}", found[0]);
+    assert!(found[0].to_string().contains("at most half of leaseStallMs"), "{}", found[0]);
     let limits = "extract: {limits: {pageMs: 5000, documentMs: 15000}}\n";
     let lease = load(&format!("{text}{limits}"), &environment_of_good(), &read_secret).unwrap().lease;
     assert_eq!((lease.lease_stall_ms, lease.document_max_ms), (10_000, 20_000));

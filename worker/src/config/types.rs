@@ -420,6 +420,8 @@ section! {
         pdf_mib: u64 = Limits::default().pdf_mib,
         /// Most pages of a PDF.
         pdf_pages: u32 = Limits::default().pdf_pages,
+        /// Most pages that may be lost to extractors.
+        pages_lost_max: u32 = Limits::default().pages_lost_max,
         /// Most text, in MiB.
         text_mib: u64 = Limits::default().text_mib,
         /// Longest time of a page, in milliseconds.
@@ -441,6 +443,7 @@ impl From<&ExtractLimits> for Limits {
             file_mib: limits.file_mib,
             pdf_mib: limits.pdf_mib,
             pdf_pages: limits.pdf_pages,
+            pages_lost_max: limits.pages_lost_max,
             text_mib: limits.text_mib,
             page_ms: limits.page_ms,
             document_ms: limits.document_ms,

@@ -73,6 +73,7 @@ pub async fn run(
     let session = Session::open(data_dir, &setup, counters.clone()).await?;
     let mut report = Report::default();
     report.warnings.extend(lacks);
+    report.warnings.extend(session.pool.shortage().map(str::to_owned));
     let mut document_seconds = Vec::new();
 
     let left_over = left_over(&session, &counters).await?;

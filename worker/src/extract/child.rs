@@ -4,13 +4,21 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 
+use super::format::has_pages_apart;
 use super::frame::{self, Reply, Request};
 use super::source::Source;
 use super::work::{self, Task, Tools};
 use super::{Event, sandbox};
+
+/// So many bytes of answers are written at once, and no more wait: as much as a pipe takes.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// Answers wait no longer than until the first one after this time.
+const WAITING_MAX: Duration = Duration::from_millis(20);
 
 /// Runs an extractor child until its parent closes the connection. Both binaries route the hidden
 /// sub-command `__extract` here before anything else starts.
@@ -31,18 +39,20 @@ fn serve() -> io::Result<()> {
     // Whoever reads a document must be held as was asked, whatever the parent makes of the report.
     let fit = report.judge(start.mode);
     let mut requests = Stdin(io::stdin().lock());
-    let mut replies = io::stdout().lock();
-    frame::write(&mut replies, &report)?;
+    let mut replies = Replies::new(Stdout(io::stdout().lock()));
+    frame::write(&mut replies.out, &report)?;
     // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
     let mut tools = Tools::default();
     while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
         if let Err(failure) = &fit {
-            frame::write(&mut replies, &Reply::Failed(failure.clone()))?;
+            replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
             continue;
         }
+        replies.begin(Instant::now());
         let mut forward = |event: Event| {
             let event = hooks::before(&request, event);
-            frame::write(&mut replies, &Reply::Event(event))
+            replies
+                .say(&Reply::Event(event), Instant::now())
                 .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
         };
         let task = Task {
@@ -54,9 +64,8 @@ fn serve() -> io::Result<()> {
         };
         let outcome = work::read(task, &mut tools, &mut forward);
         if let Err(failure) = outcome {
-            frame::write(&mut replies, &Reply::Failed(failure))?;
+            replies.say(&Reply::Failed(failure), Instant::now())?;
         }
-        replies.flush()?;
     }
     Ok(())
 }
@@ -73,6 +82,63 @@ impl AsFd for Stdin {
 impl io::Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(rustix::io::read(&*self, buffer)?)
+    }
+}
+
+/// Standard output without a buffer: one that ends at line ends would make two writes of an answer.
+struct Stdout(io::StdoutLock<'static>);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The way to the parent. What is said of a small document is said at once: each write wakes the parent.
+///
+/// Where the parent may take one page for lost it must know at which the child was when it ended, so of such documents
+/// nothing waits.
+struct Replies<W> {
+    out: W,
+    waiting: Vec<u8>,
+    written: Instant,
+    nothing_waits: bool,
+}
+
+impl<W: Write> Replies<W> {
+    fn new(out: W) -> Self {
+        Self { out, waiting: Vec::new(), written: Instant::now(), nothing_waits: false }
+    }
+
+    /// Another document begins.
+    fn begin(&mut self, now: Instant) {
+        (self.written, self.nothing_waits) = (now, false);
+    }
+
+    fn say(&mut self, reply: &Reply, now: Instant) -> io::Result<()> {
+        frame::push(&mut self.waiting, reply)?;
+        let ends = match reply {
+            Reply::Event(Event::Info(info)) => {
+                self.nothing_waits = has_pages_apart(info);
+                false
+            }
+            Reply::Event(Event::Page(_)) => false,
+            Reply::Event(Event::Done) | Reply::Failed(_) => true,
+        };
+        let is_much = self.waiting.len() >= WAITING_BYTES_MAX;
+        if ends || self.nothing_waits || is_much || now.duration_since(self.written) >= WAITING_MAX {
+            self.out.write_all(&self.waiting)?;
+            self.out.flush()?;
+            self.waiting.clear();
+            // One large page is no reason to keep as much for all that follow.
+            self.waiting.shrink_to(WAITING_BYTES_MAX);
+            self.written = now;
+        }
+        Ok(())
     }
 }
 
@@ -119,5 +185,81 @@ mod hooks {
 mod hooks {
     pub(super) fn before(_: &super::Request, event: super::Event) -> super::Event {
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Writes(Vec<usize>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn info(media_type: &str, page_count: Option<u32>) -> Reply {
+        Reply::Event(Event::Info(DocumentInfo {
+            title: None,
+            media_type: media_type.to_owned(),
+            page_count,
+        }))
+    }
+
+    fn page(bytes: usize) -> Reply {
+        let block = Block { kind: BlockKind::Paragraph, text: "x".repeat(bytes) };
+        let page = Page { number: 1, source: PageSource::TextLayer, blocks: vec![block], note: None };
+        Reply::Event(Event::Page(page))
+    }
+
+    fn done() -> Reply {
+        Reply::Event(Event::Done)
+    }
+
+    /// How many times is written, with so much time before each answer.
+    fn writes(replies: &[Reply], pause: Duration) -> usize {
+        let mut way = Replies::new(Writes::default());
+        let mut now = Instant::now();
+        way.begin(now);
+        for reply in replies {
+            now += pause;
+            way.say(reply, now).unwrap();
+        }
+        assert!(way.waiting.is_empty(), "an end lets nothing wait");
+        way.out.0.len()
+    }
+
+    #[test]
+    fn a_small_document_is_said_at_once() {
+        let whole = |media_type, page_count| [info(media_type, page_count), page(50_000), done()];
+        assert_eq!(writes(&whole("text/html", None), Duration::ZERO), 1);
+        assert_eq!(writes(&whole("application/pdf", Some(1)), Duration::ZERO), 1);
+        let failed = Reply::Failed(Failure::new(FailureCode::Damaged, "torn"));
+        assert_eq!(writes(&[info("text/html", None), failed], Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn what_takes_long_or_is_much_does_not_wait() {
+        let many = || [info("text/html", None), page(10), page(10), done()];
+        assert_eq!(writes(&many(), WAITING_MAX), 4);
+        assert_eq!(writes(&many(), WAITING_MAX / 2), 2);
+        let much = [info("text/html", None), page(WAITING_BYTES_MAX), page(10), done()];
+        assert_eq!(writes(&much, Duration::ZERO), 2);
+    }
+
+    #[test]
+    fn the_parent_knows_at_which_page_a_child_is_that_may_lose_one() {
+        let pages = [info("application/pdf", Some(2)), page(10), page(10), done()];
+        assert_eq!(writes(&pages, Duration::ZERO), 4);
     }
 }

@@ -103,7 +103,7 @@ impl<'a> Emitter<'a> {
         }
         info.title = info
             .title
-            .map(|title| clean(&title).chars().take(500).collect())
+            .map(|title| clean(&title).chars().take(DocumentInfo::TITLE_CHARS_MAX).collect())
             .filter(|t: &String| !t.is_empty());
         (self.forward)(Event::Info(info))
     }
@@ -157,8 +157,7 @@ impl<'a> Emitter<'a> {
     pub fn lost(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.first_lost.get_or_insert_with(|| failure.clone());
         let blocks = self.take_blocks();
-        let (number, note) = (self.next_page, Some(format!("lost: {failure}")));
-        self.send(Page { number, source: PageSource::Lost, blocks, note })
+        self.send(Page { blocks, ..Page::lost(self.next_page, failure) })
     }
 
     /// A part of the document that could not be read is a loss; only what bounds the whole document ends it.
@@ -242,7 +241,14 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    fn send(&mut self, page: Page) -> Result<(), Failure> {
+    fn send(&mut self, mut page: Page) -> Result<(), Failure> {
+        let pages_max = self.limits.pages_in_all();
+        if page.number > pages_max {
+            let detail =
+                format!("more than {pages_max} pages with all that is in it, {pages_max} are allowed");
+            return Err(Failure::new(FailureCode::LimitPages, detail));
+        }
+        page.cut_note();
         self.next_page += 1;
         if page.number < self.resume_from_page { Ok(()) } else { (self.forward)(Event::Page(page)) }
     }
@@ -400,6 +406,25 @@ pub(super) mod tests {
         assert_eq!(failure.code, FailureCode::NoText);
         assert_eq!(failure.detail, "2 pages, none with text: blank: because");
         assert!(pages.iter().all(|page| page.source == PageSource::NoText));
+    }
+
+    #[test]
+    fn there_are_no_more_pages_than_allowed_and_lost_ones_count() {
+        let limits = Limits { pages_max: 2, pdf_pages: 1, ..Limits::default() };
+        let mut pages = Vec::new();
+        let mut forward = |event| {
+            if let Event::Page(page) = event {
+                pages.push(page.number);
+            }
+            Ok(())
+        };
+        let mut emitter = Emitter::new(&mut forward, &limits, 1);
+        emitter.block(BlockKind::Paragraph, "text").unwrap();
+        emitter.end_page().unwrap();
+        emitter.lost(&Failure::new(FailureCode::Damaged, "torn")).unwrap();
+        let failure = emitter.or_lost(Err(Failure::new(FailureCode::Damaged, "torn"))).unwrap_err();
+        assert_eq!(failure.code, FailureCode::LimitPages);
+        assert_eq!(pages, [1, 2]);
     }
 
     #[test]

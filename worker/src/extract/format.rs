@@ -2,6 +2,7 @@
 //! Sniffing, dispatch and the reference are made of it. Reads nothing itself.
 
 use docmill_core::failure::Failure;
+use docmill_core::page::DocumentInfo;
 
 use super::source::Source;
 use super::work::Work;
@@ -219,6 +220,13 @@ impl Kind {
     }
 }
 
+/// Whether a page of such a document can be lost without the rest: readers of these formats find a page without looking
+/// at those before it.
+pub(super) fn has_pages_apart(info: &DocumentInfo) -> bool {
+    let is = |kind: Kind| info.media_type == kind.media_type();
+    (is(Kind::Pdf) || is(Kind::Tiff)) && info.page_count != Some(1)
+}
+
 /// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
 pub fn is_in_process(kind: Kind) -> bool {
     Format::of(kind).is_some_and(|format| format.place == Place::InProcess)
@@ -242,5 +250,18 @@ mod tests {
             }
         }
         assert!(!kinds.contains(&Kind::Unknown));
+    }
+
+    #[test]
+    fn only_what_has_several_pages_of_its_own_can_lose_one() {
+        let apart = |kind: Kind, page_count| {
+            has_pages_apart(&DocumentInfo {
+                title: None,
+                media_type: kind.media_type().to_owned(),
+                page_count,
+            })
+        };
+        assert!(apart(Kind::Pdf, Some(2)) && apart(Kind::Tiff, None));
+        assert!(!apart(Kind::Pdf, Some(1)) && !apart(Kind::Docx, None) && !apart(Kind::Pptx, Some(9)));
     }
 }

@@ -106,6 +106,8 @@ pub struct Input {
     pub bytes: u64,
     /// First page to hand out, from 1: a resumed document passes the last finished page + 1.
     pub resume_from_page: u32,
+    /// Pages before it that were lost to extractors which ended over them.
+    pub pages_lost: u32,
 }
 
 impl Input {
@@ -114,7 +116,7 @@ impl Input {
         let path = path.into();
         let bytes = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { path, name, bytes, resume_from_page: 1 }
+        Self { path, name, bytes, resume_from_page: 1, pages_lost: 0 }
     }
 }
 

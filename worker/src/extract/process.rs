@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
@@ -42,6 +42,8 @@ pub(super) struct Extractor {
     pub tenant: Option<TenantId>,
     /// Documents it was given.
     pub documents: u32,
+    /// When it was last allowed CPU time.
+    cpu_allowed: Option<Instant>,
 }
 
 impl Extractor {
@@ -80,6 +82,7 @@ impl Extractor {
             report: None,
             tenant: None,
             documents: 0,
+            cpu_allowed: None,
         })
     }
 
@@ -96,7 +99,12 @@ impl Extractor {
         }
         // Its number is another's once it was reaped.
         let pid = self.child.id().ok_or_else(|| io::Error::other("the extractor has ended"))?;
-        sandbox::allow_cpu(pid, &request.options.limits)?;
+        // Each time it is allowed twice what a document may take, and with one thread nobody uses more of it than passes.
+        let limits = &request.options.limits;
+        if self.cpu_allowed.is_none_or(|at| at.elapsed() >= limits.document_deadline()) {
+            sandbox::allow_cpu(pid, limits)?;
+            self.cpu_allowed = Some(Instant::now());
+        }
         frame::send_with_file(&self.requests, request, file)
     }
 
@@ -105,7 +113,7 @@ impl Extractor {
         if self.report().await?.is_none() {
             return Ok(None);
         }
-        frame::read_async(&mut self.replies).await
+        frame::read_reply(&mut self.replies).await
     }
 
     /// What holds it, which it says before it takes a document; `None` when it is gone before.
@@ -114,6 +122,11 @@ impl Extractor {
             self.report = frame::read_async(&mut self.replies).await?;
         }
         Ok(self.report.as_ref())
+    }
+
+    /// Whether it has said more than was listened to, as far as that is here.
+    pub fn says_more(&self) -> bool {
+        !self.replies.buffer().is_empty()
     }
 
     /// Whether it ended by itself.

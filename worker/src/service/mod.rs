@@ -142,6 +142,10 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
 
     let slots = settings.concurrency.map_or_else(cores, usize::from);
     let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
+    let slots = pool.slots();
+    if let Some(shortage) = pool.shortage() {
+        tracing::warn!(shortage, "memory is short for extractors");
+    }
     // Before anything is taken: no document should wait for a pod that may not read it.
     sandbox(&pool, settings.extract.sandbox).await?;
     let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;

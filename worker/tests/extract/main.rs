@@ -8,6 +8,9 @@ mod files;
 mod formats;
 #[cfg(target_arch = "x86_64")]
 mod libraries;
+// Children have faults on demand only where they are built for tests.
+#[cfg(feature = "testing")]
+mod losses;
 mod recognition;
 
 use std::path::{Path, PathBuf};
