@@ -2,8 +2,11 @@
 //! Runs only in a child. One bad page loses one page.
 
 pub(super) mod layout;
+mod open;
+mod outline;
+mod repair;
+mod syntax;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use docmill_core::failure::{Failure, FailureCode};
@@ -15,9 +18,6 @@ use super::ocr::{self, Recogniser};
 use super::source::Source;
 use super::work::{Tools, Work};
 use super::{ExtractOptions, Kind, OcrMode};
-
-/// Most outline entries and deepest level that are looked at: the outline of a bad file may be a circle.
-const OUTLINE_ENTRIES_MAX: usize = 20_000;
 
 /// Most text of one page; a page with more is not for readers, and a frame must hold it.
 const PAGE_TEXT_BYTES_MAX: usize = 4 << 20;
@@ -32,11 +32,25 @@ pub(super) struct PdfReader {
 pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let (options, emitter) = (work.options, &mut *work.emitter);
     let Tools { pdf, recogniser } = &mut *work.tools;
-    let pdfium = match &mut pdf.pdfium {
+    let pdfium: &Pdfium = match &mut pdf.pdfium {
         Some(pdfium) => pdfium,
         empty => empty.insert(load()?),
     };
-    let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
+    let file = open::Shared::new(source);
+    let mut opened = open::open(pdfium, &file, &options.passwords)?;
+    // The first page is needed in any case, and what is on it tells nearly always that all is well.
+    let mut first = Some(opened.document.pages().get(0));
+    let is_bare = !matches!(&first, Some(Ok(page)) if !page.objects().is_empty());
+    if is_bare
+        && opened.repair.is_none()
+        && !open::has_content(&opened.document)
+        && let Some(repaired) = open::second_opinion(pdfium, &file, &options.passwords)
+    {
+        // A page goes before its document.
+        first = None;
+        opened = repaired;
+    }
+    let document = &opened.document;
     let count = u32::try_from(document.pages().len()).unwrap_or(0);
     let limit = options.limits.pdf_pages;
     if count > limit {
@@ -47,24 +61,40 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     }
     let title =
         document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
-    let outline = outline(&document);
+    let outline = outline::headings(document);
     let title = title.filter(|title| !title.trim().is_empty());
     emitter.info(DocumentInfo {
         title,
         media_type: Kind::Pdf.media_type().to_owned(),
         page_count: Some(count),
     })?;
+    let mut lost_pages = 0;
     for number in 1..=count {
+        let loaded = first.take().filter(|_| number == 1);
         if !emitter.wants(number) {
             continue;
         }
         let no_headings = Vec::new();
         let headings = outline.get(&number).unwrap_or(&no_headings);
-        let page = match read_page(&document, number, headings, options, recogniser, emitter) {
-            Ok(page) => page,
-            Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
+        let loaded = loaded.unwrap_or_else(|| document.pages().get(number as PdfPageIndex - 1));
+        let mut page = match loaded {
+            Ok(loaded) => read_page(&loaded, number, headings, options, recogniser, emitter),
+            Err(error) => {
+                lost_pages += 1;
+                lost(number, format!("pdf: {}", open::page_loss(&error)))
+            }
         };
+        if let Some(repair) = opened.repair {
+            add_note(&mut page.note, &format!("pdf: {repair}"));
+        }
         emitter.page(page)?;
+    }
+    // Not one without text: nobody knows what is on its pages.
+    if lost_pages == count {
+        return Err(Failure::new(
+            FailureCode::Damaged,
+            format!("the PDF is damaged: none of its {count} pages can be read"),
+        ));
     }
     Ok(())
 }
@@ -73,15 +103,25 @@ fn lost(number: u32, note: String) -> Page {
     Page { number, source: PageSource::Lost, blocks: Vec::new(), note: Some(note) }
 }
 
+/// What was said of a page before stays first.
+fn add_note(note: &mut Option<String>, more: &str) {
+    match note {
+        Some(note) => {
+            note.push_str("; ");
+            note.push_str(more);
+        }
+        None => *note = Some(more.to_owned()),
+    }
+}
+
 fn read_page(
-    document: &PdfDocument<'_>,
+    page: &PdfPage<'_>,
     number: u32,
     headings: &[(u8, String)],
     options: &ExtractOptions,
     recogniser: &mut Recogniser,
     emitter: &mut Emitter<'_>,
-) -> Result<Page, PdfiumError> {
-    let page = document.pages().get(number as PdfPageIndex - 1)?;
+) -> Page {
     let mut text = page.text().map(|text| text.all()).unwrap_or_default();
     let mut note = None;
     if text.len() > PAGE_TEXT_BYTES_MAX {
@@ -91,13 +131,13 @@ fn read_page(
     let reason = match options.ocr {
         OcrMode::Never => None,
         OcrMode::Always => Some("asked for every page".to_owned()),
-        OcrMode::Auto => ocr::why_needed(&page, &text),
+        OcrMode::Auto => ocr::why_needed(page, &text),
     };
     if let Some(reason) = reason {
-        match ocr::recognise(recogniser, &page, options, &reason) {
+        match ocr::recognise(recogniser, page, options, &reason) {
             Ok(found) if !found.text.trim().is_empty() => {
                 let blocks = layout::blocks(&found.text, headings);
-                return Ok(Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) });
+                return Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) };
             }
             Ok(found) => note = Some(found.note),
             Err(ocr::Unrecognised::NoRecogniser(why)) => {
@@ -109,43 +149,7 @@ fn read_page(
     }
     let blocks = layout::blocks(&text, headings);
     let source = if blocks.is_empty() { PageSource::NoText } else { PageSource::TextLayer };
-    Ok(Page { number, source, blocks, note })
-}
-
-/// Headings by page, from the document's outline.
-fn outline(document: &PdfDocument<'_>) -> HashMap<u32, Vec<(u8, String)>> {
-    let mut headings: HashMap<u32, Vec<(u8, String)>> = HashMap::new();
-    let mut waiting: Vec<_> = document.bookmarks().root().map(|root| (1u8, root)).into_iter().collect();
-    let mut seen = 0;
-    while let Some((level, bookmark)) = waiting.pop() {
-        seen += 1;
-        if seen > OUTLINE_ENTRIES_MAX {
-            break;
-        }
-        let page = bookmark.destination().and_then(|destination| destination.page_index().ok());
-        if let (Some(page), Some(title)) = (page, bookmark.title()) {
-            headings.entry(page as u32 + 1).or_default().push((level, title));
-        }
-        if let Some(next) = bookmark.next_sibling() {
-            waiting.push((level, next));
-        }
-        if level < 6
-            && let Some(child) = bookmark.first_child()
-        {
-            waiting.push((level + 1, child));
-        }
-    }
-    headings
-}
-
-fn open_failure(error: PdfiumError) -> Failure {
-    use PdfiumInternalError::{PasswordError, SecurityError};
-    match error {
-        PdfiumError::PdfiumLibraryInternalError(PasswordError | SecurityError) => {
-            Failure::new(FailureCode::Encrypted, "the PDF needs a password")
-        }
-        error => Failure::new(FailureCode::Damaged, format!("pdfium cannot open it: {error:?}")),
-    }
+    Page { number, source, blocks, note }
 }
 
 /// Places where the library is looked for, in this order.

@@ -6,6 +6,7 @@
 mod children;
 mod files;
 mod formats;
+mod pdf;
 mod recognition;
 
 use std::path::{Path, PathBuf};
