@@ -1,11 +1,14 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
+mod empty;
 pub(super) mod layout;
+mod lines;
 mod open;
 mod outline;
 mod repair;
 mod syntax;
+mod tables;
 
 use std::path::PathBuf;
 
@@ -13,14 +16,13 @@ use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::{DocumentInfo, Page, PageSource};
 use pdfium_render::prelude::*;
 
+use self::layout::Part;
+use self::lines::Lines;
 use super::emit::Emitter;
 use super::ocr::{self, Recogniser};
 use super::source::Source;
 use super::work::{Tools, Work};
 use super::{ExtractOptions, Kind, OcrMode};
-
-/// Most text of one page; a page with more is not for readers, and a frame must hold it.
-const PAGE_TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// pdfium, loaded when first needed and kept for all documents of the child.
 #[derive(Default)]
@@ -114,6 +116,7 @@ fn add_note(note: &mut Option<String>, more: &str) {
     }
 }
 
+/// A page. Where it has no text, its note says why.
 fn read_page(
     page: &PdfPage<'_>,
     number: u32,
@@ -122,16 +125,29 @@ fn read_page(
     recogniser: &mut Recogniser,
     emitter: &mut Emitter<'_>,
 ) -> Page {
-    let mut text = page.text().map(|text| text.all()).unwrap_or_default();
-    let mut note = None;
-    if text.len() > PAGE_TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(PAGE_TEXT_BYTES_MAX));
-        note = Some("pdf: the text of this page was cut".to_owned());
+    let lines = page.text().map(|text| lines::read(page, &text)).unwrap_or_default();
+    let mut read = read_text(page, &lines, number, headings, options, recogniser, emitter);
+    if read.blocks.is_empty() && read.note.is_none() {
+        read.note = Some(empty::why(page, options.ocr));
     }
+    read
+}
+
+fn read_text(
+    page: &PdfPage<'_>,
+    lines: &Lines,
+    number: u32,
+    headings: &[(u8, String)],
+    options: &ExtractOptions,
+    recogniser: &mut Recogniser,
+    emitter: &mut Emitter<'_>,
+) -> Page {
+    let text = &lines.text;
+    let mut note = lines.is_cut.then(|| "pdf: the text of this page was cut".to_owned());
     let reason = match options.ocr {
         OcrMode::Never => None,
         OcrMode::Always => Some("asked for every page".to_owned()),
-        OcrMode::Auto => ocr::why_needed(page, &text),
+        OcrMode::Auto => ocr::why_needed(page, text),
     };
     if let Some(reason) = reason {
         match ocr::recognise(recogniser, page, options, &reason) {
@@ -147,9 +163,31 @@ fn read_page(
             Err(ocr::Unrecognised::Page(why)) => note = Some(format!("ocr: failed, {why}")),
         }
     }
-    let blocks = layout::blocks(&text, headings);
+    let blocks = layout::blocks_of(parts(lines), headings);
     let source = if blocks.is_empty() { PageSource::NoText } else { PageSource::TextLayer };
+    if let (unmapped @ 1.., visible) = lines.unmapped() {
+        let share = format!("pdf: {unmapped} of {visible} characters have no meaning in their fonts");
+        add_note(&mut note, &share);
+    }
     Page { number, source, blocks, note }
+}
+
+/// A page's text and its tables, in their order.
+fn parts(lines: &Lines) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for table in tables::find(lines) {
+        let (Some(first), Some(last)) =
+            (lines.lines.get(table.lines.start), lines.lines.get(table.lines.end - 1))
+        else {
+            continue;
+        };
+        parts.push(Part::Text(&lines.text[at..first.bytes.start]));
+        parts.push(Part::Table(table.rows));
+        at = last.bytes.end;
+    }
+    parts.push(Part::Text(&lines.text[at..]));
+    parts
 }
 
 /// Places where the library is looked for, in this order.

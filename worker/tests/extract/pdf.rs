@@ -1,10 +1,11 @@
-//! PDF: damage and passwords.
+//! PDF: damage, passwords, turned pages, tables, and the reason of every page without text.
 
 use docmill_core::failure::FailureCode;
+use docmill_core::page::BlockKind;
 use docmill_worker::extract::{ExtractOptions, passwords};
 use tempfile::tempdir;
 
-use crate::files::{file, text_pdf};
+use crate::files::{file, pdf, scan_pdf, stream, text_pdf};
 use crate::{Read, pool, read};
 
 /// What comes out of these bytes.
@@ -83,4 +84,89 @@ async fn passwords_are_tried_in_order() {
         assert_eq!(failure.code, FailureCode::Encrypted);
         assert!(failure.detail.contains(says) && !failure.detail.contains("hunter2"), "{failure}");
     }
+}
+
+/// One page with these entries beside its contents.
+fn page_with(entries: &str, content: &str, extra: &[Vec<u8>]) -> Vec<u8> {
+    // Ends the resources, and begins what takes in their end.
+    pdf(&[content.as_bytes().to_vec()], &format!(">>{entries}/Rest<<"), extra)
+}
+
+#[tokio::test]
+async fn turned_pages_and_turned_text_are_read_whole() {
+    let level = "BT /F 14 Tf 18 TL 60 780 Td (A first line at the top) Tj T* (and a second) Tj ET";
+    let upward = "BT /F 14 Tf 0 1 -1 0 40 60 Tm (A first line at the top) Tj ET \
+        BT /F 14 Tf 0 1 -1 0 58 60 Tm (and a second) Tj ET";
+    let over = "BT /F 14 Tf -1 0 0 -1 500 60 Tm (A first line at the top) Tj ET \
+        BT /F 14 Tf -1 0 0 -1 500 78 Tm (and a second) Tj ET";
+    for (entries, content) in [
+        ("", level),
+        ("/Rotate 180", level),
+        ("/Rotate 270", level),
+        ("", upward),
+        ("/Rotate 90", upward),
+        ("/Rotate 180", over),
+    ] {
+        let read = read_bytes(&page_with(entries, content, &[]), ExtractOptions::default()).await;
+        let text = read.text().replace('|', " ");
+        assert_eq!(text, "A first line at the top and a second", "{entries} {content}");
+    }
+    let aside = read_bytes(&page_with("/Rotate 90", level, &[]), ExtractOptions::default()).await;
+    assert!(aside.text().contains("A first line at the top"), "{}", aside.text());
+    // The page that is seen begins at 100 points; what stands below it is seen by nobody.
+    let cropped = "BT /F 14 Tf 160 780 Td (seen) Tj ET BT /F 14 Tf 160 50 Td (unseen) Tj ET";
+    let read =
+        read_bytes(&page_with("/CropBox[100 100 595 842]", cropped, &[]), ExtractOptions::default()).await;
+    assert_eq!(read.text(), "seen");
+}
+
+#[tokio::test]
+async fn rows_of_a_table_stay_rows() {
+    let rows = [["Fruit", "Count", "Price"], ["pears", "7", "12.00"], ["red apples", "12", "3.50"]];
+    let mut content = "BT /F 12 Tf 60 740 Td (A line of words before it) Tj ET ".to_owned();
+    for (i, row) in rows.iter().enumerate() {
+        for (x, cell) in [60, 220, 330].iter().zip(row) {
+            content.push_str(&format!("BT /F 12 Tf {x} {} Td ({cell}) Tj ET ", 700 - 18 * i));
+        }
+    }
+    let read = read_bytes(&pdf(&[content.into_bytes()], "", &[]), ExtractOptions::default()).await;
+    let blocks: Vec<_> = read.blocks().iter().map(|block| (block.kind, block.text.as_str())).collect();
+    let expected = [
+        (BlockKind::Paragraph, "A line of words before it"),
+        (BlockKind::Table, "Fruit\tCount\tPrice\npears\t7\t12.00\nred apples\t12\t3.50"),
+    ];
+    assert_eq!(blocks, expected);
+}
+
+#[tokio::test]
+async fn every_page_without_text_says_why() {
+    let text = b"BT /F 14 Tf 60 700 Td (text) Tj ET".to_vec();
+    let drawing = b"60 60 m 300 300 l S".to_vec();
+    let spaces = b"BT /F 14 Tf 60 700 Td (   ) Tj ET".to_vec();
+    let read =
+        read_bytes(&pdf(&[text, Vec::new(), drawing, spaces], "", &[]), ExtractOptions::default()).await;
+    assert_eq!(read.text(), "text");
+    assert_eq!(read.pages[0].note, None);
+    assert_eq!(note(&read, 1), "no text: the page is blank");
+    assert_eq!(note(&read, 2), "no text: there are only lines and areas on it");
+    assert!(note(&read, 3).starts_with("no text: "), "{}", note(&read, 3));
+    let off = ExtractOptions { ocr: docmill_worker::extract::OcrMode::Never, ..Default::default() };
+    let scan = read_bytes(&scan_pdf(2, 2, &[255, 0, 255, 0]), off).await;
+    assert_eq!(scan.failure().code, FailureCode::NoText);
+    assert_eq!(note(&scan, 0), "no text: it has pictures, and recognition is off");
+}
+
+#[tokio::test]
+async fn characters_are_what_they_mean() {
+    let map =
+        b"/CIDInit/ProcSet findresource begin 12 dict begin begincmap 1 begincodespacerange <00> <ff> \
+        endcodespacerange 3 beginbfchar <01> <FB01> <02> <FFFD> <03> <D835DC00> endbfchar endcmap end end";
+    let font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 5 0 R>>".to_vec();
+    let content = b"BT /G 14 Tf 60 700 Td (of\\001ce a\\002b \\003) Tj ET".to_vec();
+    let bytes = pdf(&[content], "/Font<</G 4 0 R>>", &[font, stream("", map)]);
+    // The page's own fonts stand before these: one dictionary takes both.
+    let bytes = String::from_utf8(bytes).unwrap().replace("<</F 3 0 R>>/Font<<", "<</F 3 0 R         ");
+    let read = read_bytes(bytes.as_bytes(), ExtractOptions::default()).await;
+    assert_eq!(read.text(), "office a\u{fffd}b \u{1d400}");
+    assert_eq!(note(&read, 0), "pdf: 1 of 10 characters have no meaning in their fonts");
 }
