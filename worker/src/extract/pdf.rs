@@ -2,6 +2,7 @@
 //! Runs only in a child. One bad page loses one page.
 
 mod empty;
+mod forms;
 pub(super) mod layout;
 mod lines;
 mod open;
@@ -116,7 +117,7 @@ fn add_note(note: &mut Option<String>, more: &str) {
     }
 }
 
-/// A page. Where it has no text, its note says why.
+/// A page with what people added to it. Where it has no text, its note says why.
 fn read_page(
     page: &PdfPage<'_>,
     number: u32,
@@ -127,6 +128,14 @@ fn read_page(
 ) -> Page {
     let lines = page.text().map(|text| lines::read(page, &text)).unwrap_or_default();
     let mut read = read_text(page, &lines, number, headings, options, recogniser, emitter);
+    let added = forms::read(page, &lines.text);
+    if added.is_cut {
+        add_note(&mut read.note, "pdf: what was filled in and noted on this page was cut");
+    }
+    if read.blocks.is_empty() && !added.blocks.is_empty() {
+        read.source = PageSource::TextLayer;
+    }
+    read.blocks.extend(added.blocks);
     if read.blocks.is_empty() && read.note.is_none() {
         read.note = Some(empty::why(page, options.ocr));
     }

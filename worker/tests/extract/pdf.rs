@@ -1,11 +1,11 @@
-//! PDF: damage, passwords, turned pages, tables, and the reason of every page without text.
+//! PDF: damage, passwords, turned pages, tables, forms, and the reason of every page without text.
 
 use docmill_core::failure::FailureCode;
-use docmill_core::page::BlockKind;
+use docmill_core::page::{BlockKind, PageSource};
 use docmill_worker::extract::{ExtractOptions, passwords};
 use tempfile::tempdir;
 
-use crate::files::{file, pdf, scan_pdf, stream, text_pdf};
+use crate::files::{file, pdf, pdf_of, scan_pdf, stream, text_pdf};
 use crate::{Read, pool, read};
 
 /// What comes out of these bytes.
@@ -136,6 +136,30 @@ async fn rows_of_a_table_stay_rows() {
         (BlockKind::Table, "Fruit\tCount\tPrice\npears\t7\t12.00\nred apples\t12\t3.50"),
     ];
     assert_eq!(blocks, expected);
+}
+
+#[tokio::test]
+async fn fields_and_notes_stand_at_the_end_of_their_page() {
+    let annotation = |entries: &str| format!("<</Type/Annot/Rect[0 0 90 20]{entries}>>").into_bytes();
+    let objects = [
+        b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[6 0 R 7 0 R 8 0 R]/DA(/F 0 Tf)>>>>".to_vec(),
+        b"<</Type/Pages/Count 1/Kids[4 0 R]>>".to_vec(),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>".to_vec(),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F 3 0 R>>>>/Contents 5 0 R\
+          /Annots[6 0 R 7 0 R 8 0 R 9 0 R 10 0 R 11 0 R 12 0 R]>>"
+            .to_vec(),
+        stream("", b"BT /F 14 Tf 60 700 Td (A form) Tj ET"),
+        annotation("/Subtype/Widget/FT/Tx/T(name)/V(Ada Lovelace)"),
+        annotation("/Subtype/Widget/FT/Btn/T(agreed)/V/Yes/AS/Yes"),
+        annotation("/Subtype/Widget/FT/Tx/Ff 8192/T(pin)/V(hunter2)"),
+        annotation("/Subtype/Text/Contents(Please check)"),
+        annotation("/Subtype/FreeText/Contents(Typed beside it)/DA(/F 12 Tf)"),
+        annotation("/Subtype/Link/Contents(a link)/A<</S/URI/URI(http://127.0.0.1/)>>"),
+        annotation("/Subtype/Highlight/Contents(A form)"),
+    ];
+    let read = read_bytes(&pdf_of(&objects), ExtractOptions::default()).await;
+    assert_eq!(read.text(), "A form|name: Ada Lovelace\nagreed: yes|Please check|Typed beside it");
+    assert_eq!(read.pages[0].source, PageSource::TextLayer);
 }
 
 #[tokio::test]
