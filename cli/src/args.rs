@@ -462,7 +462,7 @@ impl LimitArgs {
 }
 
 /// What commands that read documents have in common.
-#[derive(Debug, Clone, Copy, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Extraction")]
 pub struct Extraction {
     /// What to do where kernel or container lack a piece of the extractors' sandbox
@@ -475,6 +475,9 @@ pub struct Extraction {
         hide_env_values = true
     )]
     pub sandbox: Sandbox,
+    /// A file of passwords that encrypted PDFs are tried with, one a line
+    #[arg(long, env = "DOCMILL_PASSWORDS_FILE", value_name = "FILE", hide_env_values = true)]
+    pub passwords_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

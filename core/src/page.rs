@@ -85,6 +85,8 @@ reasons! {
     OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
     OcrFailed = "ocr_failed", "it needs recognition, which failed";
     Cut = "cut", "it has more text than a page may have, and the rest is left out";
+    Repaired = "repaired", "the file is damaged, and this was read from a repaired copy of it";
+    PartlyUnmapped = "partly_unmapped", "some of its characters have no meaning in their fonts";
     Lost = "lost", "it could not be read, or not to its end";
 }
 

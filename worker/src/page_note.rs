@@ -35,7 +35,7 @@ impl Outcome {
             | PageReason::Seen => Self::Recognised,
             PageReason::OcrOff | PageReason::OcrMissing | PageReason::OcrFailed => Self::NotRecognised,
             PageReason::Blank | PageReason::NoWords | PageReason::Empty => Self::WithoutText,
-            PageReason::Cut => Self::Told,
+            PageReason::Cut | PageReason::Repaired | PageReason::PartlyUnmapped => Self::Told,
         }
     }
 }

@@ -80,8 +80,9 @@ async fn replay(context: &Context, which: &Letters, extraction: Extraction) -> R
     let counters = Arc::default();
     let stop = crate::signals::stop();
     let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
-    let (tenant, sandbox) = (context.tenant.clone(), extraction.sandbox.into());
-    let replayed = crate::backend::replay(&context.dir, tenant, documents, sandbox, counters, stop).await?;
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
+    let replayed =
+        crate::backend::replay(&context.dir, tenant, documents, extractor, counters, stop).await?;
     drop(progress);
     if context.json {
         output::json(&replayed)?;

@@ -18,9 +18,10 @@ pub async fn execute(
     let stop = crate::signals::stop();
     let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
     let (embeddings, concepts) = (embeddings.map(Into::into), concepts.map(Into::into));
-    let (tenant, sandbox) = (context.tenant.clone(), extraction.sandbox.into());
-    let done = crate::backend::reindex(&context.dir, tenant, embeddings, concepts, sandbox, counters, stop)
-        .await?;
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
+    let done =
+        crate::backend::reindex(&context.dir, tenant, embeddings, concepts, extractor, counters, stop)
+            .await?;
     drop(progress);
     if context.json {
         output::json(&done)?;

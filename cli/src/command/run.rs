@@ -76,7 +76,7 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
         metrics: asked.metrics.clone(),
         limits: asked.limits.limits(),
         bars: asked.limits.bars(),
-        extractor: crate::backend::extractor(asked.extraction.sandbox.into())?,
+        extractor: crate::backend::extractor(&asked.extraction)?,
     })
 }
 

@@ -12,8 +12,8 @@ pub async fn execute(
     repair: bool,
     extraction: args::Extraction,
 ) -> Result<ExitCode, Failure> {
-    let (tenant, sandbox) = (context.tenant.clone(), extraction.sandbox.into());
-    let found = crate::backend::verify(&context.dir, tenant, repair, sandbox).await?;
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
+    let found = crate::backend::verify(&context.dir, tenant, repair, extractor).await?;
     if context.json {
         output::json(&found)?;
     } else {

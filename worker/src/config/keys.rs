@@ -419,6 +419,13 @@ pub const KEYS: &[Key] = &[
     ),
     text("extract.ocrLanguages", false, "auto, or as Tesseract names them: jpn+eng", "Languages of scans")
         .env("OCR_LANGUAGE"),
+    text(
+        "extract.passwordsFile",
+        false,
+        FILE,
+        "File of passwords that encrypted PDFs are tried with, one a line, up to 64",
+    ),
+    text("extract.passwordsEnv", false, VARIABLE, "Variable that holds these passwords"),
     Key {
         path: "extract.sandbox",
         kind: Kind::Choice(SandboxMode::NAMES),

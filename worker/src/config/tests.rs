@@ -108,6 +108,27 @@ fn what_may_lack_of_the_sandbox_is_chosen_by_name() {
     }
 }
 
+#[test]
+fn passwords_of_documents_are_in_a_file_or_a_variable() {
+    let found = |text: &str, value: &str| {
+        let environment = environment(&[("PG_PASSWORD", "x"), ("PASSWORDS", value)]);
+        load(&format!("{GOOD}{text}"), &environment, &read_secret)
+    };
+    let shown = |settings: &Settings| {
+        let passwords = settings.extract.passwords.iter();
+        passwords.map(|password| password.expose().to_owned()).collect::<Vec<_>>()
+    };
+    let settings = found("extract: {passwordsFile: /secrets/redis}", "").unwrap();
+    assert_eq!(shown(&settings), ["hunter2"]);
+    let settings = found("extract: {passwordsEnv: PASSWORDS}", "hunter3\nhunter4\n").unwrap();
+    assert_eq!(shown(&settings), ["hunter3", "hunter4"]);
+    assert!(!format!("{settings:?}").contains("hunter"));
+    assert!(shown(&found("", "").unwrap()).is_empty());
+    let problems = found("extract: {passwordsEnv: PASSWORDS}", &"hunter2".repeat(20)).unwrap_err();
+    assert_eq!(problems[0].path, "extract.passwordsEnv");
+    assert!(!problems[0].to_string().contains("hunter"), "{}", problems[0]);
+}
+
 const OBJECTS: &str = "
 objects: {s3: {bucket: docs, endpoint: 'http://store:9000', allowHttp: true, prefix: a/b/,
   accessKeyIdEnv: S3_ID, secretAccessKeyFile: /secrets/redis}}

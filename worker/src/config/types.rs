@@ -404,6 +404,10 @@ section! {
     Extract {
         /// Languages of scans.
         ocr_languages: String = "auto".to_owned(),
+        /// File of the passwords that encrypted documents are tried with.
+        passwords_file: Option<String> = None,
+        /// Variable of the passwords that encrypted documents are tried with.
+        passwords_env: Option<String> = None,
         /// What may lack of what holds extractors.
         sandbox: SandboxMode = SandboxMode::default(),
         /// Limits of a document.

@@ -22,11 +22,11 @@ use crate::verify::{self, Findings, Options};
 /// How these commands extract, where they have to: as the run that began the directory would by default.
 fn setup(tenant: TenantId, extractor: Extractor) -> Setup {
     let slots = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let extract = ExtractOptions { sandbox: extractor.sandbox, ..ExtractOptions::default() };
-    let extractor = extractor.binary;
+    let Extractor { binary, sandbox, passwords } = extractor;
+    let extract = ExtractOptions { sandbox, passwords, ..ExtractOptions::default() };
     // Deleting is what a full disk needs, and the rest was asked for by name.
     let bars = Bars::NONE;
-    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor, bars }
+    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor: binary, bars }
 }
 
 /// Delivers what is queued until nothing is left. Returns how each ended.

@@ -7,6 +7,7 @@ use docmill_core::limits::Limits;
 
 use crate::extract::{OcrLanguages, OcrMode, SandboxMode};
 use crate::health::Bars;
+use crate::secret::Secret;
 
 /// Which embedding model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,4 +76,6 @@ pub struct Extractor {
     pub binary: PathBuf,
     /// What may lack of its sandbox.
     pub sandbox: SandboxMode,
+    /// What encrypted documents are tried with.
+    pub passwords: Vec<Secret>,
 }

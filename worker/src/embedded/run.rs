@@ -54,6 +54,7 @@ pub async fn run(
             ocr: options.ocr,
             languages: options.languages.clone(),
             sandbox: options.extractor.sandbox,
+            passwords: options.extractor.passwords.clone(),
         },
         extractor: options.extractor.binary.clone(),
         bars: options.bars,

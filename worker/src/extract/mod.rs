@@ -24,6 +24,7 @@ mod ocr;
 mod office;
 mod ole;
 mod package;
+pub mod passwords;
 mod pdf;
 mod picture;
 mod pool;
@@ -43,6 +44,8 @@ use std::path::PathBuf;
 use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
 
 pub use child::child_main;
 pub use format::{FORMATS, Format, Kind, Place, is_in_process};
@@ -93,6 +96,9 @@ pub struct ExtractOptions {
     pub languages: OcrLanguages,
     /// What may lack of what holds children.
     pub sandbox: SandboxMode,
+    /// What encrypted documents are tried with, in this order, after no password at all.
+    #[serde(with = "passwords")]
+    pub passwords: Vec<Secret>,
 }
 
 /// One document to read.

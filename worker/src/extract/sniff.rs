@@ -37,7 +37,11 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     }
     if !is_text(head) {
         // A mail may hold bytes of any kind as they are.
-        return if mail::is_mail(head, false) { Kind::Eml } else { Kind::Unknown };
+        if mail::is_mail(head, false) {
+            return Kind::Eml;
+        }
+        // In what is no text these bytes mean nothing else, wherever they stand: what is before them can be cut off.
+        return if has(head, b"%PDF") { Kind::Pdf } else { Kind::Unknown };
     }
     let start: String =
         head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
@@ -83,7 +87,9 @@ fn is_text(head: &[u8]) -> bool {
     }
     let binary_type = infer::get(head).is_some_and(|found| {
         use infer::MatcherType::{App, Archive, Audio, Book, Doc, Font, Image, Video};
-        matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
+        // A text may speak of PDF: what is one was told before.
+        found.mime_type() != "application/pdf"
+            && matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
     });
     // Escape is allowed for ISO-2022-JP.
     let odd = head
@@ -123,11 +129,17 @@ mod tests {
             ("a", b"<?xml version='1.0'?><svg/>", Kind::Svg),
             ("a.xml", b"<?xml version='1.0'?><!DOCTYPE html>", Kind::Html),
             ("a.pdf", b"%PDF1.4", Kind::Pdf),
+            ("a.pdf", b"\0\x01 %PDF1.4", Kind::Pdf),
+            ("a.txt", b"what begins with %PDF is one", Kind::Text),
             ("a.eml", b"From: a\nTo: b\n\nx", Kind::Eml),
             ("a.eml", b"no mail", Kind::Text),
             ("1700000000.M1P2.host:2,S", b"Return-Path: <a>\nFrom: a\n\n<html>", Kind::Eml),
         ] {
             assert_eq!(sniff(name, head), kind, "{name}");
         }
+        let late = [&[0u8; 3_000][..], b"%PDF-1.4"].concat();
+        assert_eq!(sniff("a", &late), Kind::Pdf);
+        let spoken_of = ["words ".repeat(300).as_bytes(), b"%PDF-1.4"].concat();
+        assert_eq!(sniff("a", &spoken_of), Kind::Text);
     }
 }

@@ -31,6 +31,11 @@ pub fn pdf(pages: &[Vec<u8>], resources: &str, extra: &[Vec<u8>]) -> Vec<u8> {
         );
         objects.push(stream("", content));
     }
+    pdf_of(&objects)
+}
+
+/// A PDF of these objects, which are numbered from 1; the first is the catalog.
+pub fn pdf_of(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut out = b"%PDF-1.4\n".to_vec();
     let mut offsets = Vec::new();
     for (i, object) in objects.iter().enumerate() {

@@ -11,6 +11,7 @@ mod libraries;
 // Children have faults on demand only where they are built for tests.
 #[cfg(feature = "testing")]
 mod losses;
+mod pdf;
 mod recognition;
 
 use std::path::{Path, PathBuf};

@@ -74,8 +74,11 @@ fn decide(mode: OcrMode, text: &str, shown: impl FnOnce() -> Shown) -> Need {
         } else if found.visible > 0 {
             return Need::OwnText;
         } else {
-            let detail =
-                format!("no text, image covers {covered_percent} % of the page, {shapes} lines and shapes");
+            let detail = match (covered_percent, shapes) {
+                (0, 0) => "there is nothing on it".to_owned(),
+                (0, _) => "there are only lines and shapes on it".to_owned(),
+                _ => format!("no text, pictures cover only {covered_percent} % of the page"),
+            };
             return Need::Nothing(PageReason::Empty.note(detail));
         }
     };
@@ -168,13 +171,9 @@ mod tests {
             // A few of them are signs of a list.
             (OcrMode::Auto, "\u{f0b7}\u{f0b7}", 0, 0, "own text"),
             (OcrMode::Auto, "", 0, 32, "recognise: drawn"),
-            (
-                OcrMode::Auto,
-                "\r\n",
-                9,
-                31,
-                "empty: no text, image covers 9 % of the page, 31 lines and shapes",
-            ),
+            (OcrMode::Auto, "\r\n", 9, 31, "empty: no text, pictures cover only 9 % of the page"),
+            (OcrMode::Auto, "", 0, 31, "empty: there are only lines and shapes on it"),
+            (OcrMode::Auto, "", 0, 0, "empty: there is nothing on it"),
             (OcrMode::Never, "", 100, 0, "ocr_off: image covers 100 % of the page, 0 letters"),
             (OcrMode::Never, number, 100, 0, "own text"),
             (OcrMode::Never, &garbage, 0, 0, "own text"),
