@@ -27,6 +27,8 @@ const FAULTS: &str = "resync,drift,pause,prune,two,away,restart,sweep";
 const OPERATOR_AWAY_S: &str = "10";
 /// Trials of scaling on the cluster in a test run.
 const CLUSTER_TRIALS: &str = "5";
+/// Files of others that are read in a test run, beside those that are made.
+const HOSTILE_FILES: &str = "200";
 /// Requests of tenants that reach for each other's documents in a test run.
 const TENANT_QUERIES: &str = "2000";
 
@@ -63,6 +65,7 @@ pub fn run(args: &Args) -> Result<()> {
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
         proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
         proof("sandbox", &|| proof::sandbox(&PassedOn::of(&["--counts-only"])));
+        proof("hostile", &|| proof::hostile(&PassedOn::of(&["--sample", HOSTILE_FILES])));
         let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
         proof("namespaces", &|| proof::namespaces(&few()));
         let away = || PassedOn::of(&["--away-s", AWAY_S]);
