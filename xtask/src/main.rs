@@ -7,6 +7,7 @@ mod cluster_operator;
 mod corpora;
 mod corpus;
 mod demo;
+mod fuzz;
 mod images;
 mod process;
 mod proof;
@@ -51,6 +52,8 @@ enum Command {
     Sandbox(proof::PassedOn),
     /// Hostile files through real extractors, a healthy document after each; `--pin` prints what is to be pinned
     Hostile(proof::PassedOn),
+    /// Fuzz the passes that take documents apart, each for ten minutes
+    Fuzz(fuzz::Args),
     /// Workers in network namespaces: scale, fairness, one that is cut off
     Namespaces(proof::PassedOn),
     /// Servers that restart, are emptied, full, away or wiped while documents come in
@@ -92,6 +95,7 @@ fn run() -> anyhow::Result<()> {
         Command::Tenants(passed) => proof::tenants(&passed),
         Command::Sandbox(passed) => proof::sandbox(&passed),
         Command::Hostile(passed) => proof::hostile(&passed),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Faults(faults) => proof::faults(&faults),
         Command::Cluster(cluster) => cluster::run(&cluster),
