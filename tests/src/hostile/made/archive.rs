@@ -66,7 +66,8 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-fn names() -> Vec<Made> {
+/// Members that would lie elsewhere, if their names were paths.
+pub fn names() -> Vec<Made> {
     let text = |text: &str| text.as_bytes().to_vec();
     let link = Member { attributes: LINK, ..stored("link.txt", b"/etc/passwd") };
     let archive = zip(&[

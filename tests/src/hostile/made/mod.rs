@@ -125,6 +125,11 @@ pub type Group = fn(&World) -> Vec<Made>;
 pub const GROUPS: &[Group] =
     &[pdf::files, pdf_more::files, office::files, archive::files, text::files, image::files, mail::files];
 
+/// Those of them that are hostile by their names, or by the names of what is in them.
+pub fn by_name() -> Vec<Made> {
+    archive::names().into_iter().chain(text::names()).collect()
+}
+
 /// A document that nothing is wrong with, and what its text is.
 pub fn healthy() -> (Vec<u8>, &'static str) {
     (objects::simple(objects::LINE), objects::LINE)

@@ -139,7 +139,7 @@ fn markup(world: &World) -> Vec<Made> {
 }
 
 /// Names are shown, and are never paths.
-fn names() -> Vec<Made> {
+pub fn names() -> Vec<Made> {
     let text = "what the file says whatever its name is";
     let long = "n".repeat(5_000) + ".txt";
     let names = [
