@@ -20,7 +20,7 @@ pub enum Publisher {
 }
 
 impl Publisher {
-    const ALL: &[Self] = &[Self::Apt, Self::Pypi, Self::Go, Self::Maven];
+    const ALL: &'static [Self] = &[Self::Apt, Self::Pypi, Self::Go, Self::Maven];
 
     pub fn as_str(self) -> &'static str {
         match self {
