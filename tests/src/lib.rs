@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod command;
 pub mod contract;
 pub mod corpus;
+pub mod hostile;
 pub mod namespaces;
 pub mod page;
 pub mod sandbox;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::corpus::extraction::{self, Extent};
-use crate::process;
+use crate::{cache, corpora, process};
 
 /// Arguments passed on as they are.
 #[derive(Args)]
@@ -89,6 +89,19 @@ pub fn sandbox(passed: &PassedOn) -> Result<()> {
     // All of it, so that the worker has what is for tests alone: the attempts.
     build(&["--workspace", "--bins"], true)?;
     run("release/sandbox", passed)
+}
+
+/// Hostile files, and what is fetched of them.
+pub fn hostile(passed: &PassedOn) -> Result<()> {
+    let has = |wanted: &str| passed.args.iter().any(|arg| arg == wanted);
+    if has("--pin") {
+        return corpora::print_pins();
+    }
+    if !has("made") {
+        corpora::install(&cache::root()?, !has("--sample"))?;
+    }
+    build_as_tests_do()?;
+    run("debug/hostile", passed)
 }
 
 /// Workers in network namespaces of their own.

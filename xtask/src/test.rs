@@ -29,6 +29,8 @@ const OPERATOR_AWAY_S: &str = "10";
 const CLUSTER_TRIALS: &str = "5";
 /// Recognised pages of each language whose text is judged in a test run.
 const OCR_PAGES: &str = "2";
+/// Files of others that are read in a test run, beside those that are made.
+const HOSTILE_FILES: &str = "200";
 /// Requests of tenants that reach for each other's documents in a test run.
 const TENANT_QUERIES: &str = "2000";
 
@@ -65,6 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
         proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
         proof("sandbox", &|| proof::sandbox(&PassedOn::of(&["--counts-only"])));
+        proof("hostile", &|| proof::hostile(&PassedOn::of(&["--sample", HOSTILE_FILES])));
         let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
         let share = || PassedOn::of(&["--counts-only", "--pages-per-language", OCR_PAGES]);
         proof("extraction", &|| proof::bench(&Bench::Extract(share())));

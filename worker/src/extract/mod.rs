@@ -12,6 +12,9 @@ mod emit;
 mod epub;
 mod format;
 mod frame;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gzip;
 #[cfg(feature = "testing")]
 mod here;

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: installs what is missing and nothing else; with all there it takes well under a second.
 
-mod apt;
+pub mod apt;
 mod cluster;
 mod go;
 mod minilm;
@@ -9,13 +9,13 @@ mod onnx;
 mod postgres;
 mod promtool;
 mod protobuf;
-mod pypi;
+pub mod pypi;
 mod tesseract;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::cache;
+use crate::{cache, corpora};
 use pypi::{Artefact, Wheel};
 
 /// What the installation is for.
@@ -121,6 +121,7 @@ pub fn run(args: &Args) -> Result<()> {
         neo4j::install(&cache)?;
         S3_SERVER.install(&cache)?;
         promtool::install(&cache)?;
+        corpora::install(&cache, false)?;
         // The longest last.
         cluster::install(&cache)?;
     }
