@@ -8,8 +8,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 DOCMILL_CACHE=${DOCMILL_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, nor is DOCMILL_CACHE}/.cache}/docmill}
 export DOCMILL_CACHE
 
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-	{ echo "error: Python 3.10 or later is needed as python3" >&2; exit 1; }
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+	{ echo "error: Python 3.11 or later is needed as python3" >&2; exit 1; }
 
 # Named after what is in it: other pins or another Python, another environment.
 pins=$( { python3 --version; cat "$here/requirements.txt"; } | sha256sum | cut -c1-12)
