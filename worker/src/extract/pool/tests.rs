@@ -81,7 +81,7 @@ async fn what_none_of_ours_would_say_ends_the_child_and_the_document() {
     let lies = [
         (vec![page(1)], "before"),
         (vec![info(9), page(1), page(3)], "page 3 in place of page 2"),
-        (vec![info(1), page(1), page(2)], "page 2 of a document of 1"),
+        (vec![info(2), page(1), page(2), page(3)], "page 3 of a document of 2"),
         (vec![info(9), store_is_away], "store_failed"),
     ];
     for (replies, why) in lies {
