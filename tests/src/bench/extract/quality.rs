@@ -107,7 +107,9 @@ async fn scans(reader: &Reader, options: &Options, corpus: &Corpus, figures: &mu
             let less = if pages < scan.pages.len() || options.counts_only { OF_FEW_LESS } else { 0.0 };
             let least = RECOGNISED_MIN.iter().find(|(language, _)| *language == scan.language);
             match least {
-                Some((_, least)) if *reader == "docmill" => figures.at_least(&name, mean.token, *least - less),
+                Some((_, least)) if *reader == "docmill" => {
+                    figures.at_least(&name, mean.token, *least - less)
+                }
                 _ => figures.told(&name, mean.token),
             }
             figures.told(&format!("{name}_bigram"), mean.bigram);
