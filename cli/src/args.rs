@@ -161,6 +161,8 @@ pub enum Command {
         /// Longest wait [default: 300]
         #[arg(long, value_name = "S", requires = "wait")]
         timeout: Option<u64>,
+        #[command(flatten)]
+        extraction: Extraction,
     },
     /// At a server: build another index beside the active one, or fill a store that lost rows
     Rebuild(Rebuild),
@@ -172,6 +174,8 @@ pub enum Command {
         /// [default: as the active index]
         #[arg(long, value_enum)]
         concepts: Option<Concepts>,
+        #[command(flatten)]
+        extraction: Extraction,
     },
 }
 
@@ -272,6 +276,8 @@ pub enum DeadLetters {
     Replay {
         #[command(flatten)]
         which: Letters,
+        #[command(flatten)]
+        extraction: Extraction,
     },
 }
 
@@ -396,6 +402,8 @@ pub struct Run {
     pub metrics: Option<PathBuf>,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub extraction: Extraction,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -451,6 +459,34 @@ impl LimitArgs {
             ..Limits::default()
         }
     }
+}
+
+/// What commands that read documents have in common.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Extraction")]
+pub struct Extraction {
+    /// What to do where kernel or container lack a piece of the extractors' sandbox
+    #[arg(
+        long,
+        value_enum,
+        default_value = "required",
+        env = "DOCMILL_SANDBOX",
+        value_name = "MODE",
+        hide_env_values = true
+    )]
+    pub sandbox: Sandbox,
+    /// A file of passwords that encrypted PDFs are tried with, one a line
+    #[arg(long, env = "DOCMILL_PASSWORDS_FILE", value_name = "FILE", hide_env_values = true)]
+    pub passwords_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    Required,
+    // As configurations write it, which the same variable overrides.
+    #[value(alias = "bestEffort")]
+    BestEffort,
+    Off,
 }
 
 fn state(name: &str) -> Result<docmill_core::delivery::State, String> {

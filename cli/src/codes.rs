@@ -32,6 +32,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("no_such_path", "A path that was named is not there"),
     ("not_docmill", "What answers at the address is no docmill, or another version"),
     ("not_in_time", "It took longer than `--timeout`; it goes on at the server"),
+    ("passwords_unreadable", "The file of `--passwords-file` cannot be read, or holds no passwords"),
+    ("sandbox_missing", "Kernel or container lack a piece of the sandbox that extractors work in"),
     ("server_unreachable", "Nobody answers at the address"),
     ("state_dir_unusable", "The directory of journals of submissions cannot be used"),
     ("submit_running", "The same submission runs already"),

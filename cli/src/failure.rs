@@ -86,7 +86,11 @@ impl From<sqlite::rusqlite::Error> for Failure {
 
 impl From<embedded::Error> for Failure {
     fn from(error: embedded::Error) -> Self {
-        Self::new(error.code(), error.to_string(), error.advice())
+        let failure = Self::new(error.code(), error.to_string(), error.advice());
+        match error {
+            embedded::Error::Sandbox { what_to_do, .. } => failure.then(&format!(": {what_to_do}")),
+            _ => failure,
+        }
     }
 }
 

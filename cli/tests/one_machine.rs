@@ -207,6 +207,44 @@ fn bad_files_have_their_reason_and_the_rest_goes_on() {
 }
 
 #[test]
+fn what_was_read_with_losses_says_of_which_page_and_why() {
+    let place = Place::new();
+    place.write("good.txt", GARDEN);
+    place.write("cut.pdf", "%PDF-1.7\n1 0 obj\n<< /Type /Catalog");
+    let cut =
+        place.write("cut.xml", "<letter><a>The first paragraph stands</a><b>and the second breaks off");
+    let report = place.run(&[], 3);
+    assert_eq!((&report["succeeded"], &report["lost_pages"]), (&2.into(), &1.into()), "{report:#}");
+    let lossy = &report["read_with_losses"];
+    assert_eq!(lossy.as_array().unwrap().len(), 1, "{report:#}");
+    let loss = &lossy[0]["losses"][0];
+    assert_eq!(lossy[0]["uri"], uri(&cut));
+    assert_eq!((&lossy[0]["pages"], &lossy[0]["lost_pages"]), (&1.into(), &1.into()), "{lossy:#}");
+    assert_eq!(
+        (&loss["page"], &loss["outcome"], &loss["code"]),
+        (&1.into(), &"lost".into(), &"damaged".into())
+    );
+    assert_eq!(place.hits("paragraph").len(), 1, "what was read is found");
+
+    let (shown, _) = place.json(&["documents", "show", cut.to_str().unwrap()]);
+    assert_eq!(shown["summary"]["lost_pages"], 1, "{shown:#}");
+    assert_eq!(shown["page_notes"], lossy[0]["losses"], "{shown:#}");
+    let shown =
+        String::from_utf8(place.output(&["documents", "show", cut.to_str().unwrap()]).stdout).unwrap();
+    assert!(shown.contains("p. 1    lost: the parser cannot make sense of the file ("), "{shown}");
+
+    // Again from nothing, for a person: the reason of what failed in words, then what was read with losses.
+    std::fs::remove_dir_all(place.data()).unwrap();
+    let docs = place.docs();
+    let output = place.output(&["run", docs.to_str().unwrap(), "--embeddings", "mock"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let at = |text: &str| said.find(text).unwrap_or_else(|| panic!("no `{text}` in {said}"));
+    assert!(at("damaged 1: the parser cannot make sense of the file") < at("read with losses 1"), "{said}");
+    assert!(at("read with losses 1") < at("cut.xml: 1 of 1 pages"), "{said}");
+    at("    p. 1    lost: the parser cannot make sense of the file (");
+}
+
+#[test]
 fn an_unreadable_file_is_tried_again_when_it_can_be_read() {
     let place = Place::new();
     place.write("good.txt", GARDEN);

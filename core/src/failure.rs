@@ -81,7 +81,7 @@ codes! {
     ChangedWhileRead = "changed_while_read", Transient,
         "the file changed while it was read", "run again when it is no longer written to";
     Encrypted = "encrypted", Permanent,
-        "the document needs a password", "save a copy without the password";
+        "the document needs a password", "give it by --passwords-file, or extract.passwordsFile, or save a copy without it";
     Damaged = "damaged", Permanent,
         "the parser cannot make sense of the file", "open and save it again with the program that made it";
     LimitFileSize = "limit_file_size", Permanent,
@@ -90,10 +90,26 @@ codes! {
         "the document has more pages than allowed", "raise --max-pages, or split the file";
     LimitText = "limit_text", Permanent,
         "the document holds more text than allowed", "raise --max-text-mib, or split the file";
+    LimitDepth = "limit_depth", Permanent,
+        "what is packed in the file is packed too many times over", "unpack it, then run again";
+    LimitEntries = "limit_entries", Permanent,
+        "the file holds more files than allowed", "unpack it, then run again";
+    LimitUnpacked = "limit_unpacked", Permanent,
+        "the file unpacks to more than allowed", "unpack it, then run again";
+    LimitPixels = "limit_pixels", Permanent,
+        "a picture has more pixels than allowed", "make it smaller, then run again";
     LimitTime = "limit_time", ChildCrash,
         "a page or the document took longer than allowed", "raise --page-seconds, or look at the page named here";
     LimitMemory = "limit_memory", ChildCrash,
         "extraction needed more memory than allowed", "raise --extractor-mib, or split the file";
+    LimitCpu = "limit_cpu", ChildCrash,
+        "extraction used more CPU time than allowed", "raise --document-seconds, or look at the page named here";
+    LimitOutput = "limit_output", ChildCrash,
+        "the extractor wrote to a file, which it may not", "the file is probably made to do harm: look at where it came from";
+    SandboxViolation = "sandbox_violation", ChildCrash,
+        "the extractor tried to get out of its sandbox, or said what none of ours would, and was ended", "the file is probably made to do harm: look at where it came from";
+    SandboxMissing = "sandbox_missing", Transient,
+        "the sandbox of extractors is not whole here", "docmill-worker check-sandbox says what to do; --sandbox best-effort, or extract.sandbox: bestEffort, does without what lacks";
     ExtractorDied = "extractor_died", ChildCrash,
         "the extractor process died over this document", "the file is probably damaged: open and save it again";
     OcrUnavailable = "ocr_unavailable", Permanent,

@@ -1,6 +1,10 @@
 //! What extraction hands on: pages of structured blocks. Knows nothing of files or parsers.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, FailureCode};
 
 /// What kind of text a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,66 @@ pub enum PageSource {
     Ocr,
     /// No text was found, see [`Page::note`].
     NoText,
+    /// It could not be read, or not to its end, see [`Page::note`]. The blocks are what was read before.
+    Lost,
+}
+
+/// Defines [`PageReason`] from one table, so that code and explanation cannot drift apart.
+macro_rules! reasons {
+    ($($variant:ident = $code:literal, $means:literal;)*) => {
+        /// Why a page is as it is, where that needs saying: the first word of its [`Page::note`], before a colon.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum PageReason {
+            $(#[doc = $means] $variant,)*
+        }
+
+        impl PageReason {
+            /// All reasons, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it means, for people.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $means,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Scan = "scan", "pictures cover the page and it has hardly a letter: it was recognised";
+    Picture = "picture", "the document is a picture: it was recognised";
+    Unmapped = "unmapped", "its characters have no meaning: it was recognised";
+    Drawn = "drawn", "it has no letters, but lines and shapes that may be some: it was recognised";
+    Asked = "asked", "recognition was asked for on every page";
+    Seen = "seen", "it is the same picture as a page before, whose text it has";
+    Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
+    NoWords = "no_words", "it was recognised, and no word was found";
+    Empty = "empty", "it has no text, and no picture that may hold some";
+    OcrOff = "ocr_off", "it has no text, and recognition is switched off";
+    OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
+    OcrFailed = "ocr_failed", "it needs recognition, which failed";
+    Cut = "cut", "it has more text than a page may have, and the rest is left out";
+    Repaired = "repaired", "the file is damaged, and this was read from a repaired copy of it";
+    PartlyUnmapped = "partly_unmapped", "some of its characters have no meaning in their fonts";
+    Lost = "lost", "it could not be read, or not to its end";
+}
+
+impl PageReason {
+    /// A note with this reason.
+    pub fn note(self, detail: impl Display) -> String {
+        format!("{}: {detail}", self.as_str())
+    }
+
+    /// The reason that a note begins with; none of notes from before there was a list.
+    pub fn of(note: &str) -> Option<Self> {
+        let code = note.split(':').next()?;
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == code)
+    }
 }
 
 /// One page (or slide, sheet, or the whole of a file without pages).
@@ -48,12 +112,41 @@ pub struct Page {
     pub source: PageSource,
     /// Its text, in reading order.
     pub blocks: Vec<Block>,
-    /// Why the page is as it is, where that needs saying: OCR decision and reason, page lost to an error.
+    /// Why the page is as it is, where that needs saying: one of [`PageReason`], a colon, and what there is to it. At most
+    /// [`Page::NOTE_CHARS_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Page {
+    /// Longest note, in characters.
+    pub const NOTE_CHARS_MAX: usize = 2_000;
+
+    /// A page of which nothing could be read, for this reason.
+    pub fn lost(number: u32, failure: &Failure) -> Self {
+        let note = Some(PageReason::Lost.note(failure));
+        let mut page = Self { number, source: PageSource::Lost, blocks: Vec::new(), note };
+        page.cut_note();
+        page
+    }
+
+    /// What it was lost to, where a failure is known.
+    pub fn lost_to(&self) -> Option<FailureCode> {
+        let note = self.note.as_deref().filter(|_| self.source == PageSource::Lost)?;
+        let mut words = note.split(": ");
+        words.next().filter(|reason| *reason == PageReason::Lost.as_str())?;
+        FailureCode::parse(words.next()?)
+    }
+
+    /// Cuts the note to its limit.
+    pub fn cut_note(&mut self) {
+        if let Some(note) = &mut self.note
+            && let Some((end, _)) = note.char_indices().nth(Self::NOTE_CHARS_MAX)
+        {
+            note.truncate(end);
+        }
+    }
+
     /// The page's text: blocks separated by an empty line. Chunk offsets count in bytes of this text.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.text_bytes());
@@ -79,7 +172,7 @@ pub const BLOCK_SEPARATOR: &str = "\n\n";
 /// What is known of a document as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentInfo {
-    /// Title from its metadata or first heading.
+    /// Title from its metadata or first heading, at most [`DocumentInfo::TITLE_CHARS_MAX`] characters.
     pub title: Option<String>,
     /// IANA media type that was found by looking inside, for example `application/pdf`.
     pub media_type: String,
@@ -87,9 +180,26 @@ pub struct DocumentInfo {
     pub page_count: Option<u32>,
 }
 
+impl DocumentInfo {
+    /// Longest title, in characters.
+    pub const TITLE_CHARS_MAX: usize = 500;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_begin_with_one_of_the_list() {
+        let mut codes = std::collections::HashSet::new();
+        for &reason in PageReason::ALL {
+            assert!(codes.insert(reason.as_str()), "{} stands twice", reason.as_str());
+            assert!(!reason.meaning().is_empty());
+            assert_eq!(PageReason::of(&reason.note("read as eng: 94 %")), Some(reason));
+        }
+        assert_eq!(PageReason::of("pdf: from before"), None);
+        assert_eq!(PageReason::of(""), None);
+    }
 
     #[test]
     fn text_bytes_counts_what_text_builds() {
@@ -101,5 +211,17 @@ mod tests {
             let page = Page { number: 1, source: PageSource::TextLayer, blocks, note: None };
             assert_eq!(page.text().len(), page.text_bytes());
         }
+    }
+
+    #[test]
+    fn a_lost_page_says_to_what_and_its_note_is_bounded() {
+        let failure = Failure::new(FailureCode::ExtractorDied, "x: ".repeat(1_000));
+        let page = Page::lost(7, &failure);
+        assert_eq!((page.number, page.source, page.blocks.len()), (7, PageSource::Lost, 0));
+        assert_eq!(page.lost_to(), Some(FailureCode::ExtractorDied));
+        assert_eq!(page.note.as_ref().unwrap().chars().count(), Page::NOTE_CHARS_MAX);
+        let other = Page { note: Some("pdf: this page cannot be read".to_owned()), ..page.clone() };
+        assert_eq!(other.lost_to(), None);
+        assert_eq!(Page { source: PageSource::Ocr, ..page }.lost_to(), None, "a note is not a loss");
     }
 }

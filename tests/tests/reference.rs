@@ -1,4 +1,5 @@
-//! Reference pages that are written from the program: codes of failures and of the API's problems, and metrics.
+//! Reference pages that are written from the program: codes of failures and of the API's problems, formats, notes of
+//! pages, and metrics.
 //!
 //! `UPDATE_REFERENCE=1 cargo test --workspace --test reference` writes them again.
 #![allow(clippy::unwrap_used)]
@@ -11,9 +12,11 @@ use std::time::Duration;
 
 use docmill_core::failure::{Failure, FailureClass, FailureCode};
 use docmill_core::id::CommitSeq;
+use docmill_core::page::PageReason;
 use docmill_worker::api::{ApiMetrics, PROBLEM_CODES};
 use docmill_worker::delivery::Outcome;
 use docmill_worker::embedded::{Counters, Metrics};
+use docmill_worker::extract::{FORMATS, Place};
 use docmill_worker::intake::Finished;
 use docmill_worker::ledger::Summary;
 
@@ -61,6 +64,41 @@ fn api_problems() {
         writeln!(page, "| `{code}` | {} | {meaning} |", status.as_u16()).unwrap();
     }
     is_up_to_date("api-problems.md", &page);
+}
+
+#[test]
+fn formats() {
+    let mut page = format!(
+        "# Formats\n\n<!-- Generated: {HOW} -->\n\n\
+         What is read. The bytes of a file decide what it is; its name tells only formats of text from each other. In a\n\
+         child: the parser runs in a process of its own, with limits. What is in archives, mails and packed files is\n\
+         read the same way, as sections of the file that it lies in.\n\n\
+         | format | media type | usual names | read in |\n|---|---|---|---|\n"
+    );
+    for format in FORMATS {
+        let names: Vec<String> = format.extensions.iter().map(|name| format!("`.{name}`")).collect();
+        let place = match format.place {
+            Place::InProcess => "the worker",
+            Place::Child => "a child",
+        };
+        let (name, media_type) = (format.name, format.media_type);
+        writeln!(page, "| {name} | `{media_type}` | {} | {place} |", names.join(", ")).unwrap();
+    }
+    is_up_to_date("formats.md", &page);
+}
+
+#[test]
+fn page_notes() {
+    let mut page = format!(
+        "# Notes of pages\n\n<!-- Generated: {HOW} -->\n\n\
+         Why a page is as it is, where that needs saying: the first word of its note, before a colon. Codes are never\n\
+         renamed.\n\n\
+         | code | what it says |\n|---|---|\n"
+    );
+    for reason in PageReason::ALL {
+        writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
+    }
+    is_up_to_date("page-notes.md", &page);
 }
 
 /// One metric as the text format shows it.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::machine_memory;
+
 /// What must be free for more work to be taken, in MiB. Below twice the disk and two and a half times
 /// the memory, what can be given back is given back first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,8 @@ impl Default for Bars {
     }
 }
 
-/// What the machine has free, in MiB. A value that cannot be read is `None` and gates nothing.
+/// What the machine has free, or the container where that has a limit, in MiB. A value that cannot be read is `None` and
+/// gates nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Free {
     /// Memory that can be had without swapping.
@@ -63,14 +66,10 @@ pub fn decide(free: Free, bars: Bars, reclaimed: bool) -> Gate {
 
 /// Looks at the machine.
 pub fn look(data_dir: &Path) -> Free {
-    Free { memory_mib: free_memory_mib(), disk_mib: free_disk_mib(data_dir) }
-}
-
-fn free_memory_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024)
+    Free {
+        memory_mib: machine_memory::look().map(|memory| memory.available_mib),
+        disk_mib: free_disk_mib(data_dir),
+    }
 }
 
 fn free_disk_mib(dir: &Path) -> Option<u64> {

@@ -28,10 +28,12 @@ pub mod health;
 pub mod http;
 pub mod intake;
 pub mod ledger;
+mod machine_memory;
 #[cfg(feature = "services")]
 pub mod neo4j;
 #[cfg(feature = "services")]
 pub mod objects;
+pub mod page_note;
 #[cfg(feature = "services")]
 pub mod postgres;
 pub mod process_tree;

@@ -48,7 +48,7 @@ impl Drop for PeakMemory {
 }
 
 /// Sum of the proportional set sizes of this process and all below it, in KiB.
-fn tree_pss_kib() -> u64 {
+pub fn tree_pss_kib() -> u64 {
     tree(std::process::id()).into_iter().filter_map(pss_kib).sum()
 }
 

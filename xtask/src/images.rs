@@ -58,6 +58,8 @@ enum Added {
     Program(&'static str),
     /// A file or tree of the cache, and its place in the context.
     Cached(&'static str, &'static str),
+    /// The same of a file that setup does not make on each kind of machine.
+    CachedIfThere(&'static str, &'static str),
 }
 
 const RECIPES: &[Recipe] = &[
@@ -69,6 +71,7 @@ const RECIPES: &[Recipe] = &[
             Added::Program("docmill-worker"),
             Added::Program("docmill"),
             Added::Cached("lib/libpdfium.so", "lib/libpdfium.so"),
+            Added::CachedIfThere("lib/libtesseract-docmill.so", "lib/libtesseract-docmill.so"),
             Added::Cached("models/minilm-l6-v2", "models/minilm-l6-v2"),
         ],
     },
@@ -382,6 +385,12 @@ fn stage(context: &Path, cache: &Path, programs: &Programs, recipe: &Recipe) -> 
                 let from = cache.join(from);
                 ensure!(from.exists(), "no {}: run `cargo xtask setup`", from.display());
                 copy(&from, &context.join(to), true)?;
+            }
+            Added::CachedIfThere(from, to) => {
+                let from = cache.join(from);
+                if from.exists() {
+                    copy(&from, &context.join(to), true)?;
+                }
             }
         }
     }

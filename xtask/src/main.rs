@@ -4,8 +4,10 @@ mod cache;
 mod check;
 mod cluster;
 mod cluster_operator;
+mod corpora;
 mod corpus;
 mod demo;
+mod fuzz;
 mod images;
 mod process;
 mod proof;
@@ -46,6 +48,12 @@ enum Command {
     Chaos(proof::Chaos),
     /// Have two tenants reach for what is the other's, and look for secrets where none belong
     Tenants(proof::PassedOn),
+    /// Have extractors try to get out of their sandbox, and measure what it costs
+    Sandbox(proof::PassedOn),
+    /// Hostile files through real extractors, a healthy document after each; `--pin` prints what is to be pinned
+    Hostile(proof::PassedOn),
+    /// Fuzz the passes that take documents apart, each for ten minutes
+    Fuzz(fuzz::Args),
     /// Workers in network namespaces: scale, fairness, one that is cut off
     Namespaces(proof::PassedOn),
     /// Servers that restart, are emptied, full, away or wiped while documents come in
@@ -85,6 +93,9 @@ fn run() -> anyhow::Result<()> {
         Command::Sim(passed) => proof::sim(&passed),
         Command::Chaos(chaos) => proof::chaos(&chaos),
         Command::Tenants(passed) => proof::tenants(&passed),
+        Command::Sandbox(passed) => proof::sandbox(&passed),
+        Command::Hostile(passed) => proof::hostile(&passed),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Namespaces(passed) => proof::namespaces(&passed),
         Command::Faults(faults) => proof::faults(&faults),
         Command::Cluster(cluster) => cluster::run(&cluster),

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::process;
+use crate::corpus::extraction::{self, Extent};
+use crate::{cache, corpora, process};
 
 /// Arguments passed on as they are.
 #[derive(Args)]
@@ -54,6 +55,8 @@ pub enum Bench {
     Machine(PassedOn),
     /// Many processes on real servers: rates, what many documents cost against few
     Services(PassedOn),
+    /// Extraction: speed beside others in the same run, memory; with --quality, whether the text is right
+    Extract(PassedOn),
 }
 
 /// The simulation of delivery and commit by seed.
@@ -75,6 +78,30 @@ pub fn chaos(chaos: &Chaos) -> Result<()> {
 pub fn tenants(passed: &PassedOn) -> Result<()> {
     build_as_tests_do()?;
     run("debug/tenants", passed)
+}
+
+/// Extractors that try to get out, and what it costs to hold them.
+pub fn sandbox(passed: &PassedOn) -> Result<()> {
+    if passed.args.iter().any(|arg| arg == "--counts-only") {
+        build_as_tests_do()?;
+        return run("debug/sandbox", passed);
+    }
+    // All of it, so that the worker has what is for tests alone: the attempts.
+    build(&["--workspace", "--bins"], true)?;
+    run("release/sandbox", passed)
+}
+
+/// Hostile files, and what is fetched of them.
+pub fn hostile(passed: &PassedOn) -> Result<()> {
+    let has = |wanted: &str| passed.args.iter().any(|arg| arg == wanted);
+    if has("--pin") {
+        return corpora::print_pins();
+    }
+    if !has("made") {
+        corpora::install(&cache::root()?, !has("--sample"))?;
+    }
+    build_as_tests_do()?;
+    run("debug/hostile", passed)
 }
 
 /// Workers in network namespaces of their own.
@@ -121,7 +148,25 @@ pub fn bench(bench: &Bench) -> Result<()> {
             build(&["--workspace", "--bins"], true)?;
             run("release/bench_services", passed)
         }
+        Bench::Extract(passed) => extract(passed),
     }
+}
+
+/// Extraction, with documents that are made first: a share of them for tests, the large ones only where they are measured.
+fn extract(passed: &PassedOn) -> Result<()> {
+    let has = |option: &str| passed.args.iter().any(|arg| arg == option);
+    if has("--counts-only") || has("--pages-per-language") {
+        let documents = extraction::assemble(Extent::Share)?;
+        build_as_tests_do()?;
+        return run("debug/bench_extract", &passed.after("--corpus", &documents));
+    }
+    let documents = extraction::assemble(Extent::Whole)?;
+    let names_parts = has("--quality") || has("--only");
+    if !names_parts || passed.args.iter().any(|arg| arg.to_string_lossy().contains("memory")) {
+        extraction::assemble_large()?;
+    }
+    build(&["--workspace", "--bins"], true)?;
+    run("release/bench_extract", &passed.after("--corpus", &documents))
 }
 
 /// Builds everything with one set of features for programs and tests: a package selected alone has another,

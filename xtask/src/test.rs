@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::cluster::{self, Cluster};
-use crate::proof::{self, Chaos, Faults, PassedOn};
+use crate::proof::{self, Bench, Chaos, Faults, PassedOn};
 use crate::{cache, check, process};
 
 /// Seeds of the simulation in a test run.
@@ -27,6 +27,10 @@ const FAULTS: &str = "resync,drift,pause,prune,two,away,restart,sweep";
 const OPERATOR_AWAY_S: &str = "10";
 /// Trials of scaling on the cluster in a test run.
 const CLUSTER_TRIALS: &str = "5";
+/// Recognised pages of each language whose text is judged in a test run.
+const OCR_PAGES: &str = "2";
+/// Files of others that are read in a test run, beside those that are made.
+const HOSTILE_FILES: &str = "200";
 /// Requests of tenants that reach for each other's documents in a test run.
 const TENANT_QUERIES: &str = "2000";
 
@@ -62,7 +66,11 @@ pub fn run(args: &Args) -> Result<()> {
         let counts = || PassedOn::of(&["--kills", CHAOS_KILLS, "--counts-only"]);
         proof("chaos services", &|| proof::chaos(&Chaos::Services(counts())));
         proof("tenants", &|| proof::tenants(&PassedOn::of(&["--queries", TENANT_QUERIES])));
+        proof("sandbox", &|| proof::sandbox(&PassedOn::of(&["--counts-only"])));
+        proof("hostile", &|| proof::hostile(&PassedOn::of(&["--sample", HOSTILE_FILES])));
         let few = || PassedOn::of(&["--documents", NAMESPACE_DOCUMENTS, "--counts-only", "--if-possible"]);
+        let share = || PassedOn::of(&["--counts-only", "--pages-per-language", OCR_PAGES]);
+        proof("extraction", &|| proof::bench(&Bench::Extract(share())));
         proof("namespaces", &|| proof::namespaces(&few()));
         let away = || PassedOn::of(&["--away-s", AWAY_S]);
         proof("faults services", &|| proof::faults(&Faults::Services(away())));

@@ -7,7 +7,7 @@ use docmill_core::delivery::{Stage, State};
 use docmill_worker::sqlite::read::{self, DocumentRow, Filter};
 
 use super::{Context, unknown_document};
-use crate::args::{DeadLetters, Letters};
+use crate::args::{DeadLetters, Extraction, Letters};
 use crate::failure::{DOCUMENTS_FAILED, Failure};
 use crate::output::{self, escaped};
 
@@ -15,7 +15,7 @@ pub async fn execute(context: &Context, action: Option<DeadLetters>) -> Result<E
     match action.unwrap_or(DeadLetters::List) {
         DeadLetters::List => list(context),
         DeadLetters::Show { document } => show(context, &document),
-        DeadLetters::Replay { which } => replay(context, &which).await,
+        DeadLetters::Replay { which, extraction } => replay(context, &which, extraction).await,
     }
 }
 
@@ -64,7 +64,7 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(context: &Context, which: &Letters) -> Result<ExitCode, Failure> {
+async fn replay(context: &Context, which: &Letters, extraction: Extraction) -> Result<ExitCode, Failure> {
     let letters = match which {
         Letters { all: true, .. } => all_of(context)?,
         Letters { code: Some(code), .. } => {
@@ -80,8 +80,9 @@ async fn replay(context: &Context, which: &Letters) -> Result<ExitCode, Failure>
     let counters = Arc::default();
     let stop = crate::signals::stop();
     let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
     let replayed =
-        crate::backend::replay(&context.dir, context.tenant.clone(), documents, counters, stop).await?;
+        crate::backend::replay(&context.dir, tenant, documents, extractor, counters, stop).await?;
     drop(progress);
     if context.json {
         output::json(&replayed)?;

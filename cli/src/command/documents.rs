@@ -59,13 +59,25 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
     if let Some(summary) = &document.summary {
         let title = summary.title.as_deref().unwrap_or("(no title)");
         println!("{}  {}  {}", one_line(title), escaped(&summary.media_type), escaped(&summary.language));
-        println!("{} pages ({} by OCR), {} chunks", summary.pages, summary.ocr_pages, summary.chunks);
+        println!(
+            "{} pages ({} by OCR, {} lost), {} chunks",
+            summary.pages, summary.ocr_pages, summary.lost_pages, summary.chunks
+        );
         for (stage, ms) in &summary.stage_ms {
             println!("  {stage} {ms:.1} ms");
         }
     }
     if let Some(failure) = &document.failure {
         println!("failed: {}  help: {}", escaped(&failure.to_string()), failure.code.advice());
+    }
+    if !detail.page_notes.is_empty() {
+        println!("pages that say something:");
+    }
+    for note in &detail.page_notes {
+        println!("  p. {:<4} {}", note.page, one_line(&note.to_string()));
+    }
+    if !detail.chunks.is_empty() {
+        println!("chunks:");
     }
     for chunk in &detail.chunks {
         let heading = chunk.heading.as_deref().unwrap_or_default();

@@ -51,8 +51,10 @@ pub async fn execute(args: Args) -> Result<ExitCode, Failure> {
         Command::Status { batch: _ } => status::execute(&context),
         Command::Export { format: _, output } => export::execute(&context, output.as_deref()),
         Command::DeadLetters { action } => dead_letters::execute(&context, action).await,
-        Command::Verify { repair, .. } => verify::execute(&context, repair).await,
-        Command::Reindex { embeddings, concepts } => reindex::execute(&context, embeddings, concepts).await,
+        Command::Verify { repair, extraction, .. } => verify::execute(&context, repair, extraction).await,
+        Command::Reindex { embeddings, concepts, extraction } => {
+            reindex::execute(&context, embeddings, concepts, extraction).await
+        }
         Command::Rebuild(_)
         | Command::Submit(_)
         | Command::Wait { .. }

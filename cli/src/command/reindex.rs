@@ -12,13 +12,16 @@ pub async fn execute(
     context: &Context,
     embeddings: Option<args::Embeddings>,
     concepts: Option<args::Concepts>,
+    extraction: args::Extraction,
 ) -> Result<ExitCode, Failure> {
     let counters = Arc::default();
     let stop = crate::signals::stop();
     let progress = crate::progress::Progress::start(Arc::clone(&counters), context.json);
     let (embeddings, concepts) = (embeddings.map(Into::into), concepts.map(Into::into));
-    let tenant = context.tenant.clone();
-    let done = crate::backend::reindex(&context.dir, tenant, embeddings, concepts, counters, stop).await?;
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
+    let done =
+        crate::backend::reindex(&context.dir, tenant, embeddings, concepts, extractor, counters, stop)
+            .await?;
     drop(progress);
     if context.json {
         output::json(&done)?;

@@ -5,17 +5,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use docmill_worker::embedded::{self, Report, RunOptions};
-use docmill_worker::extract::{OcrLanguages, OcrMode};
+use docmill_core::failure::FailureCode;
+use docmill_worker::embedded::{self, LossyDocument, Report, RunOptions};
+use docmill_worker::extract::{OcrLanguages, OcrMode, SandboxMode};
 use docmill_worker::whole_file;
 
 use super::Context;
 use crate::args;
 use crate::failure::{DOCUMENTS_FAILED, Failure, INTERRUPTED};
-use crate::output::{self, Style, escaped, mib};
+use crate::output::{self, Style, escaped, mib, one_line};
 
 /// Failed documents shown of each code.
 const EXAMPLES: usize = 3;
+/// Documents shown that were read with losses.
+const LOSSY_EXAMPLES: usize = 10;
 
 impl From<args::Embeddings> for embedded::Embeddings {
     fn from(asked: args::Embeddings) -> Self {
@@ -32,6 +35,16 @@ impl From<args::Concepts> for embedded::Concepts {
         match asked {
             args::Concepts::Builtin => Self::Builtin,
             args::Concepts::None => Self::None,
+        }
+    }
+}
+
+impl From<args::Sandbox> for SandboxMode {
+    fn from(asked: args::Sandbox) -> Self {
+        match asked {
+            args::Sandbox::Required => Self::Required,
+            args::Sandbox::BestEffort => Self::BestEffort,
+            args::Sandbox::Off => Self::Off,
         }
     }
 }
@@ -63,7 +76,7 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
         metrics: asked.metrics.clone(),
         limits: asked.limits.limits(),
         bars: asked.limits.bars(),
-        extractor: crate::backend::extractor()?,
+        extractor: crate::backend::extractor(&asked.extraction)?,
     })
 }
 
@@ -121,7 +134,7 @@ fn summarize(report: &Report) {
         ),
         row("unchanged, moved", format!("{}, {}", report.skipped, report.moved)),
         row("vanished, removed", format!("{}, {}", report.vanished, report.removed)),
-        row("pages", format!("{} ({} by OCR)", report.pages, report.ocr_pages)),
+        row("pages", format!("{} ({} by OCR, {} lost)", report.pages, report.ocr_pages, report.lost_pages)),
         row("chunks, concepts", format!("{}, {}", report.chunks, report.concepts)),
         row("size", mib(report.bytes)),
         row(
@@ -135,17 +148,48 @@ fn summarize(report: &Report) {
     ];
     println!("{}", output::table(&[], rows));
     for (code, count) in &report.failures_by_code {
-        println!("\n{} {count}", style.bad(code));
+        let meaning = FailureCode::parse(code).map(FailureCode::meaning).unwrap_or_default();
+        println!("\n{} {count}: {meaning}", style.bad(code));
         let of_code = report.failures.iter().filter(|failed| failed.failure.code.as_str() == code);
         for (place, failed) in of_code.enumerate().take(EXAMPLES) {
             if place == 0 {
                 println!("  help: {}", failed.advice);
             }
             println!("  {}: {}", escaped(&failed.uri), escaped(&failed.failure.detail));
+            output::place_of_failure(None, failed.failure.page);
+        }
+        if *count > EXAMPLES as u64 {
+            println!("  and {} more: --report FILE lists all", count - EXAMPLES as u64);
         }
     }
+    tell_losses(&report.read_with_losses, style);
     for warning in &report.warnings {
         println!("warning: {}", escaped(warning));
     }
     println!("\nnext: docmill search \"what you look for\"");
+}
+
+/// Documents that can be found, but not by all that they say.
+fn tell_losses(documents: &[LossyDocument], style: Style) {
+    if documents.is_empty() {
+        return;
+    }
+    println!("\n{} {}", style.strong("read with losses"), documents.len());
+    println!(
+        "  what could be read of these is found; `docmill documents show FILE` says what each page is"
+    );
+    for document in documents.iter().take(LOSSY_EXAMPLES) {
+        println!("  {}: {} of {} pages", escaped(&document.uri), document.lost_pages, document.pages);
+        for note in document.losses.iter().take(EXAMPLES) {
+            println!("    p. {:<4} {}", note.page, one_line(&note.to_string()));
+        }
+        let shown = document.losses.len().min(EXAMPLES);
+        let more = document.lost_pages as usize - shown.min(document.lost_pages as usize);
+        if more > 0 {
+            println!("    and {more} more");
+        }
+    }
+    if documents.len() > LOSSY_EXAMPLES {
+        println!("  and {} more: --report FILE lists all", documents.len() - LOSSY_EXAMPLES);
+    }
 }

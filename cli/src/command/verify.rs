@@ -3,11 +3,17 @@
 use std::process::ExitCode;
 
 use super::Context;
+use crate::args;
 use crate::failure::{FOUND_SOMETHING, Failure};
 use crate::{findings, output};
 
-pub async fn execute(context: &Context, repair: bool) -> Result<ExitCode, Failure> {
-    let found = crate::backend::verify(&context.dir, context.tenant.clone(), repair).await?;
+pub async fn execute(
+    context: &Context,
+    repair: bool,
+    extraction: args::Extraction,
+) -> Result<ExitCode, Failure> {
+    let (tenant, extractor) = (context.tenant.clone(), crate::backend::extractor(&extraction)?);
+    let found = crate::backend::verify(&context.dir, tenant, repair, extractor).await?;
     if context.json {
         output::json(&found)?;
     } else {

@@ -18,7 +18,7 @@ pub async fn execute(remote: &Remote, action: Option<DeadLetters>) -> Result<Exi
     match action.unwrap_or(DeadLetters::List) {
         DeadLetters::List => list(remote).await,
         DeadLetters::Show { document } => show(remote, &document).await,
-        DeadLetters::Replay { which } => replay(remote, &which).await,
+        DeadLetters::Replay { which, .. } => replay(remote, &which).await,
     }
 }
 

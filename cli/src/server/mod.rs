@@ -129,7 +129,9 @@ pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Fail
             Some(store) => fill::execute(&remote, &store, &asked).await,
             None => rebuild::execute(&remote, asked).await,
         },
-        Command::Verify { repair, wait, timeout } => verify::execute(&remote, repair, wait, timeout).await,
+        Command::Verify { repair, wait, timeout, .. } => {
+            verify::execute(&remote, repair, wait, timeout).await
+        }
         Command::Run(_)
         | Command::Search { .. }
         | Command::Concepts { .. }

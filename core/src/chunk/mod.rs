@@ -87,7 +87,7 @@ impl Chunker {
         let mut chunks = Vec::with_capacity(cuts.len());
         let mut from = 0;
         for to in cuts {
-            if let Some((start, end)) = trimmed(&text, from, to) {
+            for (start, end) in pieces(&text, from, to, self.config.max_bytes) {
                 chunks.push(Chunk {
                     ordinal: self.next_ordinal,
                     page: page.number,
@@ -110,6 +110,27 @@ fn trimmed(text: &str, from: usize, to: usize) -> Option<(usize, usize)> {
     let start = from + (part.len() - part.trim_start().len());
     let end = from + part.trim_end().len();
     (start < end).then_some((start, end))
+}
+
+/// A segment as it becomes a chunk. One in which nothing is a place to cut, as a run of headings, may still be too long:
+/// it becomes several, each ending before a word if that leaves at least half of what fits.
+fn pieces(text: &str, from: usize, to: usize, max_bytes: usize) -> Vec<(usize, usize)> {
+    let mut pieces = Vec::new();
+    let mut rest = trimmed(text, from, to);
+    while let Some((start, end)) = rest {
+        if end - start <= max_bytes {
+            pieces.push((start, end));
+            break;
+        }
+        let most = text.floor_char_boundary(start + max_bytes);
+        let least = text.floor_char_boundary(start + max_bytes / 2);
+        let word = text[least..most].rfind(char::is_whitespace).map(|at| least + at);
+        // One character may be longer than a chunk of a few bytes.
+        let cut = word.unwrap_or(most).max(text.ceil_char_boundary(start + 1));
+        pieces.extend(trimmed(text, start, cut));
+        rest = trimmed(text, cut, end);
+    }
+    pieces
 }
 
 /// Cuts a segment as often as it takes, in order. `candidates` are those inside it.

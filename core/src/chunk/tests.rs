@@ -158,3 +158,22 @@ fn chunks_are_neither_tiny_nor_all_full() {
     let tiny = chunks.iter().filter(|chunk| chunk.text.len() < 300).count();
     assert!(tiny * 20 <= chunks.len(), "{tiny} of {} chunks are tiny", chunks.len());
 }
+
+#[test]
+fn a_run_of_headings_is_cut_too() {
+    // None of them is too long by itself, and a heading stays with what follows it.
+    let title = "A title that is long and has no end of a sentence in it, as titles have none ".repeat(6);
+    let titles: Vec<Block> = (0..20).map(|_| block(BlockKind::Heading(2), title.trim())).collect();
+    let pages = [page(1, titles)];
+    check_kept(&pages).unwrap();
+    assert!(chunks_of(&pages).iter().all(|chunk| chunk.text.starts_with(|c: char| !c.is_whitespace())));
+}
+
+#[test]
+fn a_segment_becomes_pieces_that_fit() {
+    assert_eq!(pieces("  short ", 0, 8, 10), [(2, 7)]);
+    assert_eq!(pieces("one two three", 0, 13, 8), [(0, 7), (8, 13)]);
+    assert_eq!(pieces("oneword", 0, 7, 3), [(0, 3), (3, 6), (6, 7)]);
+    assert_eq!(pieces("ééé", 0, 6, 1), [(0, 2), (2, 4), (4, 6)]);
+    assert!(pieces("   ", 0, 3, 1).is_empty());
+}

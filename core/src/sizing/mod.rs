@@ -10,6 +10,7 @@ mod clients;
 pub mod neo4j;
 mod node;
 mod published;
+pub mod shares;
 mod workers;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use docmill_core::scale::ModelBudget;
+use docmill_core::sizing::shares::shares;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{Input, access, neo4j, postgres, redis, s3, worker};
 use crate::child::{Child, short_hash};
 use crate::names::{API_PORT, HEALTH_PORT, INTERNAL_PORT, Part, labels};
 use crate::plan::{Plan, Store};
-use crate::resource::SecretKey;
+use crate::resource::{Sandbox, SecretKey};
 
 /// Key of the file, and its name where it is mounted.
 pub(super) const FILE: &str = "worker.json";
@@ -20,11 +21,8 @@ pub(super) const FILE: &str = "worker.json";
 pub(super) const FOLDER: &str = "/etc/docmill";
 /// How long documents in work may go on after SIGTERM, in milliseconds.
 pub(super) const GRACE_MS: u64 = 25_000;
-/// Memory of a worker that is no extractor's, in MiB: the model and what is in work.
-const PARENT_MIB: u64 = 512;
-/// Bounds of the address space of an extractor, in MiB: the least that a worker takes, and what it takes by
-/// itself.
-const EXTRACTOR_MIB: (u64, u64) = (512, 2_048);
+/// Most address space of an extractor, in MiB: what a worker gives by itself.
+const EXTRACTOR_MIB_MAX: u64 = 2_048;
 
 /// Name of the ConfigMap.
 pub fn name(input: &Input<'_>) -> String {
@@ -174,8 +172,15 @@ fn extract(input: &Input<'_>) -> Value {
         true => "auto".to_owned(),
         false => ocr.languages.join("+"),
     };
+    // What workers do by themselves is not written.
+    let sandbox = match input.pipeline.spec.extract.sandbox {
+        Sandbox::Required => None,
+        Sandbox::BestEffort => Some("bestEffort"),
+        Sandbox::Disabled => Some("off"),
+    };
     json!({
         "ocrLanguages": languages,
+        "sandbox": sandbox,
         "limits": {
             "fileMib": plan.documents.file_mib,
             "pdfMib": plan.documents.file_mib,
@@ -186,11 +191,10 @@ fn extract(input: &Input<'_>) -> Value {
     })
 }
 
-/// Address space of an extractor: what the parent leaves of the pod's memory, shared by as many as work at
-/// once.
+/// Address space of an extractor, by the rule that the worker itself keeps to: where the pod's memory is too little for as
+/// many as are asked for, fewer work at once, which the worker says.
 fn extractor_mib(plan: &Plan) -> u64 {
-    let left = plan.worker.limits.memory_mib.saturating_sub(PARENT_MIB);
-    (left / u64::from(plan.slots.max(1))).clamp(EXTRACTOR_MIB.0, EXTRACTOR_MIB.1)
+    shares(plan.worker.limits.memory_mib, plan.slots, EXTRACTOR_MIB_MAX).extractor_mib
 }
 
 fn rate_limits(budgets: &[ModelBudget]) -> Value {
@@ -300,6 +304,9 @@ mod tests {
         }];
         let found = read(&world.input());
         assert_eq!(found["extract"]["ocrLanguages"], "jpn+eng");
+        assert!(found["extract"].get("sandbox").is_none());
+        world.pipeline.spec.extract.sandbox = Sandbox::BestEffort;
+        assert_eq!(read(&world.input())["extract"]["sandbox"], "bestEffort");
         assert_eq!((&found["concurrency"], &found["scratch"]["limitMib"]), (&json!(4), &json!(2_048)));
         let limits = json!({
             "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": 200,
@@ -329,5 +336,7 @@ mod tests {
             extractor_mib(&plan)
         };
         assert_eq!([of(256, 4), of(3_072, 4), of(65_536, 1), of(8_192, 0)], [512, 640, 2_048, 2_048]);
+        // Three work at once.
+        assert_eq!(of(2_304, 4), 597);
     }
 }

@@ -22,7 +22,7 @@ pub use memory::{Memory, Neo4jMemory};
 pub use schema::{crd, crd_yaml};
 pub use spec::{
     Capacity, Concepts, DeletionPolicy, Embeddings, Extract, ExtractLimits, IngestionPipeline,
-    IngestionPipelineSpec, ModelProvider, Ocr, ServiceAccount,
+    IngestionPipelineSpec, ModelProvider, Ocr, Sandbox, ServiceAccount,
 };
 pub use status::{
     DepthStatus, IngestionPipelineStatus, LastGood, Neo4jStatus, PlanStatus, ReasonStatus, ScalingStatus,

@@ -127,6 +127,21 @@ pub struct Extract {
     /// What is refused.
     #[serde(default)]
     pub limits: ExtractLimits,
+    /// How much of their sandbox extractors need.
+    #[serde(default)]
+    pub sandbox: Sandbox,
+}
+
+/// How much of their sandbox extractors need. (`Off` would be a truth value where YAML is read as it was.)
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Sandbox {
+    /// All of it: on a node that lacks a piece no worker works.
+    #[default]
+    Required,
+    /// What the node has.
+    BestEffort,
+    /// None: limits alone.
+    Disabled,
 }
 
 /// How pages without text are read.

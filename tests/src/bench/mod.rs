@@ -1,6 +1,7 @@
 //! What the measurements of the one-machine shape ask; they judge by the document, not by our own answer.
 
 mod embed;
+pub mod extract;
 mod figures;
 mod incremental;
 mod known_items;

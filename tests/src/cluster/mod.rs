@@ -18,6 +18,7 @@ mod network;
 mod object;
 mod pipeline;
 mod replicas;
+pub mod sandbox;
 pub mod scale;
 mod wait;
 

@@ -1,5 +1,7 @@
 //! Every key of the file: its bounds, its variable and its meaning. Checks and reference are made of this.
 
+use crate::extract::SandboxMode;
+
 /// What a key may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -14,6 +16,8 @@ pub enum Kind {
     Empty,
     /// True or false.
     Flag,
+    /// One of these names.
+    Choice(&'static [&'static str]),
     /// A text, judged where it is used.
     Text {
         /// What is allowed, in words.
@@ -47,6 +51,7 @@ impl Key {
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Kind::Empty => "{}".to_owned(),
             Kind::Flag => "true or false".to_owned(),
+            Kind::Choice(names) => names.join(", "),
             Kind::Text { allowed, .. } => allowed.to_owned(),
             Kind::RateLimits => RATE_LIMITS.to_owned(),
         }
@@ -414,18 +419,44 @@ pub const KEYS: &[Key] = &[
     ),
     text("extract.ocrLanguages", false, "auto, or as Tesseract names them: jpn+eng", "Languages of scans")
         .env("OCR_LANGUAGE"),
+    text(
+        "extract.passwordsFile",
+        false,
+        FILE,
+        "File of passwords that encrypted PDFs are tried with, one a line, up to 64",
+    ),
+    text("extract.passwordsEnv", false, VARIABLE, "Variable that holds these passwords"),
+    Key {
+        path: "extract.sandbox",
+        kind: Kind::Choice(SandboxMode::NAMES),
+        environment: Some("DOCMILL_SANDBOX"),
+        required: false,
+        meaning: "What happens where kernel or container lack a piece of what holds extractors: no work, work without \
+                  that piece, or none of it anywhere; `check-sandbox` says what there is",
+    },
     number("extract.limits.fileMib", 1, MIB_MAX, "Largest file").env("MAX_FILE_SIZE_MB"),
     number("extract.limits.pdfMib", 1, MIB_MAX, "Largest PDF").env("MAX_PDF_SIZE_MB"),
     number("extract.limits.pdfPages", 1, 1_000_000, "Most pages of a PDF").env("MAX_PDF_PAGES"),
+    number(
+        "extract.limits.pagesLostMax",
+        0,
+        1_000_000,
+        "Most pages of a document over which extractors may end; one more and the document fails",
+    ),
     number("extract.limits.textMib", 1, MIB_MAX, "Most text of one document"),
     number(
         "extract.limits.pageMs",
         1_000,
         HOUR_MS,
-        "Longest time without a finished page; at most `documentMs`",
+        "Longest time without a finished page; at most `documentMs` and half of `leaseStallMs`",
     ),
     number("extract.limits.documentMs", 1_000, DAY_MS, "Longest extraction of one document"),
-    number("extract.limits.extractorMib", 512, MIB_MAX, "Address space of one extractor"),
+    number(
+        "extract.limits.extractorMib",
+        512,
+        MIB_MAX,
+        "Most address space of one extractor; less where there is not as much memory for each",
+    ),
     number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
     number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
     Key {

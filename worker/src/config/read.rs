@@ -8,6 +8,8 @@ use super::{Environment, Problem, WorkerConfig, rate_limits};
 
 /// Largest file: a ConfigMap holds no more.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+/// A choice that YAML may read as another kind of value.
+const OFF: &str = "off";
 /// Longest text that a problem repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 
@@ -133,6 +135,12 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             Value::Object(inner) if inner.is_empty() => Ok(value.clone()),
             _ => Err(wrong("has no keys of its own")),
         },
+        Kind::Choice(names) => match value {
+            Value::String(name) if names.contains(&name.as_str()) => Ok(value.clone()),
+            // Older YAML takes this word, without quotes, for false.
+            Value::Bool(false) if names.contains(&OFF) => Ok(Value::String(OFF.to_owned())),
+            _ => Err(wrong("is none of these")),
+        },
         Kind::Flag if value.is_boolean() => Ok(value.clone()),
         Kind::Flag => Err(wrong("is neither true nor false")),
         Kind::Text { .. } => match value {
@@ -150,7 +158,7 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
 fn shown(key: &Key, value: &Value) -> Option<String> {
     match (key.kind, value) {
         (Kind::Integer { .. }, Value::Number(number)) => Some(number.to_string()),
-        (Kind::Text { shown: true, .. }, Value::String(text)) => Some(quoted(text)),
+        (Kind::Text { shown: true, .. } | Kind::Choice(_), Value::String(text)) => Some(quoted(text)),
         _ => None,
     }
 }
@@ -176,7 +184,9 @@ fn overridden(
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
         Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.clone()), Value::from),
-        Kind::Text { .. } | Kind::Empty | Kind::RateLimits => Value::String(text.trim().to_owned()),
+        Kind::Text { .. } | Kind::Choice(_) | Kind::Empty | Kind::RateLimits => {
+            Value::String(text.trim().to_owned())
+        }
     };
     match typed(key, &value) {
         Ok(value) => set(clean, key.path, value),

@@ -39,7 +39,8 @@ pub fn markdown() -> String {
          One YAML file (JSON is YAML too). Unknown keys are refused; a key without a value is as good as absent.\n\
          Passwords never stand in it: `…File` names the file of a mounted Secret, `…Env` a variable.\n\
          `docmill-worker check-config --config FILE [--json]` says everything that is wrong with it, then asks\n\
-         each back end. Exit code 0: fine, warnings allowed; 1: problems; 2: wrong usage.\n\n\
+         each back end. `docmill-worker check-sandbox [--json]` says what holds extractors where it runs. Exit code 0: fine,\n\
+         warnings allowed; 1: problems; 2: wrong usage.\n\n\
          | key | allowed | default | meaning |\n|---|---|---|---|\n",
     );
     let defaults = serde_json::to_value(WorkerConfig::default()).unwrap_or_default();

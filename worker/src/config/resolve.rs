@@ -10,8 +10,8 @@ use super::api::ApiSettings;
 use super::cache::CacheSettings;
 use super::graph::GraphStore;
 use super::read::quoted;
-use super::{Environment, Postgres, Problem, RateLimit, ReadSecret, Redis, WorkerConfig, keys};
-use crate::extract::{ExtractOptions, OcrLanguages};
+use super::{Environment, Extract, Postgres, Problem, RateLimit, ReadSecret, Redis, WorkerConfig, keys};
+use crate::extract::{ExtractOptions, OcrLanguages, passwords};
 use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
 use crate::queue::redis::{Credentials, InvalidOption, KeyPrefix, RedisOptions, RedisUrl};
@@ -74,6 +74,7 @@ pub(super) fn resolve(
     let objects = judge.objects(&config.objects);
     let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
+    let passwords = judge.passwords(&config.extract);
     let limits = Limits::from(&config.extract.limits);
     let api = judge.api(&config.api, &scratch.path);
     let lease = LeaseConfig {
@@ -99,7 +100,13 @@ pub(super) fn resolve(
         lease,
         objects: objects?,
         scratch,
-        extract: ExtractOptions { limits, languages, ..ExtractOptions::default() },
+        extract: ExtractOptions {
+            limits,
+            languages,
+            sandbox: config.extract.sandbox,
+            passwords,
+            ..ExtractOptions::default()
+        },
         rate_limits: config.rate_limits.clone(),
     })
 }
@@ -160,13 +167,13 @@ impl Judge<'_> {
                 limits.document_ms,
                 "at most extract.limits.documentMs",
             ),
-            // A page is the longest that nothing is heard of a document.
+            // A page that is tried twice is the longest that nothing is heard of a document.
             (
                 "extract.limits.pageMs",
                 limits.page_ms,
                 "leaseStallMs",
-                config.lease_stall_ms,
-                "at most leaseStallMs",
+                config.lease_stall_ms / 2,
+                "at most half of leaseStallMs",
             ),
         ];
         for (path, value, other, max, allowed) in pairs {
@@ -295,6 +302,17 @@ impl Judge<'_> {
             self.wrong("extract.ocrLanguages", None, "is not a list of languages", "change it");
         }
         OcrLanguages::Fixed(given.to_owned())
+    }
+
+    fn passwords(&mut self, given: &Extract) -> Vec<Secret> {
+        let stem = "extract.passwords";
+        let text = self.secret(stem, given.passwords_file.as_deref(), given.passwords_env.as_deref());
+        let Some(text) = text else { return Vec::new() };
+        passwords::parse(text.expose()).unwrap_or_else(|what| {
+            let key = if given.passwords_file.is_some() { "File" } else { "Env" };
+            self.wrong(&format!("{stem}{key}"), None, &what, "write one password a line");
+            Vec::new()
+        })
     }
 
     /// A path, which stays unread: what is wrong with its content is said when it is used.

@@ -3,6 +3,7 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
+use crate::extract::SandboxMode;
 
 const GOOD: &str = "
 queue: {redis: {url: 'rediss://cache:6380/1', username: docmill, passwordFile: /secrets/redis, leaseMs: 60000}}
@@ -85,6 +86,49 @@ extract: hunter2
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+#[test]
+fn what_may_lack_of_the_sandbox_is_chosen_by_name() {
+    let chosen = |text: &str, pairs: &[(&str, &str)]| {
+        let pairs = [pairs, &[("PG_PASSWORD", "x")]].concat();
+        load(&format!("{GOOD}{text}"), &environment(&pairs), &read_secret)
+            .map(|settings| settings.extract.sandbox)
+    };
+    assert_eq!(chosen("", &[]), Ok(SandboxMode::Required));
+    assert_eq!(chosen("extract: {sandbox: bestEffort}", &[]), Ok(SandboxMode::BestEffort));
+    // Some readers of YAML take this word for false.
+    assert_eq!(chosen("extract: {sandbox: off}", &[]), Ok(SandboxMode::Off));
+    assert_eq!(chosen("extract: {sandbox: 'off'}", &[]), Ok(SandboxMode::Off));
+    assert_eq!(
+        chosen("extract: {sandbox: off}", &[("DOCMILL_SANDBOX", "required")]),
+        Ok(SandboxMode::Required)
+    );
+    for wrong in ["none", "true", "1", "[off]"] {
+        let found = chosen(&format!("extract: {{sandbox: {wrong}}}"), &[]).unwrap_err();
+        assert!(found[0].to_string().contains("allowed: required, bestEffort, off"), "{}", found[0]);
+    }
+}
+
+#[test]
+fn passwords_of_documents_are_in_a_file_or_a_variable() {
+    let found = |text: &str, value: &str| {
+        let environment = environment(&[("PG_PASSWORD", "x"), ("PASSWORDS", value)]);
+        load(&format!("{GOOD}{text}"), &environment, &read_secret)
+    };
+    let shown = |settings: &Settings| {
+        let passwords = settings.extract.passwords.iter();
+        passwords.map(|password| password.expose().to_owned()).collect::<Vec<_>>()
+    };
+    let settings = found("extract: {passwordsFile: /secrets/redis}", "").unwrap();
+    assert_eq!(shown(&settings), ["hunter2"]);
+    let settings = found("extract: {passwordsEnv: PASSWORDS}", "hunter3\nhunter4\n").unwrap();
+    assert_eq!(shown(&settings), ["hunter3", "hunter4"]);
+    assert!(!format!("{settings:?}").contains("hunter"));
+    assert!(shown(&found("", "").unwrap()).is_empty());
+    let problems = found("extract: {passwordsEnv: PASSWORDS}", &"hunter2".repeat(20)).unwrap_err();
+    assert_eq!(problems[0].path, "extract.passwordsEnv");
+    assert!(!problems[0].to_string().contains("hunter"), "{}", problems[0]);
+}
+
 const OBJECTS: &str = "
 objects: {s3: {bucket: docs, endpoint: 'http://store:9000', allowHttp: true, prefix: a/b/,
   accessKeyIdEnv: S3_ID, secretAccessKeyFile: /secrets/redis}}
@@ -136,7 +180,7 @@ fn numbers_must_fit_each_other() {
     let text = format!("{GOOD}leaseStallMs: 10000\ndocumentMaxMs: 20000\n");
     let found = problems(&text, &[("PG_PASSWORD", "x")]);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].to_string().contains("at most leaseStallMs"), "{}", found[0]);
+    assert!(found[0].to_string().contains("at most half of leaseStallMs"), "{}", found[0]);
     let limits = "extract: {limits: {pageMs: 5000, documentMs: 15000}}\n";
     let lease = load(&format!("{text}{limits}"), &environment_of_good(), &read_secret).unwrap().lease;
     assert_eq!((lease.lease_stall_ms, lease.document_max_ms), (10_000, 20_000));

@@ -4,6 +4,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::{DELETED_KEPT_DAYS, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::extract::SandboxMode;
 use crate::neo4j;
 use crate::postgres::Options;
 use crate::queue::redis::{CONNECT_TIMEOUT_MS, RESPONSE_TIMEOUT_MS};
@@ -403,6 +404,12 @@ section! {
     Extract {
         /// Languages of scans.
         ocr_languages: String = "auto".to_owned(),
+        /// File of the passwords that encrypted documents are tried with.
+        passwords_file: Option<String> = None,
+        /// Variable of the passwords that encrypted documents are tried with.
+        passwords_env: Option<String> = None,
+        /// What may lack of what holds extractors.
+        sandbox: SandboxMode = SandboxMode::default(),
         /// Limits of a document.
         limits: ExtractLimits = ExtractLimits::default(),
     }
@@ -417,6 +424,8 @@ section! {
         pdf_mib: u64 = Limits::default().pdf_mib,
         /// Most pages of a PDF.
         pdf_pages: u32 = Limits::default().pdf_pages,
+        /// Most pages that may be lost to extractors.
+        pages_lost_max: u32 = Limits::default().pages_lost_max,
         /// Most text, in MiB.
         text_mib: u64 = Limits::default().text_mib,
         /// Longest time of a page, in milliseconds.
@@ -438,12 +447,14 @@ impl From<&ExtractLimits> for Limits {
             file_mib: limits.file_mib,
             pdf_mib: limits.pdf_mib,
             pdf_pages: limits.pdf_pages,
+            pages_lost_max: limits.pages_lost_max,
             text_mib: limits.text_mib,
             page_ms: limits.page_ms,
             document_ms: limits.document_ms,
             extractor_mib: limits.extractor_mib,
             ocr_dpi: limits.ocr_dpi,
             extractor_documents: limits.extractor_documents,
+            ..Self::default()
         }
     }
 }

@@ -64,6 +64,14 @@ pub enum Error {
         /// What the system said.
         detail: String,
     },
+    /// Extractors are not held as is asked.
+    #[error("{lacks}")]
+    Sandbox {
+        /// What lacks.
+        lacks: String,
+        /// What may bring it back.
+        what_to_do: String,
+    },
     /// The extractor cannot be run.
     #[error("the extractor cannot be started: {0}")]
     Extractor(String),
@@ -84,6 +92,7 @@ impl Error {
             Self::SyncRefused { .. } => "sync_refused",
             Self::MemoryLow { .. } => "memory_low",
             Self::Metrics { .. } => "metrics_unwritable",
+            Self::Sandbox { .. } => "sandbox_missing",
             Self::Extractor(_) => "extractor_missing",
         }
     }
@@ -111,6 +120,7 @@ impl Error {
             Self::NoSuchPath(_) => "check the path",
             Self::SyncRefused { .. } => "look at the paths; --sync=force removes even more than half",
             Self::Metrics { .. } => "check the path of --metrics, its permissions and the free space",
+            Self::Sandbox { .. } => "use --sandbox best-effort to do without it, or bring it back",
             Self::Extractor(_) => "check the installation of docmill",
         }
     }

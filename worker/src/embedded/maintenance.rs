@@ -1,19 +1,18 @@
 //! The other commands that write: delete, replay, verify with repair, reindex. Each holds the lock.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use docmill_core::id::{DocumentId, TenantId};
-use docmill_core::limits::Limits;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::session::{Session, Setup, active_spec, asked_spec, describe, sinks};
-use super::{Concepts, Counters, Embeddings, Error};
+use super::{Concepts, Counters, Embeddings, Error, Extractor};
 use crate::clock::SystemClock;
 use crate::delivery::{Outcome, reindex_round};
-use crate::extract::{ExtractOptions, OcrLanguages, OcrMode};
+use crate::extract::ExtractOptions;
 use crate::health::Bars;
 use crate::ledger::Ledger;
 use crate::sqlite::Database;
@@ -21,13 +20,13 @@ use crate::stages::Models;
 use crate::verify::{self, Findings, Options};
 
 /// How these commands extract, where they have to: as the run that began the directory would by default.
-fn setup(tenant: TenantId, extractor: PathBuf) -> Setup {
+fn setup(tenant: TenantId, extractor: Extractor) -> Setup {
     let slots = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let extract =
-        ExtractOptions { limits: Limits::default(), ocr: OcrMode::Auto, languages: OcrLanguages::Auto };
+    let Extractor { binary, sandbox, passwords } = extractor;
+    let extract = ExtractOptions { sandbox, passwords, ..ExtractOptions::default() };
     // Deleting is what a full disk needs, and the rest was asked for by name.
     let bars = Bars::NONE;
-    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor, bars }
+    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor: binary, bars }
 }
 
 /// Delivers what is queued until nothing is left. Returns how each ended.
@@ -53,7 +52,7 @@ pub async fn delete(
     data_dir: &Path,
     tenant: TenantId,
     documents: Vec<DocumentId>,
-    extractor: PathBuf,
+    extractor: Extractor,
     stop: watch::Receiver<bool>,
 ) -> Result<u64, Error> {
     let session = Session::open(data_dir, &setup(tenant, extractor), Arc::default()).await?;
@@ -84,11 +83,13 @@ pub async fn replay(
     data_dir: &Path,
     tenant: TenantId,
     documents: Vec<DocumentId>,
-    extractor: PathBuf,
+    extractor: Extractor,
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
 ) -> Result<Replayed, Error> {
-    let session = Session::open(data_dir, &setup(tenant, extractor), counters).await?;
+    let setup = setup(tenant, extractor);
+    setup.sandbox().await?;
+    let session = Session::open(data_dir, &setup, counters).await?;
     let mut replayed = Replayed::default();
     for document in documents {
         replayed.replayed += u64::from(session.database.requeue(document).await?.is_some());
@@ -112,7 +113,7 @@ pub async fn verify(
     data_dir: &Path,
     tenant: TenantId,
     repair: bool,
-    extractor: PathBuf,
+    extractor: Extractor,
 ) -> Result<Findings, Error> {
     if !data_dir.exists() {
         return Err(crate::sqlite::Error::Absent { dir: data_dir.to_owned() }.into());
@@ -129,7 +130,9 @@ pub async fn verify(
         findings
     };
     if repair && !before.is_clean() {
-        let session = Session::open(data_dir, &setup(tenant, extractor), Arc::default()).await?;
+        let setup = setup(tenant, extractor);
+        setup.sandbox().await?;
+        let session = Session::open(data_dir, &setup, Arc::default()).await?;
         let (_stop, stopped) = watch::channel(false);
         work_off(&session, stopped).await?;
         session.close().await?;
@@ -159,7 +162,7 @@ pub async fn reindex(
     tenant: TenantId,
     embeddings: Option<Embeddings>,
     concepts: Option<Concepts>,
-    extractor: PathBuf,
+    extractor: Extractor,
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
 ) -> Result<Reindexed, Error> {
@@ -184,6 +187,7 @@ pub async fn reindex(
     if from.id() == to.id() {
         return Ok(done);
     }
+    setup.sandbox().await?;
     let session = Session::open(data_dir, &setup, counters).await?;
     let (ledger, queue) = (session.database.as_ref(), session.queue.as_ref());
     done.lacking = reindex_round(ledger, queue, &tenant, to.id()).await?;

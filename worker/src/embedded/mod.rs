@@ -17,6 +17,6 @@ mod session;
 pub use counters::Counters;
 pub use error::Error;
 pub use metrics::Metrics;
-pub use options::{Concepts, Embeddings, RunOptions, Sync};
-pub use report::{FailedDocument, Report, ReportInput};
+pub use options::{Concepts, Embeddings, Extractor, RunOptions, Sync};
+pub use report::{FailedDocument, LossyDocument, Report, ReportInput};
 pub use run::run;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 
-use crate::extract::{OcrLanguages, OcrMode};
+use crate::extract::{OcrLanguages, OcrMode, SandboxMode};
 use crate::health::Bars;
+use crate::secret::Secret;
 
 /// Which embedding model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,17 @@ pub struct RunOptions {
     pub limits: Limits,
     /// What must be free on the machine.
     pub bars: Bars,
+    /// What extracts.
+    pub extractor: Extractor,
+}
+
+/// What extracts, and what holds it.
+#[derive(Debug, Clone)]
+pub struct Extractor {
     /// The binary whose hidden sub-command extracts: this one, but for tests.
-    pub extractor: PathBuf,
+    pub binary: PathBuf,
+    /// What may lack of its sandbox.
+    pub sandbox: SandboxMode,
+    /// What encrypted documents are tried with.
+    pub passwords: Vec<Secret>,
 }

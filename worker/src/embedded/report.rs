@@ -6,6 +6,9 @@ use docmill_core::failure::Failure;
 use docmill_core::report::Stats;
 use serde::Serialize;
 
+use crate::ledger::Summary;
+use crate::page_note::{Outcome, PageNote};
+
 /// A document that this run gave up.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedDocument {
@@ -16,6 +19,32 @@ pub struct FailedDocument {
     pub failure: Failure,
     /// What to do.
     pub advice: &'static str,
+}
+
+/// A document that was read, but not all of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct LossyDocument {
+    /// Where it is.
+    pub uri: String,
+    /// Its pages.
+    pub pages: u32,
+    /// Of them, those that could not be read, or not to their end.
+    pub lost_pages: u32,
+    /// Why; of very many the first ones.
+    pub losses: Vec<PageNote>,
+}
+
+impl LossyDocument {
+    /// What a committed document lost; nothing of one that was read whole.
+    pub fn of(uri: &str, summary: &Summary) -> Option<Self> {
+        let losses = PageNote::all(&summary.notes).into_iter().filter(|note| note.outcome == Outcome::Lost);
+        (summary.lost_pages > 0).then(|| Self {
+            uri: uri.to_owned(),
+            pages: summary.pages,
+            lost_pages: summary.lost_pages,
+            losses: losses.collect(),
+        })
+    }
 }
 
 /// See the module. Rates are over the whole run.
@@ -39,6 +68,8 @@ pub struct Report {
     pub pages: u64,
     /// Pages whose text was recognised.
     pub ocr_pages: u64,
+    /// Pages that could not be read, or not to their end, in documents that were committed all the same.
+    pub lost_pages: u64,
     /// Chunks.
     pub chunks: u64,
     /// Concepts of the tenant after the run.
@@ -69,6 +100,8 @@ pub struct Report {
     pub failures_by_code: BTreeMap<String, u64>,
     /// The dead letters.
     pub failures: Vec<FailedDocument>,
+    /// Documents that were read with losses, at most [`Report::LOSSY_MAX`] of them.
+    pub read_with_losses: Vec<LossyDocument>,
     /// What the user should know: files that could not be read while scanning, languages without vectors.
     pub warnings: Vec<String>,
 }
@@ -83,6 +116,17 @@ pub struct ReportInput {
 }
 
 impl Report {
+    /// Most documents of which a report says what they lost: a pile of broken files must not fill the memory.
+    pub const LOSSY_MAX: usize = 10_000;
+
+    /// Notes what a committed document lost.
+    pub fn note_losses(&mut self, uri: &str, summary: &Summary) {
+        self.lost_pages += u64::from(summary.lost_pages);
+        if self.read_with_losses.len() < Self::LOSSY_MAX {
+            self.read_with_losses.extend(LossyDocument::of(uri, summary));
+        }
+    }
+
     /// Fills in the rates.
     pub fn with_rates(mut self, input: ReportInput, document_seconds: &[f64]) -> Self {
         let seconds = input.seconds.max(1e-9);

@@ -53,8 +53,10 @@ pub async fn run(
             limits: options.limits.clone(),
             ocr: options.ocr,
             languages: options.languages.clone(),
+            sandbox: options.extractor.sandbox,
+            passwords: options.extractor.passwords.clone(),
         },
-        extractor: options.extractor.clone(),
+        extractor: options.extractor.binary.clone(),
         bars: options.bars,
     };
     let metrics = Metrics::new(counters.clone())
@@ -68,8 +70,11 @@ pub async fn run(
         }
         None => None,
     };
+    let lacks = setup.sandbox().await?;
     let session = Session::open(data_dir, &setup, counters.clone()).await?;
     let mut report = Report::default();
+    report.warnings.extend(lacks);
+    report.warnings.extend(session.pool.shortage().map(str::to_owned));
     let mut document_seconds = Vec::new();
 
     let left_over = left_over(&session, &counters).await?;
@@ -218,6 +223,7 @@ fn record(report: &mut Report, document_seconds: &mut Vec<f64>, counters: &Count
     let settled = match finished.outcome {
         Outcome::Committed { summary, .. } => {
             report.succeeded += 1;
+            report.note_losses(&finished.uri, &summary);
             for (stage, ms) in summary.stage_ms {
                 *report.stage_seconds.entry(stage).or_default() += ms / 1e3;
             }

@@ -61,6 +61,21 @@ pub struct Setup {
     pub bars: Bars,
 }
 
+impl Setup {
+    /// Makes sure that extractors are held as is asked, before a document is begun. Gives what lacks where it may.
+    ///
+    /// # Errors
+    /// They are not, or do not start.
+    pub async fn sandbox(&self) -> Result<Option<String>, Error> {
+        let pool = Pool::new(self.extractor.clone(), 1, self.extract.clone());
+        let report = pool.sandbox().await.map_err(Error::Extractor)?;
+        report
+            .judge(self.extract.sandbox)
+            .map_err(|failure| Error::Sandbox { lacks: failure.detail, what_to_do: report.what_to_do() })?;
+        Ok(report.lacks())
+    }
+}
+
 /// See the module.
 pub struct Session {
     /// Truth and stores.
@@ -147,9 +162,15 @@ impl Session {
         // The lock is ours: whoever claimed something before is dead.
         let died = database.retire_all_workers().await? > 0;
 
-        let lease = LeaseConfig { cleanup_delay_ms: 0, ..LeaseConfig::default() };
+        let lease = LeaseConfig::default();
+        // A page that is allowed its time must not end the work on its document.
+        let lease_stall_ms = lease.lease_stall_ms.max(setup.extract.limits.silence_ms());
+        let lease = LeaseConfig { cleanup_delay_ms: 0, lease_stall_ms, ..lease };
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(clock.clone(), lease.lease_ms));
         let pool = Arc::new(Pool::new(setup.extractor.clone(), setup.slots, setup.extract.clone()));
+        if let Some(shortage) = pool.shortage() {
+            tracing::warn!(shortage, "memory is short for extractors");
+        }
         let models = Arc::new(models);
         let stages = Stages {
             cache: None,

@@ -4,14 +4,21 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::emit::Emitter;
+use super::format::has_pages_apart;
 use super::frame::{self, Reply, Request};
-use super::pdf::PdfReader;
 use super::source::Source;
-use super::{Event, Kind, html, office, sniff, spreadsheet, text};
+use super::work::{self, Task, Tools};
+use super::{Event, sandbox};
+
+/// So many bytes of answers are written at once, and no more wait: as much as a pipe takes.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// Answers wait no longer than until the first one after this time.
+const WAITING_MAX: Duration = Duration::from_millis(20);
 
 /// Runs an extractor child until its parent closes the connection. Both binaries route the hidden
 /// sub-command `__extract` here before anything else starts.
@@ -27,105 +34,40 @@ pub fn child_main() -> ! {
 }
 
 fn serve() -> io::Result<()> {
-    super::sandbox::at_start()?;
+    let start = sandbox::Start::from_arguments()?;
+    let report = sandbox::enter(&start)?;
+    // Whoever reads a document must be held as was asked, whatever the parent makes of the report.
+    let fit = report.judge(start.mode);
     let mut requests = Stdin(io::stdin().lock());
-    let mut replies = io::stdout().lock();
-    // Opened with the first PDF: loading takes a few milliseconds that a DOCX need not pay.
-    let mut pdf = PdfReader::default();
+    let mut replies = Replies::new(Stdout(io::stdout().lock()));
+    frame::write(&mut replies.out, &report)?;
+    // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
+    let mut tools = Tools::default();
     while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
-        super::sandbox::at_request(&request.options.limits)?;
+        if let Err(failure) = &fit {
+            replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
+            continue;
+        }
+        replies.begin(Instant::now());
         let mut forward = |event: Event| {
-            hooks::before(&request, &event);
-            frame::write(&mut replies, &Reply::Event(event))
+            let event = hooks::before(&request, event);
+            replies
+                .say(&Reply::Event(event), Instant::now())
                 .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))
         };
-        let outcome = read(Source::File(File::from(file)), &request, &mut pdf, &mut forward);
+        let task = Task {
+            source: Source::File(File::from(file)),
+            kind: None,
+            name: &request.name,
+            options: &request.options,
+            resume_from_page: request.resume_from_page,
+        };
+        let outcome = work::read(task, &mut tools, &mut forward);
         if let Err(failure) = outcome {
-            frame::write(&mut replies, &Reply::Failed(failure))?;
+            replies.say(&Reply::Failed(failure), Instant::now())?;
         }
-        replies.flush()?;
     }
     Ok(())
-}
-
-/// Reads one document of any kind.
-fn read(
-    mut source: Source,
-    request: &Request,
-    pdf: &mut PdfReader,
-    forward: &mut dyn FnMut(Event) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let limits = &request.options.limits;
-    let mut name = request.name.as_str();
-    let mut head = head(&mut source)?;
-    let mut kind = sniff(name, &head);
-    if kind == Kind::Gzip {
-        source = source.gunzip(limits.file_mib << 20)?;
-        name = [".gz", ".GZ"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        head = self::head(&mut source)?;
-        if head.is_empty() {
-            return Err(Failure::new(FailureCode::Empty, format!("{name} unpacks to no bytes")));
-        }
-        kind = sniff(name, &head);
-    }
-    if super::is_in_process(kind) {
-        return text::read(source, kind, name, request.resume_from_page, &request.options, forward);
-    }
-    let mut emitter = Emitter::new(forward, limits, request.resume_from_page);
-    match kind {
-        Kind::Pdf => pdf.read(source, &request.options, &mut emitter)?,
-        Kind::Html => html::read(&source.into_bytes(limits.file_mib << 20)?, &mut emitter)?,
-        Kind::Docx | Kind::Pptx | Kind::Spreadsheet | Kind::Zip => archive(source, name, &mut emitter)?,
-        Kind::Ole => ole(source, name, limits.file_mib << 20, &mut emitter)?,
-        _ => return Err(sniff::unsupported(name, &head)),
-    }
-    emitter.finish()
-}
-
-fn head(source: &mut Source) -> Result<Vec<u8>, Failure> {
-    source.head().map_err(|error| Failure::new(FailureCode::Unreadable, error.to_string()))
-}
-
-fn archive(source: Source, name: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
-    // The directory decides: the first bytes may belong to any part.
-    let (archive, kind) = office::open(source)?;
-    let has = |part| archive.index_for_name(part).is_some();
-    let format = if has("xl/workbook.xml") {
-        spreadsheet::Format::Xlsx
-    } else if has("xl/workbook.bin") {
-        spreadsheet::Format::Xlsb
-    } else {
-        spreadsheet::Format::Ods
-    };
-    match kind {
-        Kind::Docx => office::docx(archive, emitter),
-        Kind::Pptx => office::pptx(archive, emitter),
-        Kind::Spreadsheet => spreadsheet::read(archive.into_inner().into_inner(), format, emitter),
-        _ => Err(Failure::new(
-            FailureCode::TypeUnsupported,
-            format!("{name} is a zip archive without a known document in it"),
-        )),
-    }
-}
-
-/// An OLE container tells by the names in its directory, which are UTF-16.
-fn ole(source: Source, name: &str, bytes_max: u64, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
-    let bytes = source.into_bytes(bytes_max)?;
-    let has = |entry: &str| {
-        let entry: Vec<u8> = entry.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        bytes.windows(entry.len()).any(|window| window == entry)
-    };
-    if has("EncryptedPackage") {
-        return Err(Failure::new(
-            FailureCode::Encrypted,
-            format!("{name} is an Office document with a password"),
-        ));
-    }
-    if !has("Workbook") && !has("Book") {
-        let detail = format!("{name} is an old Office format (DOC, PPT or MSG)");
-        return Err(Failure::new(FailureCode::TypeUnsupported, detail));
-    }
-    spreadsheet::read(Source::Memory(io::Cursor::new(bytes)), spreadsheet::Format::Xls, emitter)
 }
 
 /// Standard input as a socket that is read without a buffer: a buffer would lose the passed file.
@@ -143,15 +85,76 @@ impl io::Read for Stdin {
     }
 }
 
+/// Standard output without a buffer: one that ends at line ends would make two writes of an answer.
+struct Stdout(io::StdoutLock<'static>);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The way to the parent. What is said of a small document is said at once: each write wakes the parent.
+///
+/// Where the parent may take one page for lost it must know at which the child was when it ended, so of such documents
+/// nothing waits.
+struct Replies<W> {
+    out: W,
+    waiting: Vec<u8>,
+    written: Instant,
+    nothing_waits: bool,
+}
+
+impl<W: Write> Replies<W> {
+    fn new(out: W) -> Self {
+        Self { out, waiting: Vec::new(), written: Instant::now(), nothing_waits: false }
+    }
+
+    /// Another document begins.
+    fn begin(&mut self, now: Instant) {
+        (self.written, self.nothing_waits) = (now, false);
+    }
+
+    fn say(&mut self, reply: &Reply, now: Instant) -> io::Result<()> {
+        frame::push(&mut self.waiting, reply)?;
+        let ends = match reply {
+            Reply::Event(Event::Info(info)) => {
+                self.nothing_waits = has_pages_apart(info);
+                false
+            }
+            Reply::Event(Event::Page(_)) => false,
+            Reply::Event(Event::Done) | Reply::Failed(_) => true,
+        };
+        let is_much = self.waiting.len() >= WAITING_BYTES_MAX;
+        if ends || self.nothing_waits || is_much || now.duration_since(self.written) >= WAITING_MAX {
+            self.out.write_all(&self.waiting)?;
+            self.out.flush()?;
+            self.waiting.clear();
+            // One large page is no reason to keep as much for all that follow.
+            self.waiting.shrink_to(WAITING_BYTES_MAX);
+            self.written = now;
+        }
+        Ok(())
+    }
+}
+
 /// Faults on demand, for tests of what the parent does: `DOCMILL_TEST_HANG`, `DOCMILL_TEST_ABORT` and
 /// `DOCMILL_TEST_KILL` hold `part of the name:page`; `DOCMILL_TEST_WAIT` holds `part of the name:milliseconds`, for
-/// each page.
+/// each page. A document whose name is an attempt to get out has it made: `sandbox::attempts`.
 #[cfg(feature = "testing")]
 mod hooks {
     use super::{Event, Request};
 
-    pub(super) fn before(request: &Request, event: &Event) {
-        let Event::Page(page) = event else { return };
+    /// May hold the event up, change it, or never return.
+    pub(super) fn before(request: &Request, event: Event) -> Event {
+        let Event::Page(mut page) = event else { return event };
+        if let Some(said) = super::super::sandbox::attempts::Asked::tried(&request.name, page.number) {
+            page.note = Some(said);
+        }
         let is_asked = |variable: &str| {
             std::env::var(variable).is_ok_and(|hook| {
                 hook.rsplit_once(':').is_some_and(|(part, number)| {
@@ -174,10 +177,89 @@ mod hooks {
         if is_asked("DOCMILL_TEST_KILL") {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+        Event::Page(page)
     }
 }
 
 #[cfg(not(feature = "testing"))]
 mod hooks {
-    pub(super) fn before(_: &super::Request, _: &super::Event) {}
+    pub(super) fn before(_: &super::Request, event: super::Event) -> super::Event {
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Writes(Vec<usize>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn info(media_type: &str, page_count: Option<u32>) -> Reply {
+        Reply::Event(Event::Info(DocumentInfo {
+            title: None,
+            media_type: media_type.to_owned(),
+            page_count,
+        }))
+    }
+
+    fn page(bytes: usize) -> Reply {
+        let block = Block { kind: BlockKind::Paragraph, text: "x".repeat(bytes) };
+        let page = Page { number: 1, source: PageSource::TextLayer, blocks: vec![block], note: None };
+        Reply::Event(Event::Page(page))
+    }
+
+    fn done() -> Reply {
+        Reply::Event(Event::Done)
+    }
+
+    /// How many times is written, with so much time before each answer.
+    fn writes(replies: &[Reply], pause: Duration) -> usize {
+        let mut way = Replies::new(Writes::default());
+        let mut now = Instant::now();
+        way.begin(now);
+        for reply in replies {
+            now += pause;
+            way.say(reply, now).unwrap();
+        }
+        assert!(way.waiting.is_empty(), "an end lets nothing wait");
+        way.out.0.len()
+    }
+
+    #[test]
+    fn a_small_document_is_said_at_once() {
+        let whole = |media_type, page_count| [info(media_type, page_count), page(50_000), done()];
+        assert_eq!(writes(&whole("text/html", None), Duration::ZERO), 1);
+        assert_eq!(writes(&whole("application/pdf", Some(1)), Duration::ZERO), 1);
+        let failed = Reply::Failed(Failure::new(FailureCode::Damaged, "torn"));
+        assert_eq!(writes(&[info("text/html", None), failed], Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn what_takes_long_or_is_much_does_not_wait() {
+        let many = || [info("text/html", None), page(10), page(10), done()];
+        assert_eq!(writes(&many(), WAITING_MAX), 4);
+        assert_eq!(writes(&many(), WAITING_MAX / 2), 2);
+        let much = [info("text/html", None), page(WAITING_BYTES_MAX), page(10), done()];
+        assert_eq!(writes(&much, Duration::ZERO), 2);
+    }
+
+    #[test]
+    fn the_parent_knows_at_which_page_a_child_is_that_may_lose_one() {
+        let pages = [info("application/pdf", Some(2)), page(10), page(10), done()];
+        assert_eq!(writes(&pages, Duration::ZERO), 4);
+    }
 }

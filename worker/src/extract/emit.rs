@@ -2,13 +2,19 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
-use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageReason, PageSource};
 
 use super::Event;
 
 /// A file without pages, or a sheet, goes on to a next page after this much text, so that no frame and no
 /// step after extraction has to hold it whole.
 const PAGE_TEXT_BYTES: usize = 2 << 20;
+
+/// What stands between the names of documents in each other.
+const SECTION_SEPARATOR: &str = " › ";
+
+/// Longest name of a document that is shown, in characters.
+const NAME_CHARS_MAX: usize = 200;
 
 /// Receives events; an error stops the parser.
 pub(super) type Forward<'a> = &'a mut dyn FnMut(Event) -> Result<(), Failure>;
@@ -23,8 +29,25 @@ pub(super) struct Emitter<'a> {
     next_page: u32,
     blocks: Vec<Block>,
     page_bytes: usize,
+    /// Whether any page had text that is no name of a section.
     has_text: bool,
+    /// The same of the page in work.
+    page_has_text: bool,
     ocr_missing: Option<String>,
+    /// The note of the first page without text that has one.
+    first_without: Option<String>,
+    first_lost: Option<Failure>,
+    /// Names of the sections that are open, as their headings show them; empty outside of any.
+    path: String,
+    /// Pages before the document in work, which counts its own from 1.
+    pages_before: u32,
+}
+
+/// A section that is open, with what to come back to at its end.
+#[must_use]
+pub(super) struct Section {
+    path_bytes: usize,
+    pages_before: u32,
 }
 
 /// The failure of a document with too much text.
@@ -47,20 +70,40 @@ impl<'a> Emitter<'a> {
             blocks: Vec::new(),
             page_bytes: 0,
             has_text: false,
+            page_has_text: false,
             ocr_missing: None,
+            first_without: None,
+            first_lost: None,
+            path: String::new(),
+            pages_before: 0,
         }
     }
 
-    /// The first page that is wanted.
-    pub fn resume_from_page(&self) -> u32 {
-        self.resume_from_page
+    /// Whether this page is wanted; one that is not counts as sent. For formats that find a page without those before it.
+    pub fn wants(&mut self, number: u32) -> bool {
+        let number = self.number_of(number);
+        let wanted = number >= self.resume_from_page;
+        if !wanted {
+            // The heading of a section stands on its first page.
+            self.take_blocks();
+            self.next_page = number + 1;
+        }
+        wanted
     }
 
-    /// Says what the document is. Once, before any text.
+    /// What number the document as a whole gives to this page of the one in work.
+    pub fn number_of(&self, number: u32) -> u32 {
+        self.pages_before + number
+    }
+
+    /// Says what the document is. Once, before any text. Of a section its heading says it.
     pub fn info(&mut self, mut info: DocumentInfo) -> Result<(), Failure> {
+        if !self.path.is_empty() {
+            return Ok(());
+        }
         info.title = info
             .title
-            .map(|title| clean(&title).chars().take(500).collect())
+            .map(|title| clean(&title).chars().take(DocumentInfo::TITLE_CHARS_MAX).collect())
             .filter(|t: &String| !t.is_empty());
         (self.forward)(Event::Info(info))
     }
@@ -73,15 +116,88 @@ impl<'a> Emitter<'a> {
         }
         self.count(text.len())?;
         self.page_bytes += text.len();
-        self.blocks.push(Block { kind, text });
+        (self.has_text, self.page_has_text) = (true, true);
+        self.blocks.push(Block { kind: self.below_section(kind), text });
         if self.page_bytes > PAGE_TEXT_BYTES { self.end_page() } else { Ok(()) }
+    }
+
+    /// Begins a section for a document that lies in the one in work: a page of its own, with its name as heading.
+    pub fn begin_section(&mut self, name: &str) -> Result<Section, Failure> {
+        if self.page_has_text {
+            self.end_page()?;
+        }
+        // A heading without text is that of the section around this one, which this one's repeats.
+        self.take_blocks();
+        let section = Section { path_bytes: self.path.len(), pages_before: self.pages_before };
+        if !self.path.is_empty() {
+            self.path.push_str(SECTION_SEPARATOR);
+        }
+        self.path.push_str(&shown_name(name));
+        self.pages_before = self.next_page - 1;
+        self.count(self.path.len())?;
+        self.blocks.push(Block { kind: BlockKind::Heading(1), text: self.path.clone() });
+        Ok(section)
+    }
+
+    /// Ends the section that was begun last.
+    pub fn end_section(&mut self, section: Section) -> Result<(), Failure> {
+        if self.page_has_text || self.blocks.is_empty() {
+            self.end_page_if_any()?;
+        } else {
+            let (number, blocks) = (self.next_page, self.take_blocks());
+            let note = Some(PageReason::Empty.note("no text was found in it"));
+            self.send(Page { number, source: PageSource::NoText, blocks, note })?;
+        }
+        self.path.truncate(section.path_bytes);
+        self.pages_before = section.pages_before;
+        Ok(())
+    }
+
+    /// Ends the page in work as one that could not be read, or not to its end: what was read of it stays.
+    pub fn lost(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.first_lost.get_or_insert_with(|| failure.clone());
+        let blocks = self.take_blocks();
+        self.send(Page { blocks, ..Page::lost(self.next_page, failure) })
+    }
+
+    /// A part of the document that could not be read is a loss; only what bounds the whole document ends it.
+    pub fn or_lost(&mut self, read: Result<(), Failure>) -> Result<(), Failure> {
+        use FailureCode::{Internal, LimitEntries, LimitText, LimitUnpacked};
+        match read {
+            Ok(()) => Ok(()),
+            Err(failure) if matches!(failure.code, Internal | LimitEntries | LimitText | LimitUnpacked) => {
+                Err(failure)
+            }
+            Err(failure) => self.lost(&failure),
+        }
+    }
+
+    /// Fails as soon as text that is still being gathered is more than a document may have: it is not held until it
+    /// becomes a block.
+    pub fn gathering(&self, bytes: usize) -> Result<(), Failure> {
+        if bytes as u64 > self.text_bytes_max {
+            return Err(text_limit(self.limits).at_page(self.next_page));
+        }
+        Ok(())
+    }
+
+    /// A section's own headings stand below its name.
+    fn below_section(&self, kind: BlockKind) -> BlockKind {
+        match kind {
+            BlockKind::Heading(level) if !self.path.is_empty() => BlockKind::Heading((level + 1).min(6)),
+            kind => kind,
+        }
+    }
+
+    fn take_blocks(&mut self) -> Vec<Block> {
+        (self.page_bytes, self.page_has_text) = (0, false);
+        std::mem::take(&mut self.blocks)
     }
 
     /// Ends the page in work, also when it has no text.
     pub fn end_page(&mut self) -> Result<(), Failure> {
-        let blocks = std::mem::take(&mut self.blocks);
-        self.page_bytes = 0;
-        let source = if blocks.is_empty() { PageSource::NoText } else { PageSource::TextLayer };
+        let source = if self.page_has_text { PageSource::TextLayer } else { PageSource::NoText };
+        let blocks = self.take_blocks();
         self.send(Page { number: self.next_page, source, blocks, note: None })
     }
 
@@ -90,16 +206,24 @@ impl<'a> Emitter<'a> {
         if self.blocks.is_empty() { Ok(()) } else { self.end_page() }
     }
 
-    /// Sends a page that a parser put together itself; its number must be the next one.
+    /// Sends a page that a parser put together itself; its number must be the next one of its document.
     pub fn page(&mut self, mut page: Page) -> Result<(), Failure> {
         for block in &mut page.blocks {
             block.text = clean(&block.text);
+            block.kind = self.below_section(block.kind);
         }
         page.blocks.retain(|block| !block.text.is_empty());
-        if page.blocks.is_empty() {
+        self.has_text |= !page.blocks.is_empty();
+        if page.blocks.is_empty() && page.source != PageSource::Lost {
             page.source = PageSource::NoText;
+            self.first_without = self.first_without.take().or_else(|| page.note.clone());
         }
         self.count(page.text_bytes())?;
+        // Only the heading of a section waits here.
+        let mut blocks = self.take_blocks();
+        blocks.append(&mut page.blocks);
+        page.blocks = blocks;
+        page.number += self.pages_before;
         self.next_page = page.number;
         self.send(page)
     }
@@ -117,8 +241,14 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    fn send(&mut self, page: Page) -> Result<(), Failure> {
-        self.has_text |= !page.blocks.is_empty();
+    fn send(&mut self, mut page: Page) -> Result<(), Failure> {
+        let pages_max = self.limits.pages_in_all();
+        if page.number > pages_max {
+            let detail =
+                format!("more than {pages_max} pages with all that is in it, {pages_max} are allowed");
+            return Err(Failure::new(FailureCode::LimitPages, detail));
+        }
+        page.cut_note();
         self.next_page += 1;
         if page.number < self.resume_from_page { Ok(()) } else { (self.forward)(Event::Page(page)) }
     }
@@ -128,16 +258,28 @@ impl<'a> Emitter<'a> {
         self.end_page_if_any()?;
         // A resumed document may have had its text on pages that are not read again.
         if !self.has_text && self.resume_from_page == 1 {
-            return Err(match self.ocr_missing {
-                Some(why) => Failure::new(FailureCode::OcrUnavailable, why),
-                None => Failure::new(
-                    FailureCode::NoText,
-                    format!("{} pages, none with text", self.next_page - 1),
-                ),
+            return Err(match (self.first_lost, self.ocr_missing) {
+                (Some(lost), _) => lost,
+                (None, Some(why)) => Failure::new(FailureCode::OcrUnavailable, why),
+                (None, None) => {
+                    let why = self.first_without.map(|note| format!(": {note}")).unwrap_or_default();
+                    let detail = format!("{} pages, none with text{why}", self.next_page - 1);
+                    Failure::new(FailureCode::NoText, detail)
+                }
             });
         }
         (self.forward)(Event::Done)
     }
+}
+
+/// The name of a document in another, as a heading shows it: one line without what would change how it is read.
+fn shown_name(name: &str) -> String {
+    let is_bidi =
+        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown: String =
+        name.chars().filter(|&c| !c.is_control() && !is_bidi(c)).take(NAME_CHARS_MAX).collect();
+    let shown = clean(&shown);
+    if shown.is_empty() { "unnamed".to_owned() } else { shown }
 }
 
 /// Line ends become `\n`, fixed spaces become spaces; control characters, non-characters and soft hyphens go; outer white space too.
@@ -187,6 +329,102 @@ pub(super) mod tests {
     #[test]
     fn text_is_cleaned() {
         assert_eq!(clean(" \u{feff}a\r\nb\0c\rd\u{ad}e \n"), "a\nbc\nde");
+    }
+
+    /// What is sent while `parse` runs, without the document's end.
+    fn pages_of(
+        parse: impl FnOnce(&mut Emitter) -> Result<(), Failure>,
+    ) -> (Vec<Page>, Result<(), Failure>) {
+        let mut pages = Vec::new();
+        let mut forward = |event| {
+            if let Event::Page(page) = event {
+                pages.push(page);
+            }
+            Ok(())
+        };
+        let limits = Limits::default();
+        let mut emitter = Emitter::new(&mut forward, &limits, 1);
+        parse(&mut emitter).unwrap();
+        let outcome = emitter.finish();
+        (pages, outcome)
+    }
+
+    #[test]
+    fn sections_have_pages_of_their_own_below_their_name() {
+        let (pages, outcome) = pages_of(|emitter| {
+            emitter.block(BlockKind::Paragraph, "before")?;
+            let outer = emitter.begin_section("a\n.zip")?;
+            let inner = emitter.begin_section("b\u{202e}.pdf")?;
+            let block = Block { kind: BlockKind::Heading(1), text: "own".to_owned() };
+            let page = Page { number: 1, source: PageSource::TextLayer, blocks: vec![block], note: None };
+            emitter.page(page)?;
+            emitter.end_section(inner)?;
+            emitter.end_section(outer)?;
+            emitter.block(BlockKind::Heading(1), "after")
+        });
+        outcome.unwrap();
+        let found: Vec<_> = pages
+            .iter()
+            .map(|page| {
+                let blocks = page.blocks.iter().map(|block| (block.kind, block.text.as_str()));
+                (page.number, page.source, blocks.collect::<Vec<_>>())
+            })
+            .collect();
+        use BlockKind::{Heading, Paragraph};
+        let expected = [
+            (1, PageSource::TextLayer, vec![(Paragraph, "before")]),
+            (2, PageSource::TextLayer, vec![(Heading(1), "a.zip › b.pdf"), (Heading(2), "own")]),
+            (3, PageSource::TextLayer, vec![(Heading(1), "after")]),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_document_of_lost_parts_fails_as_the_first_of_them() {
+        let locked = Failure::new(FailureCode::Encrypted, "a password");
+        let (pages, outcome) = pages_of(|emitter| {
+            let section = emitter.begin_section("a.pdf")?;
+            emitter.lost(&locked)?;
+            emitter.end_section(section)
+        });
+        assert_eq!(outcome.unwrap_err(), locked);
+        assert_eq!(pages[0].source, PageSource::Lost);
+        assert_eq!(pages[0].note.as_deref(), Some("lost: encrypted: a password"));
+    }
+
+    #[test]
+    fn a_document_without_text_says_why() {
+        let without = |number, reason: PageReason| {
+            let note = Some(reason.note("because"));
+            Page { number, source: PageSource::Ocr, blocks: Vec::new(), note }
+        };
+        let (pages, outcome) = pages_of(|emitter| {
+            emitter.page(without(1, PageReason::Blank))?;
+            emitter.page(without(2, PageReason::NoWords))
+        });
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.code, FailureCode::NoText);
+        assert_eq!(failure.detail, "2 pages, none with text: blank: because");
+        assert!(pages.iter().all(|page| page.source == PageSource::NoText));
+    }
+
+    #[test]
+    fn there_are_no_more_pages_than_allowed_and_lost_ones_count() {
+        let limits = Limits { pages_max: 2, pdf_pages: 1, ..Limits::default() };
+        let mut pages = Vec::new();
+        let mut forward = |event| {
+            if let Event::Page(page) = event {
+                pages.push(page.number);
+            }
+            Ok(())
+        };
+        let mut emitter = Emitter::new(&mut forward, &limits, 1);
+        emitter.block(BlockKind::Paragraph, "text").unwrap();
+        emitter.end_page().unwrap();
+        emitter.lost(&Failure::new(FailureCode::Damaged, "torn")).unwrap();
+        let failure = emitter.or_lost(Err(Failure::new(FailureCode::Damaged, "torn"))).unwrap_err();
+        assert_eq!(failure.code, FailureCode::LimitPages);
+        assert_eq!(pages, [1, 2]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! How parent and child speak: length-framed JSON, and the document's open file passed beside a request.
-//! Knows nothing of documents.
+//! How parent and child speak: frames of JSON with their length before them, behind it the text of a page as it is, and
+//! the document's open file passed beside a request. Knows nothing of documents.
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use docmill_core::failure::Failure;
+use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -28,10 +30,26 @@ pub(super) struct Request {
 }
 
 /// What the child answers: events, or instead of the rest a failure.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) enum Reply {
     Event(Event),
     Failed(Failure),
+}
+
+/// An answer without the text of its blocks, which follows in their order: as JSON every character of it would be looked
+/// at on both sides.
+#[derive(Serialize, Deserialize)]
+enum Head<'a> {
+    Info(Cow<'a, DocumentInfo>),
+    Page {
+        number: u32,
+        source: PageSource,
+        note: Option<Cow<'a, str>>,
+        /// Kind and bytes of each.
+        blocks: Vec<(BlockKind, u32)>,
+    },
+    Done,
+    Failed(Cow<'a, Failure>),
 }
 
 fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
@@ -53,6 +71,76 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
     serde_json::from_slice(body).map_err(invalid)
 }
 
+/// Adds an answer to those that wait to be written; an error leaves them as they were.
+pub(super) fn push(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
+    let start = waiting.len();
+    let pushed = append(waiting, reply);
+    if pushed.is_err() {
+        waiting.truncate(start);
+    }
+    pushed
+}
+
+fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
+    let (head, blocks) = match reply {
+        Reply::Event(Event::Info(info)) => (Head::Info(Cow::Borrowed(info)), &[][..]),
+        Reply::Event(Event::Page(page)) => (head_of(page)?, &page.blocks[..]),
+        Reply::Event(Event::Done) => (Head::Done, &[][..]),
+        Reply::Failed(failure) => (Head::Failed(Cow::Borrowed(failure)), &[][..]),
+    };
+    let start = waiting.len();
+    // The length of all that follows, and that of the head.
+    waiting.extend([0; 8]);
+    serde_json::to_writer(&mut *waiting, &head)?;
+    let head_bytes = waiting.len() - start - 8;
+    for block in blocks {
+        waiting.extend_from_slice(block.text.as_bytes());
+    }
+    let length = waiting.len() - start - 4;
+    if length > FRAME_BYTES_MAX {
+        return Err(invalid("frame too long"));
+    }
+    waiting[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
+    waiting[start + 4..start + 8].copy_from_slice(&(head_bytes as u32).to_le_bytes());
+    Ok(())
+}
+
+fn head_of(page: &Page) -> io::Result<Head<'_>> {
+    let block_of = |block: &Block| -> io::Result<(BlockKind, u32)> {
+        Ok((block.kind, u32::try_from(block.text.len()).map_err(invalid)?))
+    };
+    let blocks: Vec<(BlockKind, u32)> = page.blocks.iter().map(block_of).collect::<io::Result<_>>()?;
+    Ok(Head::Page {
+        number: page.number,
+        source: page.source,
+        note: page.note.as_deref().map(Cow::Borrowed),
+        blocks,
+    })
+}
+
+fn reply_of(body: &[u8]) -> io::Result<Reply> {
+    let short = || invalid("the frame ends within its head");
+    let (length, rest) = body.split_first_chunk::<4>().ok_or_else(short)?;
+    let (head, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
+    let mut text = std::str::from_utf8(text).map_err(invalid)?;
+    let reply = match decode::<Head<'static>>(head)? {
+        Head::Info(info) => Reply::Event(Event::Info(info.into_owned())),
+        Head::Page { number, source, note, blocks } => {
+            let mut block = |(kind, bytes): (BlockKind, u32)| -> io::Result<Block> {
+                let cut = text.split_at_checked(bytes as usize);
+                let (own, rest) = cut.ok_or_else(|| invalid("a block ends where none can"))?;
+                text = rest;
+                Ok(Block { kind, text: own.to_owned() })
+            };
+            let blocks = blocks.into_iter().map(&mut block).collect::<io::Result<Vec<Block>>>()?;
+            Reply::Event(Event::Page(Page { number, source, blocks, note: note.map(Cow::into_owned) }))
+        }
+        Head::Done => Reply::Event(Event::Done),
+        Head::Failed(failure) => Reply::Failed(failure.into_owned()),
+    };
+    if text.is_empty() { Ok(reply) } else { Err(invalid("text that is no block's")) }
+}
+
 fn checked_length(header: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(header) as usize;
     if length > FRAME_BYTES_MAX { Err(invalid("frame too long")) } else { Ok(length) }
@@ -68,6 +156,15 @@ pub(super) fn write(out: &mut impl Write, message: &impl Serialize) -> io::Resul
 pub(super) async fn read_async<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<T>> {
+    read_body(from).await?.map(|body| decode(&body)).transpose()
+}
+
+/// Reads one answer; `None` at a clean end.
+pub(super) async fn read_reply(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Reply>> {
+    read_body(from).await?.map(|body| reply_of(&body)).transpose()
+}
+
+async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     let mut header = [0; 4];
     match from.read_exact(&mut header).await {
         Ok(_) => {}
@@ -76,7 +173,7 @@ pub(super) async fn read_async<T: DeserializeOwned>(
     }
     let mut body = vec![0; checked_length(header)?];
     from.read_exact(&mut body).await?;
-    decode(&body).map(Some)
+    Ok(Some(body))
 }
 
 /// Sends one frame and the file. Requests are far smaller than a socket's buffer, so this does not block.
@@ -146,6 +243,76 @@ mod tests {
     async fn long_frames_are_refused() {
         let mut bytes = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes().to_vec();
         bytes.extend([0; 8]);
-        assert!(read_async::<Reply>(&mut bytes.as_slice()).await.is_err());
+        assert!(read_reply(&mut bytes.as_slice()).await.is_err());
+        let text = "x".repeat(FRAME_BYTES_MAX);
+        let mut waiting = b"before".to_vec();
+        assert!(push(&mut waiting, &page(&[&text])).is_err());
+        assert_eq!(waiting, b"before");
+    }
+
+    fn page(texts: &[&str]) -> Reply {
+        let block = |(level, text): (u8, &&str)| Block {
+            kind: BlockKind::Heading(level),
+            text: (*text).to_owned(),
+        };
+        let blocks = (1..).zip(texts).map(block).collect();
+        let note = Some("a \"note\"".to_owned());
+        Reply::Event(Event::Page(Page { number: 7, source: PageSource::Ocr, blocks, note }))
+    }
+
+    #[tokio::test]
+    async fn answers_arrive_as_they_were_sent() {
+        let info = DocumentInfo {
+            title: Some("t\n".to_owned()),
+            media_type: "text/html".to_owned(),
+            page_count: Some(3),
+        };
+        let failure = Failure::new(docmill_core::failure::FailureCode::Damaged, "torn").at_page(2);
+        let replies = [
+            Reply::Event(Event::Info(info)),
+            page(&["bücher \"\\\n", "日本語", ""]),
+            page(&[]),
+            Reply::Event(Event::Done),
+            Reply::Failed(failure),
+        ];
+        let mut waiting = Vec::new();
+        for reply in &replies {
+            push(&mut waiting, reply).unwrap();
+        }
+        assert!(
+            String::from_utf8_lossy(&waiting).contains("bücher \"\\\n日本語"),
+            "as it is, with nothing escaped"
+        );
+        let mut from = waiting.as_slice();
+        for reply in &replies {
+            let arrived = read_reply(&mut from).await.unwrap().unwrap();
+            assert_eq!(format!("{arrived:?}"), format!("{reply:?}"));
+        }
+        assert!(read_reply(&mut from).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_refused() {
+        let framed = |head: &str, text: &[u8]| {
+            [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), text].concat()
+        };
+        let one = |bytes: usize| {
+            format!(
+                r#"{{"Page":{{"number":1,"source":"ocr","note":null,"blocks":[["paragraph",{bytes}]]}}}}"#
+            )
+        };
+        assert!(reply_of(&framed(&one(2), "é".as_bytes())).is_ok());
+        for (head, text) in [
+            // More, less, within a character, no text at all, text of nobody.
+            (one(3), "é".as_bytes()),
+            (one(1), &b"ab"[..]),
+            (one(1), "é".as_bytes()),
+            (one(1), &b"\xff"[..]),
+            (r#""Done""#.to_owned(), &b"text"[..]),
+        ] {
+            assert!(reply_of(&framed(&head, text)).is_err(), "{head}");
+        }
+        assert!(reply_of(b"\x09\0\0\0short").is_err());
+        assert!(reply_of(b"\0").is_err());
     }
 }

@@ -2,26 +2,45 @@
 //! Does not chunk, store or decide about retries.
 //!
 //! Parsers of complex formats, pdfium and Tesseract run only in child processes, as a stack overflow
-//! or a trap in them cannot be caught. Plain text kinds are decoded in this process.
+//! or a trap in them cannot be caught, and as whoever takes one over must find nothing there (`sandbox/`).
+//! Plain text kinds are decoded in this process.
 
+mod archive;
 mod child;
 mod decode;
 mod emit;
+mod epub;
+mod format;
 mod frame;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod gzip;
+#[cfg(feature = "testing")]
+mod here;
 mod html;
 mod json;
+mod mail;
 mod markdown;
+mod markup;
 mod ocr;
 mod office;
+mod ole;
+mod package;
+pub mod passwords;
 mod pdf;
+mod picture;
 mod pool;
 mod process;
+mod rtf;
 mod sandbox;
 mod sniff;
 mod source;
 mod spreadsheet;
 mod tesseract;
 mod text;
+mod work;
+mod xml;
 
 use std::path::PathBuf;
 
@@ -29,9 +48,17 @@ use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page};
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 pub use child::child_main;
+pub use format::{FORMATS, Format, Kind, Place, is_in_process};
+#[cfg(feature = "testing")]
+pub use here::Here;
 pub use pool::Pool;
-pub use sniff::{Kind, is_in_process, sniff};
+pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
+#[cfg(feature = "testing")]
+pub use sandbox::{attempts, trials};
+pub use sniff::sniff;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
 pub const CHILD_COMMAND: &str = "__extract";
@@ -53,7 +80,7 @@ pub enum OcrMode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OcrLanguages {
-    /// Chosen for each page by its script, among the installed models.
+    /// Found out: by the document's other pages, by what is read, and by the script.
     #[default]
     Auto,
     /// Always these, as Tesseract names them: `jpn+eng`.
@@ -70,6 +97,11 @@ pub struct ExtractOptions {
     pub ocr: OcrMode,
     /// In which languages.
     pub languages: OcrLanguages,
+    /// What may lack of what holds children.
+    pub sandbox: SandboxMode,
+    /// What encrypted documents are tried with, in this order, after no password at all.
+    #[serde(with = "passwords")]
+    pub passwords: Vec<Secret>,
 }
 
 /// One document to read.
@@ -83,6 +115,8 @@ pub struct Input {
     pub bytes: u64,
     /// First page to hand out, from 1: a resumed document passes the last finished page + 1.
     pub resume_from_page: u32,
+    /// Pages before it that were lost to extractors which ended over them.
+    pub pages_lost: u32,
 }
 
 impl Input {
@@ -91,7 +125,7 @@ impl Input {
         let path = path.into();
         let bytes = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { path, name, bytes, resume_from_page: 1 }
+        Self { path, name, bytes, resume_from_page: 1, pages_lost: 0 }
     }
 }
 

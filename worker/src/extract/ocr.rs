@@ -1,85 +1,49 @@
-//! Which pages are recognised, in which languages, and how a page becomes a picture.
-//! The recogniser itself is behind `tesseract`.
+//! Recognises pages: makes a picture of a page, looks whether there is anything on it and whether it was seen before, and
+//! reads it, in the languages and the way up that suit it. The recogniser itself is behind `tesseract`.
 
+mod ink;
+mod languages;
+mod need;
+mod render;
+mod seen;
+
+use docmill_core::page::PageReason;
 use pdfium_render::prelude::*;
 
-use super::tesseract::{Engine, Grey, Script, Tesseract};
+use super::tesseract::{Engine, Grey, Tesseract};
 use super::{ExtractOptions, OcrLanguages};
+use languages::{Known, Looked, Read, Step};
+pub(super) use need::{Need, Why, of_page as need_of};
+use render::{Canvas, Turnable};
+pub(super) use render::{PIXELS_MAX, luma};
+use seen::{Memory, Place, Seen};
 
-/// Most pixels of a picture: an A4 page at 550 dpi. Larger pages are rendered at a lower resolution.
-const PIXELS_MAX: f32 = 40_000_000.0;
+/// Pages with text of their own that are asked for the language before a page without is read.
+const HEARD_MAX: usize = 3;
 
-/// A page with fewer letters than this has no usable text, if it is mostly pictures.
-const LETTERS_MIN: usize = 32;
+/// Bytes of each: a few sentences.
+const HEARD_BYTES: usize = 600;
 
-/// Below this a script is a guess: it is right about Latin and Cyrillic from 1 on, but takes Han for Japanese.
-const SCRIPT_CONFIDENCE_MIN: f32 = 2.0;
-
-/// From this mean confidence in its words on, in percent, a page was read in the right languages.
-const WORDS_CONFIDENCE_MIN: i32 = 75;
-
-/// Below this the page is not turned: upside-down text that was not is lost.
-const TURN_CONFIDENCE_MIN: f32 = 2.0;
-
-/// Most languages that one page is tried in.
-const CANDIDATES_MAX: usize = 4;
-
-/// Languages by script, best first; those without an installed model are left out.
-const SCRIPT_LANGUAGES: &[(&str, &[&str])] = &[
-    ("Latin", &["eng", "deu", "fra", "spa"]),
-    ("Fraktur", &["deu", "eng"]),
-    ("Cyrillic", &["rus", "eng"]),
-    ("Japanese", &["jpn", "eng"]),
-    ("Hiragana", &["jpn", "eng"]),
-    ("Katakana", &["jpn", "eng"]),
-    ("Han", &["chi_sim", "eng"]),
-    ("Korean", &["kor", "eng"]),
-    ("Hangul", &["kor", "eng"]),
-    ("Greek", &["ell", "eng"]),
-    ("Arabic", &["ara", "eng"]),
-    ("Hebrew", &["heb", "eng"]),
-];
-
-/// Why a page needs recognition, or `None` when its own text will do.
-pub(super) fn why_needed(page: &PdfPage<'_>, text: &str) -> Option<String> {
-    let (mut letters, mut visible, mut unmapped) = (0, 0usize, 0usize);
-    for c in text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{2}' | '\u{fffe}')) {
-        visible += 1;
-        letters += usize::from(c.is_alphanumeric());
-        unmapped += usize::from(
-            matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\0'..='\u{1f}' | '\u{f0000}'..),
-        );
-    }
-    if visible >= LETTERS_MIN && unmapped * 10 > visible * 3 {
-        return Some(format!("{} % of the characters have no meaning", unmapped * 100 / visible));
-    }
-    if letters >= LETTERS_MIN {
-        return None;
-    }
-    // Looked at only now: it costs more than the text.
-    let covered = covered_percent(page);
-    (covered > 50).then(|| format!("image covers {covered} % of the page, {letters} letters"))
+/// A picture of a page.
+pub(super) struct Picture {
+    pub grey: Grey,
+    /// Its resolution, in dots per inch.
+    pub dpi: u32,
 }
 
-fn covered_percent(page: &PdfPage<'_>) -> u32 {
-    let (width, height) = (page.width().value, page.height().value);
-    let area = |object: &PdfPageObject<'_>| {
-        let bounds = object.bounds().ok()?;
-        let across = bounds.right().value.min(width) - bounds.left().value.max(0.0);
-        let down = bounds.top().value.min(height) - bounds.bottom().value.max(0.0);
-        Some(across.max(0.0) * down.max(0.0))
-    };
-    // Pictures may hide in forms; a form as large as the page with nothing readable in it counts too.
-    let is_picture = |object: &PdfPageObject<'_>| {
-        matches!(object.object_type(), PdfPageObjectType::Image | PdfPageObjectType::XObjectForm)
-    };
-    let covered: f32 = page.objects().iter().filter(is_picture).filter_map(|object| area(&object)).sum();
-    (covered / (width * height).max(1.0) * 100.0).clamp(0.0, 100.0) as u32
+/// What a picture is read for.
+pub(super) struct Ask<'a> {
+    pub languages: &'a OcrLanguages,
+    /// Why, for the page's note.
+    pub why: &'a Why,
+    /// The page as the document counts them, for the notes of others with the same picture.
+    pub page: u32,
 }
 
 /// What was read from a page.
 pub(super) struct Found {
     pub text: String,
+    /// The page's note.
     pub note: String,
 }
 
@@ -91,109 +55,169 @@ pub(super) enum Unrecognised {
     Page(String),
 }
 
-/// Tesseract with its open engines; opened when first needed.
+impl Unrecognised {
+    /// The page's note.
+    pub fn note(&self, why: &Why) -> String {
+        match self {
+            Self::NoRecogniser(cause) => PageReason::OcrMissing.note(format!("{cause}; {}", why.detail)),
+            Self::Page(cause) => PageReason::OcrFailed.note(format!("{cause}; {}", why.detail)),
+        }
+    }
+}
+
+/// Renders a page and reads it.
+pub(super) fn recognise(
+    recogniser: &mut Recogniser,
+    page: &PdfPage<'_>,
+    options: &ExtractOptions,
+    ask: &Ask<'_>,
+) -> Result<Found, Unrecognised> {
+    recogniser.tesseract()?;
+    let picture = recogniser.canvas.draw(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
+    recogniser.read(&picture, ask)
+}
+
+/// Tesseract with its open engines, opened when first needed, and what was learnt.
 #[derive(Default)]
 pub(super) struct Recogniser {
     tesseract: Option<Result<Tesseract, String>>,
-    scripts: Option<Engine>,
-    /// The engine of the last languages: most documents have one, and each costs 100 MB.
+    /// The engine that looks how a page stands; none where it does not start.
+    scripts: Option<Option<Engine>>,
+    /// The engine of the last models: most documents have one, and each costs 100 MB.
     text: Option<(String, Engine)>,
-    /// What the last page of this document was read in.
-    languages: Option<String>,
+    canvas: Canvas,
+    seen: Seen,
+    /// Counts documents.
+    document: u64,
+    known: Known,
+    /// Pieces of pages that have text of their own, since the last page that was read.
+    heard: Vec<String>,
 }
 
 impl Recogniser {
-    /// Forgets what was learnt from the document before.
+    /// Begins a document.
     pub fn begin_document(&mut self) {
-        self.languages = None;
+        self.document += 1;
+        self.begin_part();
     }
 
-    /// Renders a page and reads it.
-    pub fn recognise(
-        &mut self,
-        page: &PdfPage<'_>,
-        options: &ExtractOptions,
-        reason: &str,
-    ) -> Result<Found, Unrecognised> {
+    /// Forgets what was learnt of the pages before, so that the text of these does not depend on them.
+    pub fn begin_part(&mut self) {
+        self.known = Known::default();
+        self.heard.clear();
+    }
+
+    /// Hears the text of a page that is not recognised: the next one that is will be in its language.
+    pub fn hear(&mut self, text: &str) {
+        // From the middle: pages begin with what is the same in all languages.
+        let from = text.floor_char_boundary(text.len() / 3);
+        let piece = &text[from..text.floor_char_boundary(from + HEARD_BYTES)];
+        if self.heard.len() == HEARD_MAX {
+            self.heard.rotate_left(1);
+            self.heard.pop();
+        }
+        self.heard.push(piece.to_owned());
+    }
+
+    fn tesseract(&mut self) -> Result<&Tesseract, Unrecognised> {
         let tesseract = self.tesseract.get_or_insert_with(Tesseract::load);
-        let tesseract = tesseract.as_ref().map_err(|why| Unrecognised::NoRecogniser(why.clone()))?;
-        let (mut image, dpi) = render(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
-        let mut script = None;
-        if tesseract.has("osd") {
-            if self.scripts.is_none() {
-                self.scripts = tesseract.engine("osd").ok();
-            }
-            script = self.scripts.as_ref().and_then(|engine| tesseract.script(engine, &image, dpi));
-        }
-        let turn = script
-            .as_ref()
-            .filter(|s| s.degrees_confidence >= TURN_CONFIDENCE_MIN)
-            .map_or(0, |s| s.degrees);
-        if turn != 0 {
-            image = turned(image, turn);
-        }
-        let candidates = match &options.languages {
-            OcrLanguages::Fixed(languages) => vec![languages.clone()],
-            OcrLanguages::Auto => self.candidates(script.as_ref()),
-        };
-        if candidates.is_empty() {
-            return Err(Unrecognised::NoRecogniser("no model for its script is installed".to_owned()));
-        }
-        let mut best: Option<(String, String, i32)> = None;
-        for languages in candidates {
-            let (text, confidence) = self.read(&languages, &image, dpi)?;
-            if best.as_ref().is_none_or(|best| confidence > best.2) {
-                best = Some((languages, text, confidence));
-            }
-            if confidence >= WORDS_CONFIDENCE_MIN {
-                break;
-            }
-        }
-        let Some((languages, text, confidence)) = best else {
-            return Err(Unrecognised::Page("nothing was tried".to_owned()));
-        };
-        self.languages = Some(languages.clone());
-        let script = match script {
-            Some(script) => format!("script {} (confidence {:.1})", script.name, script.confidence),
-            None => "script not told".to_owned(),
-        };
-        let turn = if turn == 0 { String::new() } else { format!(", turned by {turn} degrees") };
-        let note = format!("ocr: {languages}, {script}{turn}, {reason}, word confidence {confidence} %");
-        Ok(Found { text, note })
+        tesseract.as_ref().map_err(|why| Unrecognised::NoRecogniser(why.clone()))
     }
 
-    /// Languages to try, likeliest first: with a sure script its own; else those that the last page could be
-    /// read in, the guess, and then the others, until one gives words with confidence.
-    fn candidates(&self, script: Option<&Script>) -> Vec<String> {
-        let Some(Ok(tesseract)) = &self.tesseract else { return Vec::new() };
-        let named = |name: &str| languages_for(name, |language| tesseract.has(language));
-        if let Some(sure) = script.filter(|script| script.confidence >= SCRIPT_CONFIDENCE_MIN) {
-            return named(&sure.name).into_iter().collect();
-        }
-        let guess = script.map(|script| script.name.as_str());
-        let others =
-            guess.into_iter().chain(["Latin", "Cyrillic", "Han", "Japanese", "Korean"]).filter_map(named);
-        let mut candidates: Vec<String> = Vec::new();
-        for languages in self.languages.clone().into_iter().chain(others) {
-            if !candidates.contains(&languages) {
-                candidates.push(languages);
-            }
-        }
-        // Each costs as much as a page.
-        candidates.truncate(CANDIDATES_MAX);
-        candidates
+    fn has(&self, model: &str) -> bool {
+        matches!(&self.tesseract, Some(Ok(tesseract)) if tesseract.has(model))
     }
 
-    fn read(&mut self, languages: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
+    /// Reads a picture.
+    pub fn read(&mut self, picture: &Picture, ask: &Ask<'_>) -> Result<Found, Unrecognised> {
+        self.tesseract()?;
+        if !ink::is_there(&picture.grey, picture.dpi) {
+            return Ok(Found { text: String::new(), note: PageReason::Blank.note(&ask.why.detail) });
+        }
+        self.listen();
+        let name = seen::name_of(picture);
+        let here = Place { document: self.document, page: ask.page };
+        let mut memory = self.seen.take(&name).unwrap_or_else(|| Memory::new(name, here));
+        let before = memory.reads.len();
+        let kept = self.read_with(picture, ask.languages, &mut memory);
+        let outcome = kept.map(|kept| {
+            self.known = languages::learnt(&self.known, &memory.reads[kept].0);
+            let first = (memory.reads.len() == before).then_some(memory.first);
+            found(&memory.reads[kept], ask.why, first, self.document)
+        });
+        self.seen.put(memory);
+        outcome
+    }
+
+    /// Makes models of what was heard.
+    fn listen(&mut self) {
+        let heard: Vec<&str> = self.heard.iter().map(String::as_str).collect();
+        let models = languages::models_of_texts(&heard, &|model: &str| self.has(model));
+        if models.is_some() {
+            self.known.models = models;
+        }
+        self.heard.clear();
+    }
+
+    /// Does about a picture what is to be done, unless it was done before. Gives the read that is kept, by its place in
+    /// what is remembered.
+    fn read_with(
+        &mut self,
+        picture: &Picture,
+        asked: &OcrLanguages,
+        memory: &mut Memory,
+    ) -> Result<usize, Unrecognised> {
+        let mut turnable = Turnable::new(&picture.grey);
+        let (mut looked, mut reads): (_, Vec<Read>) = (Looked::NotYet, Vec::new());
+        loop {
+            let has = |model: &str| self.has(model);
+            let step = languages::next(asked, &self.known, &looked, &reads, &has);
+            match step {
+                Step::Look => {
+                    if memory.looked == Looked::NotYet {
+                        memory.looked = self.look(picture);
+                    }
+                    looked = memory.looked.clone();
+                }
+                Step::Read { models, turn } => {
+                    if memory.read(&models, turn).is_none() {
+                        let upright = turnable.upright(turn);
+                        let (text, confidence) = self.read_in(&models, upright, picture.dpi)?;
+                        let read = Read::new(models.clone(), turn, &text, confidence);
+                        memory.reads.push((read, text));
+                    }
+                    reads.extend(memory.read(&models, turn).map(|(read, _)| read.clone()));
+                }
+                Step::Keep(at) => {
+                    let kept = memory.reads.iter().position(|(read, _)| *read == reads[at]);
+                    return kept.ok_or_else(|| Unrecognised::Page("nothing was read".to_owned()));
+                }
+                Step::NoModel => {
+                    let cause = "no model of a language is installed".to_owned();
+                    return Err(Unrecognised::NoRecogniser(cause));
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, picture: &Picture) -> Looked {
+        let Some(Ok(tesseract)) = &self.tesseract else { return Looked::InVain };
+        let engine = self.scripts.get_or_insert_with(|| tesseract.engine("osd").ok());
+        let script =
+            engine.as_ref().and_then(|engine| tesseract.script(engine, &picture.grey, picture.dpi));
+        script.map_or(Looked::InVain, Looked::Found)
+    }
+
+    fn read_in(&mut self, models: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
         let Some(Ok(tesseract)) = &self.tesseract else {
             return Err(Unrecognised::NoRecogniser("Tesseract is not loaded".to_owned()));
         };
-        if self.text.as_ref().is_none_or(|(open, _)| open != languages) {
+        if self.text.as_ref().is_none_or(|(open, _)| open != models) {
             if let Some((_, engine)) = self.text.take() {
                 tesseract.close(engine);
             }
-            let engine = tesseract.engine(languages).map_err(Unrecognised::NoRecogniser)?;
-            self.text = Some((languages.to_owned(), engine));
+            let engine = tesseract.engine(models).map_err(Unrecognised::NoRecogniser)?;
+            self.text = Some((models.to_owned(), engine));
         }
         let Some((_, engine)) = &self.text else {
             return Err(Unrecognised::Page("no engine is open".to_owned()));
@@ -202,99 +226,70 @@ impl Recogniser {
     }
 }
 
-fn languages_for(name: &str, has: impl Fn(&str) -> bool) -> Option<String> {
-    let wanted = SCRIPT_LANGUAGES
-        .iter()
-        .find(|(script, _)| *script == name)
-        .map_or(SCRIPT_LANGUAGES[0].1, |found| found.1);
-    // Two models at most: each more costs its share of time for every page.
-    let installed: Vec<&str> = wanted.iter().copied().filter(|language| has(language)).take(2).collect();
-    // With only the fallback left, a page in another script would come out as noise.
-    let fits = installed.first() == wanted.first() || name == "Latin";
-    (!installed.is_empty() && fits).then(|| installed.join("+"))
-}
-
-/// A page as a grey picture, and the resolution that it got.
-fn render(page: &PdfPage<'_>, dpi: u32) -> Result<(Grey, u32), String> {
-    let (width, height) = (page.width().value, page.height().value);
-    if !(width >= 1.0 && height >= 1.0) {
-        return Err(format!("the page is {width} x {height} points"));
+/// A page's text and note. `first` is where its picture was seen first, if nothing had to be read anew.
+fn found((read, text): &(Read, String), why: &Why, first: Option<Place>, document: u64) -> Found {
+    let turn = if read.turn == 0 { String::new() } else { format!(", turned by {} degrees", read.turn) };
+    let how = format!("read as {}{turn}", read.models);
+    let detail = &why.detail;
+    if text.trim().is_empty() {
+        return Found { text: String::new(), note: PageReason::NoWords.note(format!("{how}; {detail}")) };
     }
-    let asked = dpi.clamp(36, 1_200) as f32;
-    let dpi = asked.min((PIXELS_MAX / (width * height)).sqrt() * 72.0);
-    let pixels = |points: f32| ((points * dpi / 72.0).round() as Pixels).clamp(1, 30_000);
-    // Colour on white, then our own grey: pdfium traps on some pages when asked to render grey itself.
-    // Form data stays on: without it the page is drawn at 72 dpi into a corner of the picture.
-    let config = PdfRenderConfig::new()
-        .set_fixed_size(pixels(width), pixels(height))
-        .set_format(PdfBitmapFormat::BGR)
-        .set_clear_color(PdfColor::WHITE);
-    let bitmap =
-        page.render_with_config(&config).map_err(|error| format!("it cannot be rendered: {error:?}"))?;
-    let (width, height) = (bitmap.width() as usize, bitmap.height() as usize);
-    let bytes = bitmap.as_raw_bytes();
-    // Rows are padded to whole words.
-    let stride = bytes.len() / height.max(1);
-    if stride < width * 3 {
-        return Err("the picture is smaller than it says".to_owned());
-    }
-    let mut grey = Vec::with_capacity(width * height);
-    for row in bytes.chunks_exact(stride) {
-        grey.extend(row[..width * 3].chunks_exact(3).map(|bgr| luma(bgr[2], bgr[1], bgr[0])));
-    }
-    Ok((Grey { width, height, pixels: grey }, dpi.round().max(1.0) as u32))
-}
-
-/// ITU-R 601 in whole numbers.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
-    ((u32::from(r) * 77 + u32::from(g) * 150 + u32::from(b) * 29) >> 8) as u8
-}
-
-/// Turns a picture that stands `degrees` clockwise upright again.
-fn turned(image: Grey, degrees: i32) -> Grey {
-    let Grey { width: w, height: h, pixels } = image;
-    match degrees {
-        180 => Grey { width: w, height: h, pixels: pixels.into_iter().rev().collect() },
-        90 => Grey {
-            width: h,
-            height: w,
-            pixels: (0..w)
-                .flat_map(|y| (0..h).map(move |x| (x, y)))
-                .map(|(x, y)| pixels[(h - 1 - x) * w + y])
-                .collect(),
-        },
-        270 => Grey {
-            width: h,
-            height: w,
-            pixels: (0..w)
-                .flat_map(|y| (0..h).map(move |x| (x, y)))
-                .map(|(x, y)| pixels[x * w + (w - 1 - y)])
-                .collect(),
-        },
-        _ => Grey { width: w, height: h, pixels },
-    }
+    let how = format!("{how}, word confidence {} %; {detail}", read.confidence);
+    let note = match first {
+        Some(first) if first.document == document => {
+            PageReason::Seen.note(format!("the same picture as on page {}, {how}", first.page))
+        }
+        Some(_) => PageReason::Seen.note(format!("the same picture as in another document, {how}")),
+        None => why.reason.note(how),
+    };
+    Found { text: text.clone(), note }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn languages_follow_the_script_and_what_is_installed() {
-        let all = |_: &str| true;
-        assert_eq!(languages_for("Japanese", all).as_deref(), Some("jpn+eng"));
-        assert_eq!(languages_for("Cyrillic", all).as_deref(), Some("rus+eng"));
-        assert_eq!(languages_for("Latin", |language| language == "deu").as_deref(), Some("deu"));
-        assert_eq!(languages_for("Korean", |language| language == "eng"), None);
+    fn note(text: &str, turn: i32, first: Option<Place>) -> String {
+        let why = Why { reason: PageReason::Scan, detail: "image covers 100 % of the page".to_owned() };
+        let read = Read::new("rus+eng".to_owned(), turn, text, 94);
+        found(&(read, text.to_owned()), &why, first, 7).note
     }
 
     #[test]
-    fn pictures_are_turned_upright() {
-        // 1 2 3 turned clockwise by 90 degrees: 4 1 / 5 2 / 6 3.
-        // 4 5 6
-        let image = || Grey { width: 3, height: 2, pixels: vec![1, 2, 3, 4, 5, 6] };
-        assert_eq!(turned(image(), 90).pixels, [4, 1, 5, 2, 6, 3]);
-        assert_eq!(turned(image(), 270).pixels, [3, 6, 2, 5, 1, 4]);
-        assert_eq!(turned(image(), 180).pixels, [6, 5, 4, 3, 2, 1]);
+    fn notes_say_how_a_page_was_read_and_why() {
+        let covers = "image covers 100 % of the page";
+        let how = "read as rus+eng, word confidence 94 %";
+        assert_eq!(note("text", 0, None), format!("scan: {how}; {covers}"));
+        assert_eq!(
+            note(" \n", 90, None),
+            format!("no_words: read as rus+eng, turned by 90 degrees; {covers}")
+        );
+        let here = Some(Place { document: 7, page: 3 });
+        assert_eq!(note("text", 0, here), format!("seen: the same picture as on page 3, {how}; {covers}"));
+        let elsewhere = Some(Place { document: 6, page: 3 });
+        let expected = format!("seen: the same picture as in another document, {how}; {covers}");
+        assert_eq!(note("text", 0, elsewhere), expected);
+    }
+
+    #[test]
+    fn the_last_pages_with_text_are_heard() {
+        let mut recogniser = Recogniser::default();
+        for text in ["ä".repeat(3_000).as_str(), "", "b", "c"] {
+            recogniser.hear(text);
+        }
+        assert_eq!(recogniser.heard, ["", "b", "c"]);
+        recogniser.hear(&"ä".repeat(3_000));
+        assert_eq!(recogniser.heard[2].len(), HEARD_BYTES);
+        recogniser.begin_document();
+        assert!(recogniser.heard.is_empty());
+    }
+
+    #[test]
+    fn every_cause_has_its_note() {
+        let why = Why { reason: PageReason::Scan, detail: "no letters".to_owned() };
+        let missing = Unrecognised::NoRecogniser("Tesseract is not installed".to_owned());
+        assert_eq!(missing.note(&why), "ocr_missing: Tesseract is not installed; no letters");
+        let failed = Unrecognised::Page("it cannot be rendered".to_owned());
+        assert_eq!(failed.note(&why), "ocr_failed: it cannot be rendered; no letters");
     }
 }

@@ -1,162 +1,209 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
-mod layout;
+mod forms;
+pub(super) mod layout;
+mod lines;
+mod open;
+mod outline;
+mod repair;
+mod syntax;
+mod tables;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{DocumentInfo, Page, PageSource};
+use docmill_core::page::{DocumentInfo, Page, PageReason, PageSource};
 use pdfium_render::prelude::*;
 
+use self::layout::Part;
+use self::lines::Lines;
 use super::emit::Emitter;
-use super::ocr::{self, Recogniser};
+use super::ocr::{self, Need, Recogniser, Unrecognised};
 use super::source::Source;
-use super::{ExtractOptions, Kind, OcrMode};
+use super::work::{Tools, Work};
+use super::{ExtractOptions, Kind};
 
-/// Most outline entries and deepest level that are looked at: the outline of a bad file may be a circle.
-const OUTLINE_ENTRIES_MAX: usize = 20_000;
-
-/// Most text of one page; a page with more is not for readers, and a frame must hold it.
-const PAGE_TEXT_BYTES_MAX: usize = 4 << 20;
-
-/// pdfium and the recogniser, loaded when first needed and kept for all documents of the child.
+/// pdfium, loaded when first needed and kept for all documents of the child.
 #[derive(Default)]
 pub(super) struct PdfReader {
     pdfium: Option<Pdfium>,
-    recogniser: Recogniser,
 }
 
-impl PdfReader {
-    /// Reads a document and sends its pages.
-    pub fn read(
-        &mut self,
-        source: Source,
-        options: &ExtractOptions,
-        emitter: &mut Emitter<'_>,
-    ) -> Result<(), Failure> {
-        let pdfium = match &mut self.pdfium {
-            Some(pdfium) => pdfium,
-            empty => empty.insert(load()?),
-        };
-        let document = pdfium.load_pdf_from_reader(source, None).map_err(open_failure)?;
-        let count = u32::try_from(document.pages().len()).unwrap_or(0);
-        let limit = options.limits.pdf_pages;
-        if count > limit {
-            return Err(Failure::new(
-                FailureCode::LimitPages,
-                format!("{count} pages, {limit} are allowed"),
-            ));
-        }
-        if count == 0 {
-            return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
-        }
-        self.recogniser.begin_document();
-        let title =
-            document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
-        let outline = outline(&document);
-        let title = title.filter(|title| !title.trim().is_empty());
-        emitter.info(DocumentInfo {
-            title,
-            media_type: Kind::Pdf.media_type().to_owned(),
-            page_count: Some(count),
-        })?;
-        for number in emitter.resume_from_page()..=count {
-            let no_headings = Vec::new();
-            let headings = outline.get(&number).unwrap_or(&no_headings);
-            let page = match read_page(&document, number, headings, options, &mut self.recogniser, emitter)
-            {
-                Ok(page) => page,
-                Err(error) => lost(number, format!("pdf: this page cannot be read: {error:?}")),
-            };
-            emitter.page(page)?;
-        }
-        Ok(())
+/// Reads a document and sends its pages.
+pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (options, emitter) = (work.options, &mut *work.emitter);
+    let Tools { pdf, recogniser } = &mut *work.tools;
+    let pdfium: &Pdfium = match &mut pdf.pdfium {
+        Some(pdfium) => pdfium,
+        empty => empty.insert(load()?),
+    };
+    let file = open::Shared::new(source);
+    let mut opened = open::open(pdfium, &file, &options.passwords)?;
+    // The first page is needed in any case, and what is on it tells nearly always that all is well.
+    let mut first = Some(opened.document.pages().get(0));
+    let is_bare = !matches!(&first, Some(Ok(page)) if !page.objects().is_empty());
+    if is_bare
+        && opened.repair.is_none()
+        && !open::has_content(&opened.document)
+        && let Some(repaired) = open::second_opinion(pdfium, &file, &options.passwords)
+    {
+        // A page goes before its document.
+        first = None;
+        opened = repaired;
     }
+    let document = &opened.document;
+    // Of one that lies in another, a mail say: what is known of that one's pages says nothing of these.
+    recogniser.begin_part();
+    let count = u32::try_from(document.pages().len()).unwrap_or(0);
+    let limit = options.limits.pdf_pages;
+    if count > limit {
+        return Err(Failure::new(FailureCode::LimitPages, format!("{count} pages, {limit} are allowed")));
+    }
+    if count == 0 {
+        return Err(Failure::new(FailureCode::Damaged, "no page can be found in it"));
+    }
+    let title =
+        document.metadata().get(PdfDocumentMetadataTagType::Title).map(|tag| tag.value().to_owned());
+    let outline = outline::headings(document);
+    let title = title.filter(|title| !title.trim().is_empty());
+    emitter.info(DocumentInfo {
+        title,
+        media_type: Kind::Pdf.media_type().to_owned(),
+        page_count: Some(count),
+    })?;
+    let mut lost_pages = 0;
+    for number in 1..=count {
+        let loaded = first.take().filter(|_| number == 1);
+        if !emitter.wants(number) {
+            continue;
+        }
+        let no_headings = Vec::new();
+        let headings = outline.get(&number).unwrap_or(&no_headings);
+        let loaded = loaded.unwrap_or_else(|| document.pages().get(number as PdfPageIndex - 1));
+        let mut page = match loaded {
+            Ok(loaded) => read_page(&loaded, number, headings, options, recogniser, emitter),
+            Err(error) => {
+                lost_pages += 1;
+                lost(number, PageReason::Lost.note(open::page_loss(&error)))
+            }
+        };
+        if let Some(repair) = opened.repair {
+            add_note(&mut page.note, PageReason::Repaired, repair);
+        }
+        emitter.page(page)?;
+    }
+    // Not one without text: nobody knows what is on its pages.
+    if lost_pages == count {
+        return Err(Failure::new(
+            FailureCode::Damaged,
+            format!("the PDF is damaged: none of its {count} pages can be read"),
+        ));
+    }
+    Ok(())
 }
 
 fn lost(number: u32, note: String) -> Page {
-    Page { number, source: PageSource::NoText, blocks: Vec::new(), note: Some(note) }
+    Page { number, source: PageSource::Lost, blocks: Vec::new(), note: Some(note) }
 }
 
+/// What was said of a page before stays first.
+fn add_note(note: &mut Option<String>, reason: PageReason, detail: &str) {
+    match note {
+        Some(note) => {
+            note.push_str("; ");
+            note.push_str(detail);
+        }
+        None => *note = Some(reason.note(detail)),
+    }
+}
+
+/// A page with what people added to it. Where it has no text, its note says why.
 fn read_page(
-    document: &PdfDocument<'_>,
+    page: &PdfPage<'_>,
     number: u32,
     headings: &[(u8, String)],
     options: &ExtractOptions,
     recogniser: &mut Recogniser,
     emitter: &mut Emitter<'_>,
-) -> Result<Page, PdfiumError> {
-    let page = document.pages().get(number as PdfPageIndex - 1)?;
-    let mut text = page.text().map(|text| text.all()).unwrap_or_default();
-    let mut note = None;
-    if text.len() > PAGE_TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(PAGE_TEXT_BYTES_MAX));
-        note = Some("pdf: the text of this page was cut".to_owned());
+) -> Page {
+    let lines = page.text().map(|text| lines::read(page, &text)).unwrap_or_default();
+    let mut read = read_text(page, &lines, number, headings, options, recogniser, emitter);
+    let added = forms::read(page, &lines.text);
+    if added.is_cut {
+        add_note(&mut read.note, PageReason::Cut, "what was filled in and noted on this page");
     }
-    let reason = match options.ocr {
-        OcrMode::Never => None,
-        OcrMode::Always => Some("asked for every page".to_owned()),
-        OcrMode::Auto => ocr::why_needed(&page, &text),
-    };
-    if let Some(reason) = reason {
-        match recogniser.recognise(&page, options, &reason) {
-            Ok(found) if !found.text.trim().is_empty() => {
-                let blocks = layout::blocks(&found.text, headings);
-                return Ok(Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) });
+    if read.blocks.is_empty() && !added.blocks.is_empty() {
+        read.source = PageSource::TextLayer;
+    }
+    read.blocks.extend(added.blocks);
+    if read.blocks.is_empty() && read.note.is_none() {
+        read.note = Some(PageReason::Empty.note("what is written on it cannot be seen"));
+    }
+    read
+}
+
+fn read_text(
+    page: &PdfPage<'_>,
+    lines: &Lines,
+    number: u32,
+    headings: &[(u8, String)],
+    options: &ExtractOptions,
+    recogniser: &mut Recogniser,
+    emitter: &mut Emitter<'_>,
+) -> Page {
+    let text = &lines.text;
+    let mut note = lines.is_cut.then(|| PageReason::Cut.note("the text of this page"));
+    match ocr::need_of(page, text, options.ocr) {
+        Need::OwnText => recogniser.hear(text),
+        Need::Nothing(why) => note = Some(why),
+        Need::Recognise(why) => {
+            let ask =
+                ocr::Ask { languages: &options.languages, why: &why, page: emitter.number_of(number) };
+            match ocr::recognise(recogniser, page, options, &ask) {
+                Ok(found) if !found.text.is_empty() => {
+                    let blocks = layout::blocks(&found.text, headings);
+                    return Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) };
+                }
+                Ok(found) => note = Some(found.note),
+                Err(unrecognised) => {
+                    note = Some(unrecognised.note(&why));
+                    if let Unrecognised::NoRecogniser(cause) = unrecognised {
+                        emitter.ocr_is_missing(cause);
+                    }
+                }
             }
-            Ok(found) => note = Some(found.note),
-            Err(ocr::Unrecognised::NoRecogniser(why)) => {
-                note = Some(format!("ocr: not possible, {why}; needed: {reason}"));
-                emitter.ocr_is_missing(why);
-            }
-            Err(ocr::Unrecognised::Page(why)) => note = Some(format!("ocr: failed, {why}")),
         }
     }
-    let blocks = layout::blocks(&text, headings);
+    let blocks = layout::blocks_of(parts(lines), headings);
     let source = if blocks.is_empty() { PageSource::NoText } else { PageSource::TextLayer };
-    Ok(Page { number, source, blocks, note })
+    if let (unmapped @ 1.., visible) = lines.unmapped() {
+        let share = format!("{unmapped} of {visible} characters have no meaning in their fonts");
+        add_note(&mut note, PageReason::PartlyUnmapped, &share);
+    }
+    Page { number, source, blocks, note }
 }
 
-/// Headings by page, from the document's outline.
-fn outline(document: &PdfDocument<'_>) -> HashMap<u32, Vec<(u8, String)>> {
-    let mut headings: HashMap<u32, Vec<(u8, String)>> = HashMap::new();
-    let mut waiting: Vec<_> = document.bookmarks().root().map(|root| (1u8, root)).into_iter().collect();
-    let mut seen = 0;
-    while let Some((level, bookmark)) = waiting.pop() {
-        seen += 1;
-        if seen > OUTLINE_ENTRIES_MAX {
-            break;
-        }
-        let page = bookmark.destination().and_then(|destination| destination.page_index().ok());
-        if let (Some(page), Some(title)) = (page, bookmark.title()) {
-            headings.entry(page as u32 + 1).or_default().push((level, title));
-        }
-        if let Some(next) = bookmark.next_sibling() {
-            waiting.push((level, next));
-        }
-        if level < 6
-            && let Some(child) = bookmark.first_child()
-        {
-            waiting.push((level + 1, child));
-        }
+/// A page's text and its tables, in their order.
+fn parts(lines: &Lines) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for table in tables::find(lines) {
+        let (Some(first), Some(last)) =
+            (lines.lines.get(table.lines.start), lines.lines.get(table.lines.end - 1))
+        else {
+            continue;
+        };
+        parts.push(Part::Text(&lines.text[at..first.bytes.start]));
+        parts.push(Part::Table(table.rows));
+        at = last.bytes.end;
     }
-    headings
-}
-
-fn open_failure(error: PdfiumError) -> Failure {
-    use PdfiumInternalError::{PasswordError, SecurityError};
-    match error {
-        PdfiumError::PdfiumLibraryInternalError(PasswordError | SecurityError) => {
-            Failure::new(FailureCode::Encrypted, "the PDF needs a password")
-        }
-        error => Failure::new(FailureCode::Damaged, format!("pdfium cannot open it: {error:?}")),
-    }
+    parts.push(Part::Text(&lines.text[at..]));
+    parts
 }
 
 /// Places where the library is looked for, in this order.
-fn library_paths() -> Vec<PathBuf> {
+pub(super) fn library_paths() -> Vec<PathBuf> {
     const NAME: &str = "libpdfium.so";
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = folder("DOCMILL_CACHE")

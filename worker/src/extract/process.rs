@@ -7,23 +7,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::frame::{self, Reply, Request};
+use super::sandbox::{self, SandboxReport, Start};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
-const PASSED_VARIABLES: &[&str] =
-    &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "DOCMILL_CACHE", "XDG_CACHE_HOME", "HOME"];
+const PASSED_VARIABLES: &[&str] = &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX"];
 
 /// How long a dead child's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -36,19 +36,24 @@ pub(super) struct Extractor {
     replies: tokio::io::BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: JoinHandle<()>,
+    /// What it said of itself before anything else.
+    report: Option<SandboxReport>,
     /// Whose documents it has seen: none other's are given to it.
     pub tenant: Option<TenantId>,
     /// Documents it was given.
     pub documents: u32,
+    /// When it was last allowed CPU time.
+    cpu_allowed: Option<Instant>,
 }
 
 impl Extractor {
     /// Starts one. Must run on a thread that outlives the child, as the child dies with that thread.
-    pub fn start(binary: &Path) -> io::Result<Self> {
+    pub fn start(binary: &Path, start: &Start) -> io::Result<Self> {
         let (requests, child_end) = UnixStream::pair()?;
         let mut command = Command::new(binary);
         command
             .arg(super::CHILD_COMMAND)
+            .arg(start.as_argument())
             .env_clear()
             .env("LANG", "C.UTF-8")
             // Tesseract reads this only when it is loaded: four threads a page cost four times the CPU.
@@ -67,7 +72,18 @@ impl Extractor {
         let tail = Arc::default();
         let stderr_reader = tokio::spawn(keep_tail(stderr, Arc::clone(&tail)));
         let replies = tokio::io::BufReader::with_capacity(64 << 10, stdout);
-        Ok(Self { child, pid, requests, replies, stderr: tail, stderr_reader, tenant: None, documents: 0 })
+        Ok(Self {
+            child,
+            pid,
+            requests,
+            replies,
+            stderr: tail,
+            stderr_reader,
+            report: None,
+            tenant: None,
+            documents: 0,
+            cpu_allowed: None,
+        })
     }
 
     /// Its process id, which is also that of its group.
@@ -81,12 +97,36 @@ impl Extractor {
         if let Ok(mut tail) = self.stderr.lock() {
             tail.clear();
         }
+        // Its number is another's once it was reaped.
+        let pid = self.child.id().ok_or_else(|| io::Error::other("the extractor has ended"))?;
+        // Each time it is allowed twice what a document may take, and with one thread nobody uses more of it than passes.
+        let limits = &request.options.limits;
+        if self.cpu_allowed.is_none_or(|at| at.elapsed() >= limits.document_deadline()) {
+            sandbox::allow_cpu(pid, limits)?;
+            self.cpu_allowed = Some(Instant::now());
+        }
         frame::send_with_file(&self.requests, request, file)
     }
 
     /// Its next answer; `None` when it is gone.
     pub async fn next(&mut self) -> io::Result<Option<Reply>> {
-        frame::read_async(&mut self.replies).await
+        if self.report().await?.is_none() {
+            return Ok(None);
+        }
+        frame::read_reply(&mut self.replies).await
+    }
+
+    /// What holds it, which it says before it takes a document; `None` when it is gone before.
+    pub async fn report(&mut self) -> io::Result<Option<&SandboxReport>> {
+        if self.report.is_none() {
+            self.report = frame::read_async(&mut self.replies).await?;
+        }
+        Ok(self.report.as_ref())
+    }
+
+    /// Whether it has said more than was listened to, as far as that is here.
+    pub fn says_more(&self) -> bool {
+        !self.replies.buffer().is_empty()
     }
 
     /// Whether it ended by itself.
@@ -125,6 +165,8 @@ impl Extractor {
             && let Some(group) = Pid::from_raw(self.pid as i32)
         {
             let _ = kill_process_group(group, Signal::KILL);
+            // One that is held by limits alone may have left its group.
+            let _ = kill_process(group, Signal::KILL);
         }
     }
 }
@@ -139,11 +181,19 @@ impl Drop for Extractor {
 
 fn passed_variables() -> Vec<(OsString, OsString)> {
     let hooks = |name: &str| cfg!(feature = "testing") && name.starts_with("DOCMILL_TEST_");
-    std::env::vars_os()
-        .filter(|(name, _)| {
-            name.to_str().is_some_and(|name| PASSED_VARIABLES.contains(&name) || hooks(name))
-        })
-        .collect()
+    let passed = std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| PASSED_VARIABLES.contains(&name) || hooks(name))
+    });
+    // Where libraries of ours may be; a child has no home to look for it.
+    passed.chain(cache_folder().map(|folder| ("DOCMILL_CACHE".into(), folder.into_os_string()))).collect()
+}
+
+/// Where setup puts libraries and models.
+pub(super) fn cache_folder() -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("DOCMILL_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("docmill")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/docmill")))
 }
 
 /// Reads all a child says, so that it never blocks, and keeps the end of it.
@@ -171,7 +221,13 @@ pub(super) fn classify_death(status: Option<ExitStatus>, stderr: &str) -> Failur
         (_, Some(code)) => format!("ended with status {code}"),
         _ => "ended".to_owned(),
     };
-    let code = if said_memory || aborted { FailureCode::LimitMemory } else { FailureCode::ExtractorDied };
+    let code = match signal {
+        Some(libc::SIGSYS) => FailureCode::SandboxViolation,
+        Some(libc::SIGXCPU) => FailureCode::LimitCpu,
+        Some(libc::SIGXFSZ) => FailureCode::LimitOutput,
+        _ if said_memory || aborted => FailureCode::LimitMemory,
+        _ => FailureCode::ExtractorDied,
+    };
     Failure::new(code, format!("the extractor {ended}")).with_stderr(stderr)
 }
 
@@ -184,6 +240,7 @@ fn signal_name(signal: i32) -> &'static str {
         9 => " (SIGKILL)",
         11 => " (SIGSEGV)",
         24 => " (SIGXCPU)",
+        25 => " (SIGXFSZ)",
         31 => " (SIGSYS)",
         _ => "",
     }
@@ -203,5 +260,10 @@ mod tests {
         assert_eq!(code(by(11), ""), FailureCode::ExtractorDied);
         assert_eq!(code(by(9), ""), FailureCode::ExtractorDied);
         assert_eq!(code(Some(ExitStatus::from_raw(1 << 8)), ""), FailureCode::ExtractorDied);
+        assert_eq!(code(by(24), ""), FailureCode::LimitCpu);
+        assert_eq!(code(by(25), ""), FailureCode::LimitOutput);
+        // Whatever it says: the kernel does not err about a call.
+        assert_eq!(code(by(31), "out of memory"), FailureCode::SandboxViolation);
+        assert!(classify_death(by(31), "").detail.contains("SIGSYS"));
     }
 }

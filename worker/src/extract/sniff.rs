@@ -2,73 +2,11 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 
+use super::format::Format;
+use super::{Kind, archive, mail, picture};
+
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
-
-/// A format, as far as the first bytes tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// PDF.
-    Pdf,
-    /// Word document.
-    Docx,
-    /// PowerPoint presentation.
-    Pptx,
-    /// Workbook: XLSX, XLSB, XLS or ODS.
-    Spreadsheet,
-    /// A zip archive of which only the directory at its end tells what it is.
-    Zip,
-    /// An OLE container: XLS, or an encrypted Office file.
-    Ole,
-    /// Gzip of any other kind.
-    Gzip,
-    /// HTML.
-    Html,
-    /// Markdown.
-    Markdown,
-    /// Comma, semicolon or tab separated values.
-    Csv,
-    /// One JSON value, or one a line.
-    Json,
-    /// Source code.
-    Code,
-    /// Any other text.
-    Text,
-    /// Not a format that is read.
-    Unknown,
-}
-
-impl Kind {
-    /// IANA media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Pdf => "application/pdf",
-            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-            Self::Spreadsheet => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            Self::Zip => "application/zip",
-            Self::Ole => "application/vnd.ms-excel",
-            Self::Gzip => "application/gzip",
-            Self::Html => "text/html",
-            Self::Markdown => "text/markdown",
-            Self::Csv => "text/csv",
-            Self::Json => "application/json",
-            Self::Code | Self::Text => "text/plain",
-            Self::Unknown => "application/octet-stream",
-        }
-    }
-}
-
-/// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
-pub fn is_in_process(kind: Kind) -> bool {
-    matches!(kind, Kind::Text | Kind::Code | Kind::Markdown | Kind::Csv | Kind::Json)
-}
-
-const CODE_EXTENSIONS: &[&str] = &[
-    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
-    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "yaml", "yml", "ini", "css",
-    "proto",
-];
 
 /// The kind of a file with this name and these first bytes. Content decides, not the name.
 pub fn sniff(name: &str, head: &[u8]) -> Kind {
@@ -79,37 +17,53 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
         return Kind::Ole;
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        return match [("word/", Kind::Docx), ("ppt/", Kind::Pptx), ("xl/", Kind::Spreadsheet)]
-            .into_iter()
-            .find(|(folder, _)| has(head, folder.as_bytes()))
-        {
-            Some((_, kind)) => kind,
-            None => Kind::Zip,
-        };
+        return Kind::Zip;
     }
-    // Readers accept a PDF header anywhere in the first KiB.
-    if has(&head[..head.len().min(1_024)], b"%PDF-") {
+    if head.starts_with(archive::SEVENZ_MAGIC) {
+        return Kind::SevenZ;
+    }
+    if archive::is_tar(head) {
+        return Kind::Tar;
+    }
+    // Readers accept a PDF header anywhere in the first KiB, and at the start any version, also a broken one.
+    if head.starts_with(b"%PDF") || has(&head[..head.len().min(1_024)], b"%PDF-") {
         return Kind::Pdf;
     }
+    if let Some(kind) = picture::kind_of(head) {
+        return kind;
+    }
+    if head.starts_with(b"{\\rtf") {
+        return Kind::Rtf;
+    }
     if !is_text(head) {
-        return Kind::Unknown;
+        // A mail may hold bytes of any kind as they are.
+        if mail::is_mail(head, false) {
+            return Kind::Eml;
+        }
+        // In what is no text these bytes mean nothing else, wherever they stand: what is before them can be cut off.
+        return if has(head, b"%PDF") { Kind::Pdf } else { Kind::Unknown };
     }
     let start: String =
         head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
-    if start.starts_with("{\\rtf") || start.starts_with("%!ps") {
+    if start.starts_with("%!ps") {
         return Kind::Unknown;
     }
-    let extension =
-        name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    if start.contains("<office:document") {
+        return Kind::FlatOdf;
+    }
     let looks_html = start.contains("<!doctype html") || start.contains("<html");
-    match extension.as_str() {
-        "md" | "markdown" | "mdx" => Kind::Markdown,
-        "html" | "htm" | "xhtml" => Kind::Html,
-        code if CODE_EXTENSIONS.contains(&code) => Kind::Code,
+    match Format::of_text(name).map_or(Kind::Text, |format| format.kind) {
+        kind @ (Kind::Markdown | Kind::Html | Kind::Svg | Kind::Yaml | Kind::Code) => kind,
+        // Before HTML, which a mail may hold.
+        Kind::Mbox | Kind::Text if mail::is_mbox(head) => Kind::Mbox,
+        kind @ (Kind::Eml | Kind::Text) if mail::is_mail(head, kind == Kind::Eml) => Kind::Eml,
         _ if looks_html => Kind::Html,
-        "csv" | "tsv" | "tab" => Kind::Csv,
-        "json" | "jsonl" | "ndjson" | "geojson" => Kind::Json,
-        _ => Kind::Text,
+        Kind::Text if start.contains("<svg") => Kind::Svg,
+        Kind::Text if start.trim_start_matches(|c: char| !c.is_ascii_graphic()).starts_with("<?xml") => {
+            Kind::Xml
+        }
+        Kind::Eml | Kind::Mbox => Kind::Text,
+        kind => kind,
     }
 }
 
@@ -126,13 +80,16 @@ pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
 fn is_text(head: &[u8]) -> bool {
     if head.starts_with(b"\xff\xfe")
         || head.starts_with(b"\xfe\xff")
+        || super::decode::utf32(head).is_some()
         || super::decode::utf16_without_bom(head).is_some()
     {
         return true;
     }
     let binary_type = infer::get(head).is_some_and(|found| {
         use infer::MatcherType::{App, Archive, Audio, Book, Doc, Font, Image, Video};
-        matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
+        // A text may speak of PDF: what is one was told before.
+        found.mime_type() != "application/pdf"
+            && matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
     });
     // Escape is allowed for ISO-2022-JP.
     let odd = head
@@ -154,19 +111,35 @@ mod tests {
     fn content_decides_and_names_tell_text_apart() {
         for (name, head, kind) in [
             ("a.docx", &b"%PDF-1.7"[..], Kind::Pdf),
-            ("a.txt", b"PK\x03\x04....word/document.xml", Kind::Docx),
+            ("a.txt", b"PK\x03\x04....word/document.xml", Kind::Zip),
             ("a.pdf", b"hello", Kind::Text),
             ("a.md", b"# x", Kind::Markdown),
             ("a.tsv", b"a\tb", Kind::Csv),
             ("a.bin", b"\x1f\x8b\x08", Kind::Gzip),
             ("a", b"  <!DOCTYPE HTML><p>", Kind::Html),
-            ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Unknown),
+            ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Png),
             ("a.txt", b"\x7fELF\x02\x01\x01\0\0\0", Kind::Unknown),
             ("a.txt", "é".as_bytes(), Kind::Text),
             ("a.txt", b"h\0i\0 \0t\0h\0e\0r\0e\0", Kind::Text),
+            ("a.txt", b"h\0\0\0i\0\0\0 \0\0\0t\0\0\0h\0\0\0", Kind::Text),
             ("main.rs", b"fn main() {}", Kind::Code),
+            ("a.yaml", b"key: value", Kind::Yaml),
+            ("a.xml", b"<a/>", Kind::Xml),
+            ("a", b"\xef\xbb\xbf<?xml version='1.0'?><a/>", Kind::Xml),
+            ("a", b"<?xml version='1.0'?><svg/>", Kind::Svg),
+            ("a.xml", b"<?xml version='1.0'?><!DOCTYPE html>", Kind::Html),
+            ("a.pdf", b"%PDF1.4", Kind::Pdf),
+            ("a.pdf", b"\0\x01 %PDF1.4", Kind::Pdf),
+            ("a.txt", b"what begins with %PDF is one", Kind::Text),
+            ("a.eml", b"From: a\nTo: b\n\nx", Kind::Eml),
+            ("a.eml", b"no mail", Kind::Text),
+            ("1700000000.M1P2.host:2,S", b"Return-Path: <a>\nFrom: a\n\n<html>", Kind::Eml),
         ] {
             assert_eq!(sniff(name, head), kind, "{name}");
         }
+        let late = [&[0u8; 3_000][..], b"%PDF-1.4"].concat();
+        assert_eq!(sniff("a", &late), Kind::Pdf);
+        let spoken_of = ["words ".repeat(300).as_bytes(), b"%PDF-1.4"].concat();
+        assert_eq!(sniff("a", &spoken_of), Kind::Text);
     }
 }

@@ -1,23 +1,17 @@
-//! Workbooks (XLSX, XLSB, XLS, ODS): a page a sheet, its rows as tables. Formulas by their stored values.
+//! Workbooks (XLSX, XLSB, XLS, ODS): a page a sheet, its rows as tables. Formulas by their stored values. A sheet that
+//! cannot be read is lost, the others are not.
 
 use std::io::BufReader;
 
-use calamine::{Data, Ods, Reader, Xls, Xlsb, Xlsx};
+use calamine::{Data, Ods, Range, Reader, SheetType, Xls, Xlsb, Xlsx};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::{BlockKind, DocumentInfo};
 
-use super::Kind;
 use super::emit::Emitter;
+use super::package::Package;
 use super::source::Source;
 use super::text::Table;
-
-/// Which of the workbook formats it is.
-pub(super) enum Format {
-    Xlsx,
-    Xlsb,
-    Xls,
-    Ods,
-}
+use super::work::Work;
 
 fn damaged(error: impl std::fmt::Display) -> Failure {
     let detail = error.to_string();
@@ -29,68 +23,115 @@ fn damaged(error: impl std::fmt::Display) -> Failure {
     Failure::new(code, detail)
 }
 
-/// Reads all sheets in order.
-pub(super) fn read(source: Source, format: Format, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
-    let media_type = match format {
-        Format::Xlsx => Kind::Spreadsheet.media_type(),
-        Format::Xlsb => "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
-        Format::Xls => Kind::Ole.media_type(),
-        Format::Ods => "application/vnd.oasis.opendocument.spreadsheet",
-    };
-    let source = BufReader::new(source);
-    let info = DocumentInfo { title: None, media_type: media_type.to_owned(), page_count: None };
-    match format {
-        Format::Xlsx => {
-            let mut workbook = Xlsx::new(source).map_err(damaged)?;
-            emitter.info(info)?;
-            for name in workbook.sheet_names() {
-                // Cell by cell: a sheet is never held whole.
-                emitter.block(BlockKind::Heading(1), &name)?;
-                let Ok(mut cells) = workbook.worksheet_cells_reader(&name) else { continue };
-                let (mut table, mut row, mut row_number) = (Table::default(), Vec::<String>::new(), 0);
-                while let Some(cell) = cells.next_cell().map_err(damaged)? {
-                    let (number, column) = cell.get_position();
-                    if number != row_number {
-                        table.row(row.drain(..), emitter)?;
-                        row_number = number;
-                    }
-                    let text = shown(&Data::from(cell.get_value().clone()));
-                    // A wild column number must not make a row of its size.
-                    let column = (column as usize).min(16_384);
-                    if !text.is_empty() && column >= row.len() {
-                        row.resize(column, String::new());
-                        row.push(text);
-                    }
-                }
-                table.row(row.drain(..), emitter)?;
-                table.end(emitter)?;
-                emitter.end_page_if_any()?;
-            }
-            Ok(())
-        }
-        Format::Xlsb => sheets(Xlsb::new(source).map_err(damaged)?, info, emitter),
-        Format::Xls => sheets(Xls::new(source).map_err(damaged)?, info, emitter),
-        Format::Ods => sheets(Ods::new(source).map_err(damaged)?, info, emitter),
-    }
+fn info(work: &Work<'_, '_>) -> DocumentInfo {
+    DocumentInfo { title: None, media_type: work.kind.media_type().to_owned(), page_count: None }
 }
 
-fn sheets<W>(mut workbook: W, info: DocumentInfo, emitter: &mut Emitter<'_>) -> Result<(), Failure>
+/// The archive again, when what it says of its size may be unpacked: the workbook reader unpacks some parts whole.
+fn checked(source: Source, work: &mut Work<'_, '_>) -> Result<BufReader<Source>, Failure> {
+    let mut package = Package::open(source, &work.options.limits, work.nesting)?;
+    package.count_declared()?;
+    Ok(BufReader::new(package.into_source()))
+}
+
+/// Reads all sheets in order.
+pub(super) fn xlsx(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let mut workbook = Xlsx::new(checked(source, work)?).map_err(damaged)?;
+    let (info, emitter) = (info(work), &mut *work.emitter);
+    emitter.info(info)?;
+    for (name, has_cells) in sheet_names(&workbook) {
+        emitter.block(BlockKind::Heading(1), &name)?;
+        let read = if has_cells { xlsx_sheet(&mut workbook, &name, emitter) } else { Ok(()) };
+        match read {
+            Ok(()) => emitter.end_page_if_any()?,
+            lost => emitter.or_lost(lost)?,
+        }
+    }
+    Ok(())
+}
+
+/// Cell by cell: a sheet is never held whole.
+fn xlsx_sheet(
+    workbook: &mut Xlsx<BufReader<Source>>,
+    name: &str,
+    emitter: &mut Emitter<'_>,
+) -> Result<(), Failure> {
+    let mut cells = workbook.worksheet_cells_reader(name).map_err(damaged)?;
+    let (mut table, mut row, mut row_number) = (Table::default(), Vec::<String>::new(), 0);
+    let mut outcome = Ok(());
+    loop {
+        let cell = match cells.next_cell() {
+            Ok(Some(cell)) => cell,
+            Ok(None) => break,
+            Err(error) => {
+                outcome = Err(damaged(error));
+                break;
+            }
+        };
+        let (number, column) = cell.get_position();
+        if number != row_number {
+            table.row(row.drain(..), emitter)?;
+            row_number = number;
+        }
+        let text = shown(&Data::from(cell.get_value().clone()));
+        // A wild column number must not make a row of its size.
+        let column = (column as usize).min(16_384);
+        if !text.is_empty() && column >= row.len() {
+            row.resize(column, String::new());
+            row.push(text);
+        }
+    }
+    // Rows before a damage stay.
+    table.row(row.drain(..), emitter)?;
+    table.end(emitter)?;
+    outcome
+}
+
+/// Reads all sheets in order.
+pub(super) fn xlsb(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    sheets(Xlsb::new(checked(source, work)?).map_err(damaged)?, work)
+}
+
+/// Reads all sheets in order.
+pub(super) fn xls(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    sheets(Xls::new(BufReader::new(source)).map_err(damaged)?, work)
+}
+
+/// Reads all sheets in order.
+pub(super) fn ods(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    sheets(Ods::new(checked(source, work)?).map_err(damaged)?, work)
+}
+
+fn sheets<W>(mut workbook: W, work: &mut Work<'_, '_>) -> Result<(), Failure>
 where
     W: Reader<BufReader<Source>>,
     W::Error: std::fmt::Display,
 {
+    let (info, emitter) = (info(work), &mut *work.emitter);
     emitter.info(info)?;
-    for name in workbook.sheet_names() {
-        let range = workbook.worksheet_range(&name).map_err(damaged)?;
+    for (name, has_cells) in sheet_names(&workbook) {
         emitter.block(BlockKind::Heading(1), &name)?;
-        let mut table = Table::default();
-        for row in range.rows() {
-            table.row(row.iter().map(shown), emitter)?;
+        let range =
+            if has_cells { workbook.worksheet_range(&name).map_err(damaged) } else { Ok(Range::empty()) };
+        match range {
+            Ok(range) => {
+                let mut table = Table::default();
+                for row in range.rows() {
+                    table.row(row.iter().map(shown), emitter)?;
+                }
+                table.end(emitter)?;
+                emitter.end_page_if_any()?;
+            }
+            Err(failure) => emitter.or_lost(Err(failure))?,
         }
-        table.end(emitter)?;
-        emitter.end_page_if_any()?;
     }
     Ok(())
+}
+
+/// Names of the sheets in order, and whether they have cells: charts and macros have none.
+fn sheet_names<W: Reader<BufReader<Source>>>(workbook: &W) -> Vec<(String, bool)> {
+    let sheets = workbook.sheets_metadata().iter();
+    sheets.map(|sheet| (sheet.name.clone(), sheet.typ == SheetType::WorkSheet)).collect()
 }
 
 /// A cell as a reader would see it; dates as ISO 8601, as their stored form is a bare number.

@@ -1,11 +1,19 @@
 //! The dozen functions of Tesseract's C interface that are used, loaded at run time. Knows nothing of pages.
 
-use std::ffi::{CStr, CString, c_char, c_float, c_int, c_uchar, c_void};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_float, c_int, c_uchar, c_void};
 use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
+use super::process::cache_folder;
+
 type Handle = *mut c_void;
+
+/// The library that setup builds of Tesseract's source (`third_party/tesseract`): the same text in a third of the time.
+const OWN: &str = "libtesseract-docmill.so";
+
+/// The distribution's library, found where the system looks for libraries.
+const OTHERS: &[&str] = &["libtesseract.so.5", "libtesseract.so"];
 
 /// The loaded library; kept for the life of the process.
 pub(super) struct Tesseract {
@@ -53,15 +61,15 @@ impl Tesseract {
     /// Loads the library and finds its models; the error says what is missing.
     pub fn load() -> Result<Self, String> {
         let data = data_folder().ok_or("no Tesseract models are installed")?;
-        let named = std::env::var_os("TESSERACT_LIB");
-        let candidates = named.into_iter().chain(["libtesseract.so.5".into(), "libtesseract.so".into()]);
+        let named = std::env::var_os("TESSERACT_LIB").filter(|name| !name.is_empty());
         let mut error = String::new();
-        for name in candidates {
+        for name in candidates(named, cache_folder(), runs_own()) {
             // SAFETY: the library's constructors only set up its own tables.
             match unsafe { Library::new(&name) } {
-                Ok(library) => {
-                    return Self::bind(library, data).map_err(|error| format!("Tesseract: {error}"));
-                }
+                Ok(library) => match Self::bind(library, data.clone()) {
+                    Ok(tesseract) => return Ok(tesseract),
+                    Err(cause) => error = cause.to_string(),
+                },
                 Err(cause) => error = cause.to_string(),
             }
         }
@@ -179,7 +187,34 @@ pub(super) struct Engine {
     handle: Handle,
 }
 
-fn data_folder() -> Option<PathBuf> {
+/// What to load, in this order: what is named, our own library, the distribution's. Ours only where it runs.
+fn candidates(named: Option<OsString>, cache: Option<PathBuf>, runs_own: bool) -> Vec<OsString> {
+    let own = cache.map(|cache| cache.join("lib").join(OWN).into_os_string());
+    let is_own = |name: &OsString| Path::new(name).file_name() == Some(OsStr::new(OWN));
+    let fits = |name: &OsString| runs_own || !is_own(name);
+    let others = OTHERS.iter().map(OsString::from);
+    named.into_iter().chain(own).filter(fits).chain(others).collect()
+}
+
+/// Whether this processor has what our own library is built for, which would end with an illegal instruction elsewhere.
+#[cfg(target_arch = "x86_64")]
+fn runs_own() -> bool {
+    // x86-64-v3, as far as it is more than what Rust needs.
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("movbe")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn runs_own() -> bool {
+    false
+}
+
+pub(super) fn data_folder() -> Option<PathBuf> {
     let named = std::env::var_os("TESSDATA_PREFIX").map(PathBuf::from);
     let usual = ["/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata"];
     let named = named.into_iter().flat_map(|path| [path.join("tessdata"), path]);
@@ -191,4 +226,25 @@ fn has_models(folder: &Path) -> bool {
     entries
         .into_iter()
         .any(|entry| entry.path().extension().is_some_and(|extension| extension == "traineddata"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_library_comes_first_where_it_runs() {
+        let (own, stock) = ("/c/lib/libtesseract-docmill.so", ["libtesseract.so.5", "libtesseract.so"]);
+        let found = |named: Option<&str>, runs_own| {
+            let names = candidates(named.map(OsString::from), Some(PathBuf::from("/c")), runs_own);
+            names.iter().map(|name| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(None, true), [own, stock[0], stock[1]]);
+        assert_eq!(found(None, false), stock);
+        assert_eq!(found(Some("/opt/t.so"), true), ["/opt/t.so", own, stock[0], stock[1]]);
+        assert_eq!(found(Some("/opt/t.so"), false), ["/opt/t.so", stock[0], stock[1]]);
+        // An image names it for all processors.
+        assert_eq!(found(Some("/usr/local/lib/libtesseract-docmill.so"), false), stock);
+        assert_eq!(candidates(None, None, true), stock);
+    }
 }

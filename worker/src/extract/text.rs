@@ -1,26 +1,23 @@
-//! The kinds that are decoded in the worker's own process: text, code, Markdown, CSV, JSON.
+//! The kinds that are decoded in the worker's own process: text, code, Markdown, CSV, JSON, YAML.
 //! The child uses the same code for what was packed.
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::{BlockKind, DocumentInfo};
 
-use super::emit::{Emitter, Forward};
+use super::emit::Emitter;
 use super::source::Source;
-use super::{ExtractOptions, Kind, decode, json, markdown};
+use super::work::Work;
+use super::{Kind, decode, json, markdown};
 
 /// Rows of one table block; a block is a unit that later steps hold and cut.
 pub(super) const TABLE_ROWS: usize = 200;
 
+/// A block of YAML has at least so many bytes, if its document has.
+const YAML_BLOCK_BYTES: usize = 1_000;
+
 /// Reads a text kind and sends its events.
-pub(super) fn read(
-    source: Source,
-    kind: Kind,
-    name: &str,
-    resume_from_page: u32,
-    options: &ExtractOptions,
-    forward: Forward<'_>,
-) -> Result<(), Failure> {
-    let limits = &options.limits;
+pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let (limits, kind, emitter) = (&work.options.limits, work.kind, &mut *work.emitter);
     // No encoding needs more than twice the bytes of UTF-8, so a larger file cannot keep the limit of text.
     let bytes_max = (limits.text_mib << 20).saturating_mul(2);
     let bytes = source.into_bytes(bytes_max).map_err(|failure| match failure.code {
@@ -29,21 +26,20 @@ pub(super) fn read(
     })?;
     let text = decode::decode(&bytes, None);
     drop(bytes);
-    let mut emitter = Emitter::new(forward, limits, resume_from_page);
     let title = if kind == Kind::Markdown { markdown::title(&text) } else { None };
     emitter.info(DocumentInfo { title, media_type: kind.media_type().to_owned(), page_count: None })?;
     match kind {
-        Kind::Markdown => markdown::read(&text, &mut emitter)?,
-        Kind::Csv => csv(&text, name, &mut emitter)?,
-        Kind::Json => json::read(&text, &mut emitter)?,
-        Kind::Code => code(&text, &mut emitter)?,
-        _ => paragraphs(&text, &mut emitter)?,
+        Kind::Markdown => markdown::read(&text, emitter),
+        Kind::Csv => csv(&text, work.name, emitter),
+        Kind::Json => json::read(&text, emitter),
+        Kind::Yaml => yaml(&text, emitter),
+        Kind::Code => code(&text, emitter),
+        _ => paragraphs(&text, emitter),
     }
-    emitter.finish()
 }
 
 /// Paragraphs are what stands between empty lines; their line breaks stay.
-fn paragraphs(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+pub(super) fn paragraphs(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut paragraph = String::new();
     for line in text.lines() {
@@ -68,6 +64,24 @@ fn code(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
         after_empty = line.trim().is_empty();
         block.push_str(line);
         block.push('\n');
+    }
+    emitter.block(BlockKind::Code, block)
+}
+
+/// Blocks of YAML end with a document, and once they are long before what is at the outermost level.
+fn yaml(text: &str, emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+    let mut block = String::new();
+    for line in text.lines() {
+        let ends_document = line.starts_with("---");
+        let is_outermost =
+            line.starts_with("- ") || line.starts_with(|c: char| c.is_alphanumeric() || c == '"');
+        if ends_document || (is_outermost && block.len() >= YAML_BLOCK_BYTES) {
+            emitter.block(BlockKind::Code, std::mem::take(&mut block))?;
+        }
+        if !ends_document {
+            block.push_str(line);
+            block.push('\n');
+        }
     }
     emitter.block(BlockKind::Code, block)
 }
@@ -143,6 +157,14 @@ mod tests {
     fn separators_are_found_and_cells_stay_in_their_line() {
         let blocks = blocks_of(|emitter| csv("a;b;c\n\"x\ny\";1,5;\n", "a.csv", emitter));
         assert_eq!(blocks, [(BlockKind::Table, "a\tb\tc\nx y\t1,5".to_owned())]);
+    }
+
+    #[test]
+    fn documents_part_yaml() {
+        let long = format!("key: {}\n", "x".repeat(1_000));
+        let blocks = blocks_of(|emitter| yaml(&format!("a: 1\n  b: 2\n---\n{long}{long}- c\n"), emitter));
+        let expected = ["a: 1\n  b: 2", long.trim(), long.trim(), "- c"];
+        assert_eq!(blocks, expected.map(|text| (BlockKind::Code, text.to_owned())));
     }
 
     #[test]

@@ -156,13 +156,15 @@ pub struct Summary {
     pub pages: u32,
     /// Pages whose text was recognised.
     pub ocr_pages: u32,
+    /// Pages that could not be read, or not to their end.
+    pub lost_pages: u32,
     /// Chunks in the active index.
     pub chunks: u32,
     /// Bytes of text.
     pub text_bytes: u64,
     /// Milliseconds a stage took, by its name.
     pub stage_ms: std::collections::BTreeMap<String, f64>,
-    /// What a page said of itself: OCR decisions and pages lost, as `page: note`.
+    /// What pages say of themselves, as `page: note`; see [`crate::page_note`].
     pub notes: Vec<String>,
 }
 

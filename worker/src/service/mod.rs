@@ -20,7 +20,7 @@ use crate::clock::SystemClock;
 use crate::config::{GraphStore, Settings};
 use crate::delivery::{Deliverer, Here, Outcome, Writing};
 use crate::embedded::{Counters, Metrics};
-use crate::extract::Pool;
+use crate::extract::{Pool, SandboxMode};
 use crate::health::Bars;
 use crate::http;
 use crate::intake::{self, Finished, GateWatch, Intake, Room};
@@ -88,6 +88,17 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
+    /// Extractors.
+    #[error("the extractor does not start: {0}")]
+    Extractor(String),
+    /// What holds them is not whole, and nobody said that it need not be.
+    #[error("{lacks}: {what_to_do}; or set extract.sandbox to bestEffort, which does without it")]
+    Sandbox {
+        /// What lacks.
+        lacks: String,
+        /// What may bring it back.
+        what_to_do: String,
+    },
     /// Two metrics have one name, which is a mistake in this program.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
@@ -129,14 +140,20 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     let (_serving, until) = watch::channel(false);
     beside.spawn(http::serve(listener, told::router(told.clone()), told::LIMITS, until));
 
+    let slots = settings.concurrency.map_or_else(cores, usize::from);
+    let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
+    let slots = pool.slots();
+    if let Some(shortage) = pool.shortage() {
+        tracing::warn!(shortage, "memory is short for extractors");
+    }
+    // Before anything is taken: no document should wait for a pod that may not read it.
+    sandbox(&pool, settings.extract.sandbox).await?;
     let scratch = Scratch::open(&settings.scratch).map_err(Error::Scratch)?;
     let objects = settings.objects.as_ref().map(|options| Ok((Objects::open(options)?, options.clone())));
     let database = async || Box::pin(Database::open(&settings.postgres)).await;
     let Some(database) = opened(&mut stop, postgres::Error::stays, database).await? else { return Ok(()) };
     let sinks = async || sinks(&database, &settings.graph).await;
     let Some(sinks) = opened(&mut stop, neo4j::Error::stays, sinks).await? else { return Ok(()) };
-    let slots = settings.concurrency.map_or_else(cores, usize::from);
-    let pool = Arc::new(Pool::new(place.extractor.clone(), slots, settings.extract.clone()));
     let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
     let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
     let stages = Stages {
@@ -194,6 +211,21 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     let ended = worker.end(&mut intake).await;
     beside.shutdown().await;
     ended
+}
+
+/// Makes sure that extractors are held as the settings want it, and says how they are.
+async fn sandbox(pool: &Pool, mode: SandboxMode) -> Result<(), Error> {
+    let report = pool.sandbox().await.map_err(Error::Extractor)?;
+    report
+        .judge(mode)
+        .map_err(|failure| Error::Sandbox { lacks: failure.detail, what_to_do: report.what_to_do() })?;
+    let (landlock_abi, seccomp) = (report.landlock_abi, report.seccomp);
+    match report.lacks() {
+        Some(lacks) => tracing::warn!(lacks, "extractors are held by what there is"),
+        None if mode == SandboxMode::Off => tracing::warn!("extractors are held by limits alone"),
+        None => tracing::info!(landlock_abi, seccomp, "extractors are held"),
+    }
+    Ok(())
 }
 
 /// Where answers of models are kept beside the ledger.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use docmill_core::delivery::{Progress, Stage};
-use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::failure::{Failure, FailureClass, FailureCode};
 use docmill_core::id::ContentHash;
 use docmill_core::page::{DocumentInfo, Page, PageSource};
 
@@ -18,6 +18,7 @@ use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
 use crate::embedded::Counters;
 use crate::extract::{Event, Input, Pool};
 use crate::ledger::{Grant, Ledger, Registration, Summary};
+use crate::page_note::kept_notes;
 
 mod chunks;
 mod enrich;
@@ -200,6 +201,7 @@ impl Stages {
             name: file_uri::name(&grant.uri).to_owned(),
             bytes: grant.bytes,
             resume_from_page: pages.len() as u32 + 1,
+            pages_lost: lost_to_extractors(&pages),
         };
         let (sender, mut events) = tokio::sync::mpsc::channel(PAGES_IN_FLIGHT);
         let reading = self.pool.extract(&grant.tenant, input, sender);
@@ -254,29 +256,41 @@ fn checkpoint_due(pages: usize, seconds: f64, recognised: bool) -> bool {
     (many_or_dear && seconds >= CHECKPOINT_SECONDS_MIN) || seconds >= CHECKPOINT_SECONDS
 }
 
+/// How many pages were lost to extractors that ended over them: over all trials of a document there are no more of them
+/// than the limit allows.
+fn lost_to_extractors(pages: &[Page]) -> u32 {
+    let ended = |page: &&Page| page.lost_to().is_some_and(|code| code.class() == FailureClass::ChildCrash);
+    pages.iter().filter(ended).count() as u32
+}
+
+/// Nobody knows what stood on a page that was lost, so such a document fails as the page did.
 fn no_text(pages: &[Page]) -> Failure {
-    let reason = pages.iter().find_map(|page| page.note.clone());
+    let lost = pages.iter().find_map(|page| Some((page, page.lost_to()?)));
+    let reason = match lost {
+        Some((page, _)) => page.note.as_deref(),
+        None => pages.iter().find_map(|page| page.note.as_deref()),
+    };
     let detail = match reason {
         Some(reason) => format!("{} pages, none with text: {reason}", pages.len()),
         None => format!("{} pages, none with text", pages.len()),
     };
-    Failure::new(FailureCode::NoText, detail)
+    match lost {
+        Some((page, code)) => Failure::new(code, detail).at_page(page.number),
+        None => Failure::new(FailureCode::NoText, detail),
+    }
 }
 
 fn summary_of(extracted: &Extracted) -> Summary {
-    let notes = extracted
-        .pages
-        .iter()
-        .filter_map(|page| page.note.as_ref().map(|note| format!("{}: {note}", page.number)))
-        .take(NOTES_MAX)
-        .collect();
+    let from =
+        |source: PageSource| extracted.pages.iter().filter(|page| page.source == source).count() as u32;
     Summary {
         title: extracted.info.title.clone(),
         media_type: extracted.info.media_type.clone(),
         pages: extracted.pages.len() as u32,
-        ocr_pages: extracted.pages.iter().filter(|page| page.source == PageSource::Ocr).count() as u32,
+        ocr_pages: from(PageSource::Ocr),
+        lost_pages: from(PageSource::Lost),
         text_bytes: extracted.pages.iter().map(|page| page.text_bytes() as u64).sum(),
-        notes,
+        notes: kept_notes(&extracted.pages, NOTES_MAX),
         ..Summary::default()
     }
 }
@@ -321,5 +335,29 @@ mod tests {
         assert!(checkpoint_due(10, 1.0, false));
         assert!(checkpoint_due(1, 5.0, false));
         assert!(checkpoint_due(1, 1.0, true));
+    }
+
+    fn page(number: u32, source: PageSource, note: Option<&str>) -> Page {
+        Page { number, source, blocks: Vec::new(), note: note.map(str::to_owned) }
+    }
+
+    #[test]
+    fn only_pages_over_which_extractors_ended_count_as_such() {
+        let lost = |code| Page::lost(1, &Failure::new(code, "why"));
+        let pages = [
+            lost(FailureCode::LimitTime),
+            lost(FailureCode::Encrypted),
+            page(3, PageSource::Lost, Some("pdf: torn")),
+        ];
+        assert_eq!(lost_to_extractors(&pages), 1);
+    }
+
+    #[test]
+    fn a_document_without_text_fails_as_its_lost_page_did() {
+        let empty = page(1, PageSource::NoText, Some("ocr: nothing"));
+        assert_eq!(no_text(std::slice::from_ref(&empty)).code, FailureCode::NoText);
+        let failure = no_text(&[empty, Page::lost(2, &Failure::new(FailureCode::LimitTime, "60 s"))]);
+        assert_eq!((failure.code, failure.page), (FailureCode::LimitTime, Some(2)));
+        assert!(failure.detail.ends_with("lost: limit_time: 60 s"), "{failure}");
     }
 }

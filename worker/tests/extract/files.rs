@@ -31,6 +31,11 @@ pub fn pdf(pages: &[Vec<u8>], resources: &str, extra: &[Vec<u8>]) -> Vec<u8> {
         );
         objects.push(stream("", content));
     }
+    pdf_of(&objects)
+}
+
+/// A PDF of these objects, which are numbered from 1; the first is the catalog.
+pub fn pdf_of(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut out = b"%PDF-1.4\n".to_vec();
     let mut offsets = Vec::new();
     for (i, object) in objects.iter().enumerate() {
@@ -73,11 +78,16 @@ fn text_content(text: &str) -> Vec<u8> {
 
 /// A page that is one grey picture.
 pub fn scan_pdf(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
+    let image = picture(width, height, pixels);
+    pdf(&[b"q 595 0 0 842 0 0 cm /I Do Q".to_vec()], "/XObject<</I 4 0 R>>", &[image])
+}
+
+/// A grey picture as an object of a PDF.
+pub fn picture(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
     let dictionary = format!(
         "/Type/XObject/Subtype/Image/Width {width}/Height {height}/ColorSpace/DeviceGray/BitsPerComponent 8"
     );
-    let image = stream(&dictionary, pixels);
-    pdf(&[b"q 595 0 0 842 0 0 cm /I Do Q".to_vec()], "/XObject<</I 4 0 R>>", &[image])
+    stream(&dictionary, pixels)
 }
 
 /// A zip archive of these parts.

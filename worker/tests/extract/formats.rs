@@ -119,6 +119,16 @@ async fn content_decides_not_the_name_and_packed_files_are_unpacked() {
         ("a.pdf.gz", gzip(&text_pdf(&["A page"])), "A page"),
         ("a.csv.gz", gzip(b"x,y\n1,2\n"), "x\ty\n1\t2"),
         ("a.html", b"<title>T</title><h1>H</h1><p>x".to_vec(), "H|x"),
+        ("a.xml", b"<?xml version='1.0'?><a><b>x</b></a>".to_vec(), "x"),
+        ("a.rtf", br"{\rtf1 {\b x}\par y}".to_vec(), "x|y"),
+        ("a.zip", zip(&[("a.txt", "x"), ("b/c.csv", "y,z")]), "a.txt|x|b/c.csv|y\tz"),
+        (
+            "a.eml",
+            b"From: a\nTo: b\nSubject: s\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n\
+              Content-Type: text/csv; name=c.csv\n\ny,z\n--b--\n"
+                .to_vec(),
+            "s|From: a\nTo: b|x|c.csv|y\tz",
+        ),
         (
             "sjis.txt",
             encoding_rs::SHIFT_JIS
@@ -163,8 +173,9 @@ async fn every_wrong_file_has_its_code() {
         ("empty.txt.gz", gzip(b""), FailureCode::Empty),
         ("blank.txt", b" \n\n".to_vec(), FailureCode::NoText),
         ("blank.pdf", text_pdf(&["", ""]), FailureCode::NoText),
-        ("image.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), FailureCode::TypeUnsupported),
-        ("a.zip", zip(&[("a.txt", "x")]), FailureCode::TypeUnsupported),
+        ("program.txt", b"\x7fELF\x02\x01\x01\0\0\0".to_vec(), FailureCode::TypeUnsupported),
+        ("image.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), FailureCode::Damaged),
+        ("program.zip", zip(&[("a.exe", "MZ\0\0\x01\x02")]), FailureCode::TypeUnsupported),
         ("cut.pdf", pdf[..120].to_vec(), FailureCode::Damaged),
         ("cut.docx", docx()[..200].to_vec(), FailureCode::Damaged),
         ("cut.txt.gz", gzip(&[b'x'; 9_000])[..20].to_vec(), FailureCode::Damaged),

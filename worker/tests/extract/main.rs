@@ -6,6 +6,12 @@
 mod children;
 mod files;
 mod formats;
+#[cfg(target_arch = "x86_64")]
+mod libraries;
+// Children have faults on demand only where they are built for tests.
+#[cfg(feature = "testing")]
+mod losses;
+mod pdf;
 mod recognition;
 
 use std::path::{Path, PathBuf};

@@ -1,41 +1,91 @@
 //! Recognition of pages without text: a text page is rendered and its picture put into a PDF.
 
 use docmill_core::failure::FailureCode;
-use docmill_core::page::PageSource;
-use docmill_worker::extract::{ExtractOptions, OcrLanguages, OcrMode};
+use docmill_core::page::{PageReason, PageSource};
+use docmill_worker::extract::{ExtractOptions, Input, OcrLanguages, OcrMode};
 use pdfium_render::prelude::*;
 use tempfile::tempdir;
 
-use crate::files::{file, scan_pdf, text_pdf};
-use crate::{pool, read};
+use crate::files::{file, pdf, picture, scan_pdf, text_pdf};
+use crate::{Read, pool, read, read_input};
 
 const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wizards mix a potion in the cellar.\n\
     Every second line of this letter was written by hand,\nand nobody remembers who carried it to the village.\n\
     There is a garden behind the house where apples grow,\nand the children collect them late in September.";
 
-/// A page full of these words as a picture in a PDF, turned by so many quarters.
-fn scan(quarters: usize) -> Vec<u8> {
+const WIDTH: usize = 1_654;
+const HEIGHT: usize = 2_339;
+
+/// A page full of these words in shades of grey.
+fn page() -> &'static [u8] {
     let library = std::env::var("PDFIUM_LIB").map(std::path::PathBuf::from).unwrap_or_else(|_| {
         std::path::Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill/lib/libpdfium.so")
     });
     // The library can be bound once in a process, and tests share theirs.
     static PDFIUM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    let (width, height) = (1_654, 2_339);
-    let upright = PDFIUM.get_or_init(|| {
+    PDFIUM.get_or_init(|| {
         let pdfium =
             Pdfium::new(Pdfium::bind_to_library(library).expect("libpdfium.so is there: run `make setup`"));
         let text = text_pdf(&[&format!("{WORDS}\n").repeat(6)]);
         let document = pdfium.load_pdf_from_byte_slice(&text, None).unwrap();
-        let config = PdfRenderConfig::new().set_fixed_size(width, height).set_format(PdfBitmapFormat::BGRx);
+        let config = PdfRenderConfig::new()
+            .set_fixed_size(WIDTH as i32, HEIGHT as i32)
+            .set_format(PdfBitmapFormat::BGRx);
         let page = document.pages().get(0).unwrap();
         let bitmap = page.render_with_config(&config).unwrap();
         bitmap.as_raw_bytes().chunks_exact(4).map(|pixel| pixel[1]).collect()
-    });
-    let mut pixels = upright.clone();
-    if quarters == 2 {
+    })
+}
+
+/// The page as a picture in a PDF, turned by so many halves.
+pub fn scan(halves: usize) -> Vec<u8> {
+    let mut pixels = page().to_vec();
+    if halves == 1 {
         pixels.reverse();
     }
-    scan_pdf(width as usize, height as usize, &pixels)
+    scan_pdf(WIDTH, HEIGHT, &pixels)
+}
+
+/// The page as a PNG.
+fn png() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, WIDTH as u32, HEIGHT as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(page()).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// The page twice as a TIFF.
+fn tiff() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    for _ in 0..2 {
+        let (width, height) = (WIDTH as u32, HEIGHT as u32);
+        encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, page()).unwrap();
+    }
+    drop(encoder);
+    bytes.into_inner()
+}
+
+#[tokio::test]
+async fn pictures_are_recognised_page_by_page() {
+    let folder = tempdir().unwrap();
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    for (name, bytes, pages) in [("page.png", png(), 1), ("pages.tiff", tiff(), 2)] {
+        let found = read(&pool, &file(folder.path(), name, bytes)).await;
+        assert!(found.text().contains("quick brown fox"), "{name}: {:?}", found.outcome);
+        assert_eq!(found.pages.len(), pages, "{name}");
+        for page in &found.pages {
+            assert_eq!(page.source, PageSource::Ocr);
+            assert!(page.note.as_ref().unwrap().contains("a picture"), "{:?}", page.note);
+        }
+    }
+    let without = ExtractOptions { ocr: OcrMode::Never, ..Default::default() };
+    let path = file(folder.path(), "page.png", png());
+    assert_eq!(read(&crate::pool(1, without), &path).await.failure().code, FailureCode::NoText);
 }
 
 #[tokio::test]
@@ -49,9 +99,7 @@ async fn a_scan_is_recognised_and_its_note_says_how() {
     assert_eq!(found.pages[0].source, PageSource::Ocr);
     let note = found.pages[0].note.clone().unwrap();
     assert!(
-        note.starts_with("ocr: eng+deu, ")
-            && note.contains("script Latin")
-            && note.contains("100 % of the page"),
+        note.starts_with("scan: read as eng, word confidence 9") && note.contains("100 % of the page"),
         "{note}"
     );
 }
@@ -59,12 +107,71 @@ async fn a_scan_is_recognised_and_its_note_says_how() {
 #[tokio::test]
 async fn a_scan_upside_down_is_turned() {
     let folder = tempdir().unwrap();
-    let path = file(folder.path(), "scan.pdf", scan(2));
+    let path = file(folder.path(), "scan.pdf", scan(1));
     let pool =
         pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
     let found = read(&pool, &path).await;
     assert!(found.text().contains("quick brown fox"), "{:?}", found.pages);
-    assert!(found.pages[0].note.as_ref().unwrap().contains("turned by 180 degrees"));
+    let note = found.pages[0].note.clone().unwrap();
+    assert!(note.starts_with("scan: read as eng, turned by 180 degrees, word confidence"), "{note}");
+}
+
+#[tokio::test]
+async fn the_same_picture_is_recognised_once_for_its_tenant() {
+    let folder = tempdir().unwrap();
+    let image = picture(WIDTH, HEIGHT, page());
+    let content = b"q 595 0 0 842 0 0 cm /I Do Q".to_vec();
+    let twice =
+        pdf(&[content.clone(), content.clone()], "/XObject<</I 4 0 R>>", std::slice::from_ref(&image));
+    let once = pdf(&[content], "/XObject<</I 4 0 R>>", &[image]);
+    let (twice, once) = (file(folder.path(), "twice.pdf", twice), file(folder.path(), "once.pdf", once));
+    let pool = pool(1, ExtractOptions::default());
+    let reason = |read: &Read, page: usize| PageReason::of(read.pages[page].note.as_deref().unwrap());
+    let first = read(&pool, &twice).await;
+    assert_eq!(reason(&first, 0), Some(PageReason::Scan));
+    assert_eq!(reason(&first, 1), Some(PageReason::Seen));
+    assert!(first.pages[1].note.as_ref().unwrap().contains("as on page 1"), "{:?}", first.pages[1].note);
+    assert_eq!(first.pages[0].blocks, first.pages[1].blocks);
+    assert_eq!(first.pages[1].source, PageSource::Ocr);
+    let again = read(&pool, &once).await;
+    assert!(again.pages[0].note.as_ref().unwrap().contains("in another document"));
+    assert_eq!(again.pages[0].blocks, first.pages[0].blocks);
+    let other = read_input(&pool, "other", Input::new(&once)).await;
+    assert_eq!(reason(&other, 0), Some(PageReason::Scan), "another tenant's pictures are not remembered");
+}
+
+#[tokio::test]
+async fn an_empty_scan_is_not_recognised_and_says_so() {
+    let folder = tempdir().unwrap();
+    let mut paper = vec![252; WIDTH * HEIGHT];
+    // A speck of dust.
+    paper[WIDTH * 900 + 400..WIDTH * 900 + 403].fill(80);
+    let path = file(folder.path(), "empty.pdf", scan_pdf(WIDTH, HEIGHT, &paper));
+    let found = read(&pool(1, ExtractOptions::default()), &path).await;
+    assert_eq!(found.failure().code, FailureCode::NoText);
+    assert!(found.failure().detail.contains("blank: "), "{:?}", found.failure());
+    assert_eq!(found.pages[0].note.as_deref(), Some("blank: image covers 100 % of the page, 0 letters"));
+}
+
+#[tokio::test]
+async fn letters_drawn_as_shapes_are_recognised() {
+    let folder = tempdir().unwrap();
+    // H and I in strokes, forty of each, as programs write that turn text into outlines.
+    let mut content = b"0 g\n".to_vec();
+    for at in 0..40 {
+        let (x, y) = (60 + at % 10 * 45, 700 - at / 10 * 60);
+        for (left, bottom, width, height) in [(0, 0, 4, 22), (12, 0, 4, 22), (4, 9, 8, 4), (22, 0, 4, 22)] {
+            let stroke = format!("{} {} {width} {height} re f\n", x + left, y + bottom);
+            content.extend_from_slice(stroke.as_bytes());
+        }
+    }
+    let path = file(folder.path(), "drawn.pdf", pdf(&[content], "", &[]));
+    // Two letters are of no language.
+    let options = ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() };
+    let found = read(&pool(1, options), &path).await;
+    let reason = PageReason::of(found.pages[0].note.as_deref().unwrap());
+    assert_eq!(reason, Some(PageReason::Drawn), "{:?}", found.pages[0].note);
+    assert!(found.text().contains("HI"), "{}", found.text());
 }
 
 #[tokio::test]
@@ -72,5 +179,7 @@ async fn without_recognition_a_scan_has_no_text() {
     let folder = tempdir().unwrap();
     let path = file(folder.path(), "scan.pdf", scan(0));
     let pool = pool(1, ExtractOptions { ocr: OcrMode::Never, ..Default::default() });
-    assert_eq!(read(&pool, &path).await.failure().code, FailureCode::NoText);
+    let found = read(&pool, &path).await;
+    assert_eq!(found.failure().code, FailureCode::NoText);
+    assert_eq!(found.pages[0].note.as_deref(), Some("ocr_off: image covers 100 % of the page, 0 letters"));
 }

@@ -3,6 +3,7 @@
 //! Sized so that two cores ingest all of it in a few minutes: embedding English text costs by far the
 //! most, so that there is some 2.6 MB of it; then OCR, so that there are sixteen scanned pages.
 
+pub mod extraction;
 mod packages;
 mod scan;
 

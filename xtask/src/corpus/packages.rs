@@ -39,6 +39,19 @@ pub const PACKAGES: &[Package] = &[
     package("maint-guide-zh-cn", "1.2.53", "d605b60a034f63857bc44205aed5ad7ba6e17d0d2b1ba5e79179b4e7ec4ee4bc"),
 ];
 
+/// A manual of 1,335 pages, for files larger than the memory that they may take.
+#[rustfmt::skip]
+pub const LARGE: Package =
+    package("linuxcnc-doc-en", "2.9.0~pre1+git20230208.f1270d6ed7-1+deb12u2", "499e698beb2f0254fc49042861341a77ff39ca47ee51772dc939c633bed79b1f");
+
+/// The package of this name.
+pub fn named(name: &str) -> Result<&'static Package> {
+    PACKAGES
+        .iter()
+        .find(|package| package.name == name)
+        .with_context(|| format!("no package {name} is pinned"))
+}
+
 /// Downloads and unpacks a package under `dir`; gives the root of what was unpacked.
 pub fn unpack(package: &Package, dir: &Path) -> Result<PathBuf> {
     let root = dir.join(package.name);

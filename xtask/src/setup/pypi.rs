@@ -120,7 +120,8 @@ impl Members {
     }
 }
 
-fn pip() -> Result<Command> {
+/// pip, installed where it is missing.
+pub fn pip() -> Result<Command> {
     let works =
         |command: &mut Command| command.arg("--version").output().is_ok_and(|out| out.status.success());
     if works(Command::new("python3").args(["-m", "pip"])) {

@@ -1,5 +1,5 @@
 //! The whole way of a person, on a real cluster: install, apply, upload, watch it scale up, down to none and back,
-//! look into the stores, delete, apply again, delete all.
+//! look into the stores, delete, apply again, delete all. Meanwhile extractors of a worker try to get out.
 
 mod ending;
 mod outcome;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub use outcome::Outcome;
 
 use super::documents::{documents, texts};
-use super::{Api, Cluster, Installation, Pipeline, Replicas};
+use super::{Api, Cluster, Installation, Pipeline, Replicas, sandbox};
 
 /// Namespace of the pipeline.
 const NAMESPACE: &str = "docs";
@@ -142,6 +142,9 @@ fn work(
     }
     outcome.max_workers = workers.max_since(mark);
     told(began, "workers went while there was work");
+    // One is left for now, and stays for a while when all is done.
+    outcome.sandbox = sandbox::in_a_worker(pipeline)?;
+    told(began, "extractors tried to get out");
     settled(api, &batch, outcome.documents, options.many_max())?;
     outcome.interrupted = interrupted(pipeline)?;
     told(began, "all is committed");

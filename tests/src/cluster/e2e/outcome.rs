@@ -1,5 +1,12 @@
 //! What came of it, and where it falls short.
 
+use crate::cluster::sandbox::InPod;
+
+/// Fewest attempts of extractors to get out.
+const TRIED_MIN: u64 = 25;
+/// The user of docmill's image.
+const USER: u64 = 10_001;
+
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -11,6 +18,8 @@ pub struct Outcome {
     pub max_workers: u32,
     /// Workers went while there was work.
     pub lowered_under_load: bool,
+    /// What came of the attempts of extractors to get out.
+    pub sandbox: InPod,
     /// How often a document was taken up that had been taken up before.
     pub interrupted: u64,
     /// No worker was left when nothing was to do.
@@ -44,13 +53,16 @@ impl Outcome {
     pub fn line(&self) -> String {
         format!(
             "cluster_e2e: documents={} committed={} max_workers={} lowered_under_load={} interrupted={} \
-             back_to_zero={} came_back={} verify={} chunks={} graph_chunks={} concepts={} found_again={} all_gone={} \
-             seconds={}",
+             escapes_tried={} escaped={} landlock_abi={} back_to_zero={} came_back={} verify={} chunks={} \
+             graph_chunks={} concepts={} found_again={} all_gone={} seconds={}",
             self.documents,
             self.committed,
             self.max_workers,
             u8::from(self.lowered_under_load),
             self.interrupted,
+            self.sandbox.tried,
+            self.sandbox.escaped.len(),
+            self.sandbox.landlock_abi,
             u8::from(self.back_to_zero),
             u8::from(self.came_back),
             self.verify,
@@ -70,6 +82,9 @@ impl Outcome {
             (self.max_workers > 1, "workers did not scale up"),
             (self.lowered_under_load, "no workers went under load"),
             (self.interrupted == 0, "documents were interrupted"),
+            (self.sandbox.tried >= TRIED_MIN && self.sandbox.escaped.is_empty(), "extractors got out"),
+            (self.sandbox.landlock_abi > 0 && self.sandbox.seccomp, "extractors are not held in a pod"),
+            (self.sandbox.user == USER, "extractors were tried as another user"),
             (self.back_to_zero, "workers were left when idle"),
             (self.came_back, "no worker came back"),
             (self.verify == 0, "the audit found something"),
@@ -97,6 +112,7 @@ mod tests {
             committed: 213,
             max_workers: 4,
             lowered_under_load: true,
+            sandbox: InPod { tried: 43, escaped: Vec::new(), landlock_abi: 7, seccomp: true, user: 10_001 },
             back_to_zero: true,
             came_back: true,
             chunks_expected: 900,
@@ -120,8 +136,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let bad = Outcome { interrupted: 1, graph: 879, ..good() };
-        assert_eq!(bad.short(), ["documents were interrupted", "Neo4j has other chunks than the ledger"]);
+        let mut bad = Outcome { interrupted: 1, graph: 879, ..good() };
+        bad.sandbox.escaped.push("start a program".to_owned());
+        let short =
+            ["documents were interrupted", "extractors got out", "Neo4j has other chunks than the ledger"];
+        assert_eq!(bad.short(), short);
         assert!(Outcome::default().short().len() > 9);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use docmill_worker::extract::SandboxMode;
 
 /// Works through a queue of documents.
 #[derive(Debug, Parser)]
@@ -24,6 +26,8 @@ pub enum Command {
     VectorIndex(VectorIndex),
     /// Check a configuration and the back ends that it names
     CheckConfig(CheckConfig),
+    /// Check what holds extractors here: kernel, container, user
+    CheckSandbox(CheckSandbox),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -109,4 +113,26 @@ pub struct CheckConfig {
     /// Longest wait for each back end
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub limit_seconds: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CheckSandbox {
+    /// What may lack
+    #[arg(long, value_name = "MODE", default_value = "required", env = "DOCMILL_SANDBOX",
+          value_parser = PossibleValuesParser::new(SandboxMode::NAMES.iter().copied()))]
+    pub sandbox: String,
+    /// Machine-readable output on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Have extractors try to get out, and look whether they do
+    #[cfg(feature = "testing")]
+    #[arg(long)]
+    pub attempts: bool,
+}
+
+impl CheckSandbox {
+    /// What may lack.
+    pub fn mode(&self) -> SandboxMode {
+        SandboxMode::parse(&self.sandbox).unwrap_or_default()
+    }
 }

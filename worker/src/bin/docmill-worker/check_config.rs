@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use docmill_worker::backends::{self, Finding};
-use docmill_worker::config::Problem;
+use docmill_worker::config::{Problem, Settings};
 use docmill_worker::error_codes::{CONFIG_UNREADABLE, INTERNAL};
+use docmill_worker::extract::{Pool, SandboxMode};
 use docmill_worker::finding::Severity;
 
 use crate::args::CheckConfig;
 use crate::load::{self, NotLoaded};
+use crate::output::{PROBLEMS, failed, one_line, table};
 
-/// Widest table.
-const COLUMNS: u16 = 100;
-const PROBLEMS: u8 = 1;
+/// The key that says what may lack of what holds extractors.
+const SANDBOX: &str = "extract.sandbox";
 
 /// Checks and tells; 0: fine, 1: problems.
 pub fn run(options: &CheckConfig) -> ExitCode {
@@ -31,16 +31,46 @@ pub fn run(options: &CheckConfig) -> ExitCode {
         Err(error) => return failed(options.json, INTERNAL, &error.to_string(), "run again"),
     };
     let limit = Duration::from_secs(options.limit_seconds);
-    tell(options.json, &[], &runtime.block_on(Box::pin(backends::check(&settings, limit))))
+    let findings = runtime.block_on(Box::pin(async {
+        let mut findings = Box::pin(backends::check(&settings, limit)).await;
+        findings.extend(sandbox(&settings).await);
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings
+    }));
+    tell(options.json, &[], &findings)
 }
 
-fn failed(json: bool, code: &str, message: &str, advice: &str) -> ExitCode {
-    if json {
-        println!("{}", serde_json::json!({"error": {"code": code, "message": message, "advice": advice}}));
-    } else {
-        eprintln!("error[{code}]: {}\n  help: {advice}", one_line(message));
+/// What is to be said of what holds extractors here.
+async fn sandbox(settings: &Settings) -> Option<Finding> {
+    let finding = |severity, what, what_to_do| Finding {
+        severity,
+        back_end: SANDBOX,
+        address: String::new(),
+        what,
+        what_to_do,
+    };
+    let mode = settings.extract.sandbox;
+    let binary = match std::env::current_exe() {
+        Ok(binary) => binary,
+        Err(error) => return Some(finding(Severity::Error, error.to_string(), String::new())),
+    };
+    match Pool::new(binary, 1, settings.extract.clone()).sandbox().await {
+        Err(error) => {
+            let what_to_do = "check the program's file and the limits that it runs with".to_owned();
+            Some(finding(Severity::Error, format!("the extractor does not start: {error}"), what_to_do))
+        }
+        Ok(_) if mode == SandboxMode::Off => {
+            let what = "a document that takes its parser over has all that the worker has".to_owned();
+            Some(finding(Severity::Warning, what, "set it to required or bestEffort".to_owned()))
+        }
+        Ok(report) => {
+            let required = mode == SandboxMode::Required;
+            let severity = if required { Severity::Error } else { Severity::Warning };
+            let or = if required { "; or set it to bestEffort" } else { "" };
+            let lacks = report.lacks()?;
+            Some(finding(severity, lacks, format!("{}{or}", report.what_to_do())))
+        }
     }
-    ExitCode::from(PROBLEMS)
 }
 
 fn tell(json: bool, problems: &[Problem], findings: &[Finding]) -> ExitCode {
@@ -74,18 +104,4 @@ fn finding(finding: &Finding) -> [String; 4] {
     };
     let place = format!("{} {}", finding.back_end, finding.address);
     [severity, &place, &finding.what, &finding.what_to_do].map(one_line)
-}
-
-fn table(header: [&str; 4], rows: impl Iterator<Item = [String; 4]>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(COLUMNS).set_header(header);
-    table.add_rows(rows);
-    table.trim_fmt()
-}
-
-/// On one line, and without characters that steer a terminal: servers chose some of these words.
-fn one_line(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -5,9 +5,13 @@ mod args;
 #[cfg(feature = "services")]
 mod check_config;
 #[cfg(feature = "services")]
+mod check_sandbox;
+#[cfg(feature = "services")]
 mod keys;
 #[cfg(feature = "services")]
 mod load;
+#[cfg(feature = "services")]
+mod output;
 #[cfg(feature = "services")]
 mod run;
 #[cfg(feature = "services")]
@@ -31,6 +35,7 @@ fn run() -> ExitCode {
         args::Command::Keys(options) => keys::run(options.action),
         args::Command::VectorIndex(options) => vector_index::run(&options),
         args::Command::CheckConfig(options) => check_config::run(&options),
+        args::Command::CheckSandbox(options) => check_sandbox::run(&options),
     }
 }
 

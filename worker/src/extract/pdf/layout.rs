@@ -3,14 +3,40 @@
 
 use docmill_core::page::{Block, BlockKind};
 
+/// A piece of a page, in reading order.
+pub(super) enum Part<'a> {
+    /// Lines of text.
+    Text(&'a str),
+    /// Rows of a table, as they are to stand in its block.
+    Table(String),
+}
+
 /// Cuts a page's text into blocks. `headings` are the outline's titles that lead to this page.
-pub(super) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
-    let lines = lines(text);
-    let width = usual_width(&lines);
+pub(in crate::extract) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
+    blocks_of([Part::Text(text)], headings)
+}
+
+/// The same of a page with tables.
+pub(super) fn blocks_of<'a>(
+    parts: impl IntoIterator<Item = Part<'a>>,
+    headings: &[(u8, String)],
+) -> Vec<Block> {
     let mut headings: Vec<(u8, String)> =
         headings.iter().map(|(level, title)| (*level, squeezed(title))).collect();
     headings.retain(|(_, title)| title.chars().count() > 1);
     let mut out: Vec<Block> = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => text_blocks(text, &mut headings, &mut out),
+            Part::Table(mut rows) => push(&mut out, BlockKind::Table, &mut rows),
+        }
+    }
+    out
+}
+
+fn text_blocks(text: &str, headings: &mut Vec<(u8, String)>, out: &mut Vec<Block>) {
+    let lines = lines(text);
+    let width = usual_width(&lines);
     let mut kind = BlockKind::Paragraph;
     let mut current = String::new();
     let mut previous: Option<&str> = None;
@@ -18,29 +44,28 @@ pub(super) fn blocks(text: &str, headings: &[(u8, String)]) -> Vec<Block> {
     while at < lines.len() {
         let line = lines[at].trim();
         if line.is_empty() {
-            push(&mut out, kind, &mut current);
+            push(out, kind, &mut current);
             (kind, previous, at) = (BlockKind::Paragraph, None, at + 1);
             continue;
         }
-        if let Some((level, count)) = take_heading(&lines[at..], &mut headings) {
-            push(&mut out, kind, &mut current);
+        if let Some((level, count)) = take_heading(&lines[at..], headings) {
+            push(out, kind, &mut current);
             for part in &lines[at..at + count] {
                 join(&mut current, part.trim());
             }
-            push(&mut out, BlockKind::Heading(level), &mut current);
+            push(out, BlockKind::Heading(level), &mut current);
             (kind, previous, at) = (BlockKind::Paragraph, None, at + count);
             continue;
         }
         let is_item = is_list_item(line);
         if is_item || previous.is_some_and(|previous| ends_paragraph(previous, line, width)) {
-            push(&mut out, kind, &mut current);
+            push(out, kind, &mut current);
             kind = if is_item { BlockKind::ListItem } else { BlockKind::Paragraph };
         }
         join(&mut current, line);
         (previous, at) = (Some(line), at + 1);
     }
-    push(&mut out, kind, &mut current);
-    out
+    push(out, kind, &mut current);
 }
 
 fn push(out: &mut Vec<Block>, kind: BlockKind, text: &mut String) {
@@ -51,14 +76,14 @@ fn push(out: &mut Vec<Block>, kind: BlockKind, text: &mut String) {
 }
 
 /// Lines, with words that were parted at a line's end put together again: pdfium marks such a hyphen by
-/// U+0002 or U+FFFE.
+/// U+0002 or U+FFFE, and may leave out the line's end after it. A soft hyphen there is as good as one.
 fn lines(text: &str) -> Vec<String> {
     let mut joined = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             // The rest of the word moves up and the line ends after it: how far a line goes tells paragraphs.
-            '\u{2}' | '\u{fffe}' if matches!(chars.peek(), Some('\r' | '\n')) => {
+            '\u{2}' | '\u{fffe}' | '\u{ad}' if matches!(chars.peek(), Some('\r' | '\n')) => {
                 while chars.next_if(|c| matches!(c, '\r' | '\n')).is_some() {}
                 // A capital follows a hyphen that belongs to the word: Linux-Images.
                 if chars.peek().is_some_and(|c| c.is_uppercase()) {
@@ -72,7 +97,8 @@ fn lines(text: &str) -> Vec<String> {
                 chars.next_if(|&c| c == '\r');
                 chars.next_if(|&c| c == '\n');
             }
-            '\u{2}' | '\u{fffe}' => {}
+            '\u{2}' | '\u{fffe}' if chars.peek().is_some_and(|c| c.is_uppercase()) => joined.push('-'),
+            '\u{2}' | '\u{fffe}' | '\u{ad}' => {}
             '\r' => {}
             '\0' => {}
             c => joined.push(c),
@@ -199,7 +225,27 @@ mod tests {
         assert_eq!(texts("日本語の文章は空白なしで\r\n続きます。"), ["日本語の文章は空白なしで続きます。"]);
         assert_eq!(texts("Wort\u{fffe}\r\nteil"), ["Wortteil"]);
         assert_eq!(texts("Linux\u{2}\r\nImages"), ["Linux-Images"]);
+        assert_eq!(texts("Linux\u{2}Images und Wort\u{2}teil"), ["Linux-Images und Wortteil"]);
+        assert_eq!(texts("Wort\u{ad}\nteil im Wort\u{ad}teil"), ["Wortteil im Wortteil"]);
         assert_eq!(texts("ein Wort-\nteil und Linux-\nImages"), ["ein Wortteil und Linux-Images"]);
+    }
+
+    #[test]
+    fn tables_stand_between_paragraphs() {
+        let parts = [
+            Part::Text("A line before\n"),
+            Part::Table("a\tb\n\tc".to_owned()),
+            Part::Text("1. Title\nA line after\n"),
+        ];
+        let found = blocks_of(parts, &[(1, "Title".to_owned())]);
+        let kinds: Vec<_> = found.iter().map(|block| (block.kind, block.text.as_str())).collect();
+        let expected = [
+            (BlockKind::Paragraph, "A line before"),
+            (BlockKind::Table, "a\tb\n\tc"),
+            (BlockKind::Heading(1), "1. Title"),
+            (BlockKind::Paragraph, "A line after"),
+        ];
+        assert_eq!(kinds, expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{active_index, live_manifest};
 use crate::ledger::Summary;
+use crate::page_note::PageNote;
 use crate::sqlite::claims::{document_of, from_json, state_of};
 use crate::sqlite::manifests;
 use crate::time_text::rfc3339_of_ms;
@@ -69,6 +70,8 @@ pub struct DocumentDetail {
     /// Its row.
     #[serde(flatten)]
     pub document: DocumentRow,
+    /// What its pages say of themselves: how their text was come by, why there is none.
+    pub page_notes: Vec<PageNote>,
     /// Its chunks in the active index.
     pub chunks: Vec<ChunkPlace>,
 }
@@ -153,5 +156,7 @@ pub fn document(
         start: entry.start,
         end: entry.end,
     });
-    Ok(Some(DocumentDetail { document, chunks: chunks.collect() }))
+    let page_notes =
+        document.summary.as_ref().map(|summary| PageNote::all(&summary.notes)).unwrap_or_default();
+    Ok(Some(DocumentDetail { document, page_notes, chunks: chunks.collect() }))
 }

@@ -1,0 +1,4 @@
+//! Values in rows.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| docmill_worker::extract::fuzzing::csv(data));

@@ -1,0 +1,4 @@
+//! Mails, and many in one file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| docmill_worker::extract::fuzzing::eml(data));

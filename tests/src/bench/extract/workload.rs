@@ -1,0 +1,233 @@
+//! What a file pipeline gets: files of fifteen pages, a third of them text, a third scans, a third both. We and the recipe that
+//! is published read the same files in the same language, one after the other.
+//!
+//! The recipe (`bench/extract/recipe.py`) is run as it is published, with one process less than there are cores and with as many
+//! as it is given here, of which the faster one counts; and at its best, where Tesseract has one thread a process.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use docmill_core::page::{Page, PageSource};
+use docmill_worker::extract::OcrLanguages;
+use docmill_worker::process_tree::PeakMemory;
+
+use super::bare::Bare;
+use super::f1::{F1, cut_words, letters};
+use super::reading::Reader;
+use super::truth::{Corpus, PageTruth};
+use super::{Options, cpu, median, peers};
+use crate::bench::Figures;
+
+/// In which language all of it is.
+const LANGUAGE: &str = "eng";
+/// Rounds of ours and of the recipe at its best, in turns; the median counts.
+const ROUNDS: usize = 3;
+/// Least that we are to be faster than the recipe as it is published, and at its best.
+const PUBLISHED_MIN: f64 = 4.5;
+const BEST_MIN: f64 = 1.12;
+/// Share of pages that may be blank or there twice: they would cost us nothing.
+const EASY_MAX: f64 = 0.02;
+/// A page with fewer letters is blank.
+const LETTERS_MIN: usize = 32;
+/// A page's text is lower where it is so by more than this: a word in two hundred is what another rendering changes.
+const LOWER_MIN: f64 = 0.005;
+/// Least word F1 of recognised pages where nobody else is measured.
+const WORD_F1_MIN: f64 = 0.95;
+/// Most CPU of a recognised page that rendering may take.
+const RENDER_MAX: f64 = 0.05;
+/// As extraction renders pages for recognition.
+const DOTS_PER_INCH: u32 = 200;
+const SECONDS_AN_HOUR: f64 = 3_600.0;
+
+/// One run of ours.
+struct Run {
+    seconds: f64,
+    cpu_s: f64,
+    files: Vec<Vec<Page>>,
+}
+
+pub(super) async fn measure(options: &Options, corpus: &Corpus, figures: &mut Figures) -> Result<()> {
+    let files: Vec<PathBuf> = corpus.workload.iter().map(|file| file.pdf.clone()).collect();
+    let truths: Vec<(&PageTruth, String)> = corpus
+        .workload
+        .iter()
+        .flat_map(|file| &file.pages)
+        .map(|page| Ok((page, page.truth()?)))
+        .collect::<Result<_>>()?;
+    ensure!(corpus.workload.iter().all(|file| file.tesseract == LANGUAGE), "all of it is in one language");
+    figures.at_most("easy_share", easy_share(&truths), EASY_MAX);
+
+    let peak = PeakMemory::start();
+    let first = run(options, &files).await?;
+    let peak_mib = peak.peak_mib();
+    drop(peak);
+    let found: Vec<F1> = judge(&first, &truths, figures)?;
+    if options.counts_only {
+        figures.at_least("word_f1", mean_of_scans(&found, &truths).token, WORD_F1_MIN);
+        figures.told("files_per_h", per_hour(files.len(), first.seconds));
+        figures.told("peak_rss_mib", peak_mib);
+        return Ok(());
+    }
+    rendering(&first, &files, &truths, figures)?;
+    let (cores, processes) = (super::cores(), super::cores().max(2));
+    let (mut ours, mut best) = (vec![first.seconds], Vec::new());
+    let mut read = None;
+    for round in 0..ROUNDS {
+        eprintln!("# the recipe with one thread a process, {} of {ROUNDS}", round + 1);
+        let recipe = peers::recipe(processes, true, LANGUAGE, &files)?;
+        best.push(recipe.seconds);
+        read.get_or_insert(recipe);
+        if round + 1 < ROUNDS {
+            ours.push(run(options, &files).await?.seconds);
+        }
+    }
+    let mut published = f64::INFINITY;
+    for processes in [cores.saturating_sub(1).max(1), processes] {
+        eprintln!("# the recipe as published, {processes} processes");
+        let recipe = peers::recipe(processes, false, LANGUAGE, &files)?;
+        figures.told(&format!("recipe_files_per_h_{processes}"), per_hour(files.len(), recipe.seconds));
+        published = published.min(recipe.seconds);
+    }
+    let (ours, best) = (median(&mut ours), median(&mut best));
+    figures.told("files_per_h", per_hour(files.len(), ours));
+    figures.told("recipe_files_per_h_omp1", per_hour(files.len(), best));
+    figures.at_least("ocr_vs_recipe", published / ours, PUBLISHED_MIN);
+    figures.at_least("ocr_vs_recipe_omp1", best / ours, BEST_MIN);
+    if let Some(recipe) = &read {
+        compare(&found, recipe, &truths, figures)?;
+    }
+    figures.told("word_f1", mean_of_scans(&found, &truths).token);
+    figures.told("peak_rss_mib", peak_mib);
+    Ok(())
+}
+
+async fn run(options: &Options, files: &[PathBuf]) -> Result<Run> {
+    eprintln!("# ours");
+    let languages = OcrLanguages::Fixed(LANGUAGE.to_owned());
+    // Children start and models are loaded within the measured time; of the recipe, imports are not.
+    let reader = Reader::new(&options.worker, super::cores(), languages);
+    let (began, before) = (Instant::now(), reader.cpu_s()?);
+    let read = reader.all(files).await?;
+    let (seconds, cpu_s) = (began.elapsed().as_secs_f64(), reader.cpu_s()? - before);
+    reader.end().await;
+    Ok(Run { seconds, cpu_s, files: read })
+}
+
+fn per_hour(files: usize, seconds: f64) -> f64 {
+    files as f64 * SECONDS_AN_HOUR / seconds
+}
+
+/// The share of pages that are blank, or the same as one before.
+fn easy_share(truths: &[(&PageTruth, String)]) -> f64 {
+    let (mut seen, mut easy) = (std::collections::HashSet::new(), 0_usize);
+    for (_, text) in truths {
+        let is_easy = letters(text) < LETTERS_MIN || !seen.insert(text.trim());
+        easy += usize::from(is_easy);
+    }
+    easy as f64 / truths.len() as f64
+}
+
+/// Every page is there, came by its text as it should, and how near that is.
+fn judge(run: &Run, truths: &[(&PageTruth, String)], figures: &mut Figures) -> Result<Vec<F1>> {
+    let pages: Vec<&Page> = run.files.iter().flatten().collect();
+    ensure!(pages.len() == truths.len(), "{} of {} pages were read", pages.len(), truths.len());
+    let (mut scores, mut wrong, mut cut) = (Vec::with_capacity(pages.len()), 0_u32, 0_usize);
+    for (page, (asked, truth)) in pages.iter().zip(truths) {
+        let wanted = if asked.scanned { PageSource::Ocr } else { PageSource::TextLayer };
+        if page.source != wanted && letters(truth) >= LETTERS_MIN {
+            eprintln!("{}: {:?}, {:?}", asked.text.display(), page.source, page.note);
+            wrong += 1;
+        }
+        let text = page.text();
+        cut += cut_words(&text);
+        scores.push(F1::of(&text, truth));
+    }
+    figures.at_most("pages_read_otherwise", f64::from(wrong), 0.0);
+    figures.told("words_left_cut", cut as f64);
+    let used = run.cpu_s / (run.seconds * super::cores() as f64);
+    figures.told("cores_used", used);
+    Ok(scores)
+}
+
+/// What rendering takes of the CPU of a recognised page. Text, copies and our own grey are not in it: a profile tells those.
+fn rendering(
+    run: &Run,
+    files: &[PathBuf],
+    truths: &[(&PageTruth, String)],
+    figures: &mut Figures,
+) -> Result<()> {
+    let bare = Bare::get()?;
+    let (before, mut rendered) = (cpu::own_s(), 0);
+    for (file, pages) in files.iter().zip(&run.files) {
+        if pages.iter().all(|page| page.source == PageSource::Ocr) {
+            rendered += bare.render(file, DOTS_PER_INCH)?.len();
+        }
+    }
+    ensure!(rendered > 0, "no file is all scans");
+    let render_s = (cpu::own_s() - before) / rendered as f64;
+    let scanned = truths.iter().filter(|(page, _)| page.scanned).count();
+    let page_s = run.cpu_s / scanned as f64;
+    figures.told("cpu_s_per_ocr_page", page_s);
+    figures.below("render_share", render_s / page_s, RENDER_MAX);
+    Ok(())
+}
+
+fn mean_of_scans(scores: &[F1], truths: &[(&PageTruth, String)]) -> F1 {
+    let scans = scores.iter().zip(truths).filter(|(_, (page, _))| page.scanned);
+    F1::mean(&scans.map(|(score, _)| *score).collect::<Vec<_>>())
+}
+
+/// Ours against the recipe's, page by page.
+fn compare(
+    ours: &[F1],
+    recipe: &peers::RecipeRun,
+    truths: &[(&PageTruth, String)],
+    figures: &mut Figures,
+) -> Result<()> {
+    let pages: Vec<&peers::RecipePage> = recipe.files.iter().flat_map(|file| &file.pages).collect();
+    ensure!(pages.len() == truths.len(), "the recipe read {} of {} pages", pages.len(), truths.len());
+    let theirs: Vec<F1> =
+        pages.iter().zip(truths).map(|(page, (_, truth))| F1::of(&page.text, truth)).collect();
+    let (mut lower, mut at_all) = (0_u32, 0_u32);
+    for ((ours, theirs), (page, _)) in ours.iter().zip(&theirs).zip(truths) {
+        let behind = (theirs.token - ours.token).max(theirs.bigram - ours.bigram);
+        at_all += u32::from(behind > 0.0);
+        if behind > LOWER_MIN {
+            eprintln!(
+                "{}: {:.4}/{:.4}, the recipe {:.4}/{:.4}",
+                page.text.display(),
+                ours.token,
+                ours.bigram,
+                theirs.token,
+                theirs.bigram
+            );
+            lower += 1;
+        }
+    }
+    let recognised = pages.iter().filter(|page| page.recognised).count();
+    let cpu_s: f64 = recipe.files.iter().map(|file| file.cpu_s).sum();
+    figures.told("recipe_cpu_s_per_ocr_page", cpu_s / recognised as f64);
+    figures.told("recipe_word_f1", mean_of_scans(&theirs, truths).token);
+    figures.told(
+        "recipe_words_left_cut",
+        pages.iter().map(|page| cut_words(&page.text)).sum::<usize>() as f64,
+    );
+    figures.told("pages_lower_at_all", f64::from(at_all));
+    figures.at_most("pages_lower", f64::from(lower), 0.0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_pages_and_twins_are_easy() {
+        let page = PageTruth { scanned: true, text: PathBuf::new() };
+        let long = |word: &str| format!("{word} {}", "letters and digits ".repeat(4));
+        let truths =
+            [long("one"), " 17 ".to_owned(), long("two"), long("one")].map(|text| (&page, text)).to_vec();
+        assert_eq!(easy_share(&truths), 0.5);
+    }
+}

@@ -1,0 +1,267 @@
+//! What is read: one table of formats, with the media type, the names, the place and the reader of each.
+//! Sniffing, dispatch and the reference are made of it. Reads nothing itself.
+
+use docmill_core::failure::Failure;
+use docmill_core::page::DocumentInfo;
+
+use super::source::Source;
+use super::work::Work;
+use super::{
+    archive, epub, gzip, html, mail, markup, office, ole, package, pdf, picture, rtf, spreadsheet, text,
+};
+
+/// A format. What a container is, is known only when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// PDF.
+    Pdf,
+    /// Word document.
+    Docx,
+    /// PowerPoint presentation.
+    Pptx,
+    /// Excel workbook of XML parts.
+    Xlsx,
+    /// Excel workbook of binary parts.
+    Xlsb,
+    /// Excel workbook of before 2007.
+    Xls,
+    /// OpenDocument spreadsheet.
+    Ods,
+    /// OpenDocument text.
+    Odt,
+    /// OpenDocument presentation or drawing.
+    Odp,
+    /// OpenDocument of any kind as one XML file.
+    FlatOdf,
+    /// EPUB book.
+    Epub,
+    /// Word document of before 2007.
+    Doc,
+    /// PowerPoint presentation of before 2007.
+    Ppt,
+    /// Mail as Outlook keeps it.
+    Msg,
+    /// A zip archive: which document it is, its directory tells.
+    Zip,
+    /// An OLE container: which document it is, its directory tells.
+    Ole,
+    /// TAR archive.
+    Tar,
+    /// 7z archive.
+    SevenZ,
+    /// One packed file.
+    Gzip,
+    /// RTF.
+    Rtf,
+    /// PNG picture.
+    Png,
+    /// JPEG picture.
+    Jpeg,
+    /// GIF picture, the first of its frames.
+    Gif,
+    /// WebP picture, the first of its frames.
+    Webp,
+    /// Windows bitmap.
+    Bmp,
+    /// TIFF picture, of many pages too.
+    Tiff,
+    /// HTML.
+    Html,
+    /// XML of any vocabulary.
+    Xml,
+    /// SVG: the text in a picture.
+    Svg,
+    /// One mail.
+    Eml,
+    /// Many mails in one file.
+    Mbox,
+    /// Markdown.
+    Markdown,
+    /// Comma, semicolon or tab separated values.
+    Csv,
+    /// One JSON value, or one a line.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Source code.
+    Code,
+    /// Any other text.
+    Text,
+    /// Not a format that is read.
+    Unknown,
+}
+
+/// Where a format is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the worker's own process: plain text, which no parser can die over.
+    InProcess,
+    /// In a child process.
+    Child,
+}
+
+/// Reads a document that was found to be of its format and sends its pages. Does not end the document: there may be
+/// others beside it in what it lies in.
+pub(super) type Read = fn(Source, &mut Work<'_, '_>) -> Result<(), Failure>;
+
+/// One row of the table.
+pub struct Format {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name, for people.
+    pub name: &'static str,
+    /// IANA media type.
+    pub media_type: &'static str,
+    /// Usual ends of file names, in lower case.
+    pub extensions: &'static [&'static str],
+    /// Whether it is text, and so told from other text by the name alone.
+    pub is_text: bool,
+    /// Where it is read.
+    pub place: Place,
+    pub(super) read: Read,
+}
+
+/// A format that is told by its bytes and read in a child.
+const fn binary(
+    kind: Kind,
+    name: &'static str,
+    media_type: &'static str,
+    extensions: &'static [&'static str],
+    read: Read,
+) -> Format {
+    Format { kind, name, media_type, extensions, is_text: false, place: Place::Child, read }
+}
+
+/// A format of text that is read in a child.
+const fn markup(
+    kind: Kind,
+    name: &'static str,
+    media_type: &'static str,
+    extensions: &'static [&'static str],
+    read: Read,
+) -> Format {
+    Format { kind, name, media_type, extensions, is_text: true, place: Place::Child, read }
+}
+
+/// A format of text that is read in the worker's own process.
+const fn plain(
+    kind: Kind,
+    name: &'static str,
+    media_type: &'static str,
+    extensions: &'static [&'static str],
+) -> Format {
+    Format { kind, name, media_type, extensions, is_text: true, place: Place::InProcess, read: text::read }
+}
+
+const CODE: &[&str] = &[
+    "rs", "py", "js", "ts", "tsx", "jsx", "go", "java", "kt", "c", "h", "cc", "cpp", "hpp", "cs", "rb",
+    "php", "swift", "scala", "sh", "bash", "sql", "lua", "pl", "r", "toml", "ini", "css", "proto",
+];
+
+/// All formats.
+#[rustfmt::skip]
+pub static FORMATS: &[Format] = &[
+    binary(Kind::Pdf, "PDF", "application/pdf", &["pdf"], pdf::read),
+    binary(Kind::Docx, "Word", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx", "docm", "dotx"], office::docx),
+    binary(Kind::Pptx, "PowerPoint", "application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx", "pptm", "ppsx"], office::pptx),
+    binary(Kind::Xlsx, "Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx", "xlsm"], spreadsheet::xlsx),
+    binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], spreadsheet::xlsb),
+    binary(Kind::Xls, "Excel 97", "application/vnd.ms-excel", &["xls"], spreadsheet::xls),
+    binary(Kind::Ods, "OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet", &["ods"], spreadsheet::ods),
+    binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], office::odf),
+    binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
+    binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
+    binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
+    binary(Kind::Png, "PNG", "image/png", &["png"], picture::read),
+    binary(Kind::Jpeg, "JPEG", "image/jpeg", &["jpg", "jpeg"], picture::read),
+    binary(Kind::Gif, "GIF", "image/gif", &["gif"], picture::read),
+    binary(Kind::Webp, "WebP", "image/webp", &["webp"], picture::read),
+    binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], picture::read),
+    binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], picture::pages),
+    binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
+    binary(Kind::Doc, "Word 97", "application/msword", &["doc", "dot"], office::doc),
+    binary(Kind::Ppt, "PowerPoint 97", "application/vnd.ms-powerpoint", &["ppt", "pps"], office::ppt),
+    binary(Kind::Msg, "Outlook mail", "application/vnd.ms-outlook", &["msg"], mail::msg),
+    binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
+    binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
+    binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], archive::tar),
+    binary(Kind::SevenZ, "7z archive", "application/x-7z-compressed", &["7z"], archive::sevenz),
+    binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
+    markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
+    markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),
+    markup(Kind::Svg, "SVG", "image/svg+xml", &["svg"], markup::read),
+    markup(Kind::Eml, "Mail", "message/rfc822", &["eml", "mht", "mhtml"], mail::eml),
+    markup(Kind::Mbox, "Mailbox", "application/mbox", &["mbox"], mail::mbox),
+    plain(Kind::Markdown, "Markdown", "text/markdown", &["md", "markdown", "mdx"]),
+    plain(Kind::Csv, "CSV", "text/csv", &["csv", "tsv", "tab"]),
+    plain(Kind::Json, "JSON", "application/json", &["json", "jsonl", "ndjson", "geojson"]),
+    plain(Kind::Yaml, "YAML", "application/yaml", &["yaml", "yml"]),
+    plain(Kind::Text, "Text", "text/plain", &["txt", "text", "log"]),
+    plain(Kind::Code, "Source code", "text/plain", CODE),
+];
+
+impl Format {
+    /// The row of a kind; none of what is not read.
+    pub fn of(kind: Kind) -> Option<&'static Self> {
+        FORMATS.iter().find(|format| format.kind == kind)
+    }
+
+    /// The text format whose files have names like this.
+    pub(super) fn of_text(name: &str) -> Option<&'static Self> {
+        let extension = name.rsplit_once('.')?.1.to_ascii_lowercase();
+        FORMATS.iter().find(|format| format.is_text && format.extensions.contains(&extension.as_str()))
+    }
+}
+
+impl Kind {
+    /// IANA media type.
+    pub fn media_type(self) -> &'static str {
+        Format::of(self).map_or("application/octet-stream", |format| format.media_type)
+    }
+}
+
+/// Whether a page of such a document can be lost without the rest: readers of these formats find a page without looking
+/// at those before it.
+pub(super) fn has_pages_apart(info: &DocumentInfo) -> bool {
+    let is = |kind: Kind| info.media_type == kind.media_type();
+    (is(Kind::Pdf) || is(Kind::Tiff)) && info.page_count != Some(1)
+}
+
+/// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
+pub fn is_in_process(kind: Kind) -> bool {
+    Format::of(kind).is_some_and(|format| format.place == Place::InProcess)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_row_and_every_extension_one_text_format() {
+        let mut kinds = HashSet::new();
+        let mut extensions = HashSet::new();
+        for format in FORMATS {
+            assert!(kinds.insert(format.kind), "{:?} stands twice", format.kind);
+            for extension in format.extensions {
+                assert!(extensions.insert(extension), "{extension} stands twice");
+                assert_eq!(*extension, extension.to_ascii_lowercase());
+            }
+        }
+        assert!(!kinds.contains(&Kind::Unknown));
+    }
+
+    #[test]
+    fn only_what_has_several_pages_of_its_own_can_lose_one() {
+        let apart = |kind: Kind, page_count| {
+            has_pages_apart(&DocumentInfo {
+                title: None,
+                media_type: kind.media_type().to_owned(),
+                page_count,
+            })
+        };
+        assert!(apart(Kind::Pdf, Some(2)) && apart(Kind::Tiff, None));
+        assert!(!apart(Kind::Pdf, Some(1)) && !apart(Kind::Docx, None) && !apart(Kind::Pptx, Some(9)));
+    }
+}

@@ -1,0 +1,202 @@
+//! From bytes to a document: passwords, repair of what is damaged, and in plain words why neither helped.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::rc::Rc;
+
+use docmill_core::failure::{Failure, FailureCode};
+use pdfium_render::prelude::*;
+
+use super::repair::{self, Tree};
+use crate::extract::source::Source;
+use crate::secret::Secret;
+
+/// Pages of which one must have something on it, or the document is taken for damaged.
+const PAGES_LOOKED_AT: PdfPageIndex = 8;
+
+/// The bytes of a document. pdfium keeps what it reads from, and a second trial reads the same.
+#[derive(Clone)]
+pub(super) struct Shared(Rc<RefCell<Source>>);
+
+impl Shared {
+    pub fn new(source: Source) -> Self {
+        Self(Rc::new(RefCell::new(source)))
+    }
+
+    /// All of them, unless there are more than these.
+    fn whole(&self, bytes_max: u64) -> Option<Vec<u8>> {
+        let mut source = self.0.try_borrow_mut().ok()?;
+        let bytes = source.seek(SeekFrom::End(0)).ok().filter(|bytes| *bytes <= bytes_max)?;
+        source.seek(SeekFrom::Start(0)).ok()?;
+        let mut whole = Vec::with_capacity(bytes as usize);
+        source.by_ref().take(bytes_max).read_to_end(&mut whole).ok()?;
+        Some(whole)
+    }
+}
+
+impl Read for Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_borrow_mut().map_err(io::Error::other)?.read(buffer)
+    }
+}
+
+impl Seek for Shared {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.try_borrow_mut().map_err(io::Error::other)?.seek(to)
+    }
+}
+
+/// A document, and how it was come by.
+pub(super) struct Opened<'a> {
+    pub document: PdfDocument<'a>,
+    /// What was done to it, for the notes of its pages.
+    pub repair: Option<&'static str>,
+}
+
+/// Opens a document: with no password, then with each of these, then what can be repaired of it.
+pub(super) fn open<'a>(
+    pdfium: &'a Pdfium,
+    file: &Shared,
+    passwords: &[Secret],
+) -> Result<Opened<'a>, Failure> {
+    match load(pdfium, file, passwords) {
+        Ok(document) => Ok(Opened { document, repair: None }),
+        Err(error) if may_be_damaged(&error) => {
+            second_opinion(pdfium, file, passwords).ok_or_else(|| failure(&error, passwords.len()))
+        }
+        Err(error) => Err(failure(&error, passwords.len())),
+    }
+}
+
+/// The document as it is after a repair, if there is something on its pages then.
+pub(super) fn second_opinion<'a>(
+    pdfium: &'a Pdfium,
+    file: &Shared,
+    passwords: &[Secret],
+) -> Option<Opened<'a>> {
+    let found = repair::scan(file.whole(repair::BYTES_MAX)?)?;
+    let trees = [
+        (Tree::Found, "the file is damaged and was read from a repaired copy"),
+        (
+            Tree::Made,
+            "the file is damaged and was read from a repaired copy, whose pages may lack or be out of order",
+        ),
+    ];
+    trees.into_iter().find_map(|(tree, repair)| {
+        let copy = Shared::new(Source::memory(found.rebuilt(tree)?));
+        let document = load(pdfium, &copy, passwords).ok()?;
+        has_content(&document).then_some(Opened { document, repair: Some(repair) })
+    })
+}
+
+/// Whether there is anything on the first pages. Of a whole document there is.
+pub(super) fn has_content(document: &PdfDocument<'_>) -> bool {
+    let pages = document.pages();
+    (0..pages.len().min(PAGES_LOOKED_AT))
+        .any(|number| pages.get(number).is_ok_and(|page| !page.objects().is_empty()))
+}
+
+fn load<'a>(
+    pdfium: &'a Pdfium,
+    file: &Shared,
+    passwords: &[Secret],
+) -> Result<PdfDocument<'a>, PdfiumError> {
+    let mut loaded = pdfium.load_pdf_from_reader(file.clone(), None);
+    for password in passwords {
+        if !matches!(
+            loaded,
+            Err(PdfiumError::PdfiumLibraryInternalError(PdfiumInternalError::PasswordError))
+        ) {
+            break;
+        }
+        loaded = pdfium.load_pdf_from_reader(file.clone(), Some(password.expose()));
+    }
+    loaded
+}
+
+fn may_be_damaged(error: &PdfiumError) -> bool {
+    use PdfiumInternalError::{PasswordError, SecurityError};
+    !matches!(error, PdfiumError::PdfiumLibraryInternalError(PasswordError | SecurityError))
+}
+
+/// What an error of pdfium means for whoever has the file. `passwords` were tried.
+fn failure(error: &PdfiumError, passwords: usize) -> Failure {
+    use PdfiumInternalError::{FileError, FormatError, PageError, PasswordError, SecurityError};
+    let PdfiumError::PdfiumLibraryInternalError(error) = error else {
+        return Failure::new(FailureCode::Damaged, "the PDF cannot be opened");
+    };
+    match error {
+        PasswordError if passwords == 0 => {
+            Failure::new(FailureCode::Encrypted, "the PDF needs a password, and none is given")
+        }
+        PasswordError => Failure::new(
+            FailureCode::Encrypted,
+            format!("the PDF needs a password that is not among those given ({passwords})"),
+        ),
+        SecurityError => Failure::new(
+            FailureCode::Encrypted,
+            "the PDF is encrypted in a way that no password opens: for a certificate, or by a program of its own",
+        ),
+        FileError => Failure::new(FailureCode::Damaged, "the PDF ends before what is needed to open it"),
+        FormatError => Failure::new(
+            FailureCode::Damaged,
+            "the PDF is damaged: what leads to its pages is gone, and no page could be found without it",
+        ),
+        PageError => Failure::new(FailureCode::Damaged, "the PDF is damaged: its pages cannot be found"),
+        PdfiumInternalError::Unknown => {
+            Failure::new(FailureCode::Damaged, "the PDF cannot be opened, and nothing says why")
+        }
+    }
+}
+
+/// What an error of pdfium means for one page.
+pub(super) fn page_loss(error: &PdfiumError) -> &'static str {
+    match error {
+        PdfiumError::PageIndexOutOfBounds => "the document ends before this page",
+        PdfiumError::PdfiumLibraryInternalError(_) => "this page is damaged or missing in the file",
+        _ => "this page cannot be read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(error: PdfiumInternalError, passwords: usize) -> Failure {
+        failure(&PdfiumError::PdfiumLibraryInternalError(error), passwords)
+    }
+
+    #[test]
+    fn errors_are_said_in_plain_words() {
+        use PdfiumInternalError::{
+            FileError, FormatError, PageError, PasswordError, SecurityError, Unknown,
+        };
+        for (error, code) in [
+            (FileError, FailureCode::Damaged),
+            (FormatError, FailureCode::Damaged),
+            (PageError, FailureCode::Damaged),
+            (Unknown, FailureCode::Damaged),
+            (PasswordError, FailureCode::Encrypted),
+            (SecurityError, FailureCode::Encrypted),
+        ] {
+            let name = format!("{error:?}");
+            let said = said(error, 0);
+            assert_eq!(said.code, code);
+            assert!(!said.detail.contains(&name) && !said.detail.contains("pdfium"), "{}", said.detail);
+        }
+        assert!(said(PasswordError, 0).detail.contains("none is given"));
+        assert!(said(PasswordError, 3).detail.contains("not among those given (3)"));
+    }
+
+    #[test]
+    fn bytes_are_read_from_the_start_and_not_beyond_the_limit() {
+        let mut file = Shared::new(Source::memory(b"content".to_vec()));
+        file.clone().seek(SeekFrom::Start(3)).unwrap();
+        assert_eq!(file.whole(7).as_deref(), Some(&b"content"[..]));
+        assert_eq!(file.whole(6), None);
+        let mut buffer = [0; 3];
+        file.seek(SeekFrom::Start(4)).unwrap();
+        file.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"ent");
+    }
+}

@@ -1,0 +1,193 @@
+//! One document from its first page to its end, read by one child after another where they end over it: what is sent on,
+//! how long is waited, how much text there may be. Over all of them there is one deadline and one budget.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::limits::Limits;
+use docmill_core::page::{DocumentInfo, Page};
+use tokio::sync::mpsc;
+
+use super::judge::Judge;
+use super::losses::{Losses, Next};
+use super::{Guard, receiver_gone};
+use crate::extract::emit::text_limit;
+use crate::extract::format::has_pages_apart;
+use crate::extract::frame::Reply;
+use crate::extract::process::classify_death;
+use crate::extract::{Event, Input};
+
+/// How one child's part in a document ended.
+pub(super) enum Ending {
+    /// All of the document was sent on.
+    Done,
+    /// Another child is to go on at [`Reading::page`].
+    GoOn,
+}
+
+/// See the module.
+pub(super) struct Reading<'a> {
+    limits: &'a Limits,
+    name: &'a str,
+    sink: &'a mpsc::Sender<Event>,
+    begins_at: u32,
+    /// The page that is awaited.
+    page: u32,
+    /// Only time spent waiting for a child counts: a slow receiver is not the document's fault.
+    waited: Duration,
+    text_bytes: u64,
+    has_text: bool,
+    info: Option<DocumentInfo>,
+    losses: Losses,
+}
+
+impl<'a> Reading<'a> {
+    /// Nothing read yet.
+    pub fn new(limits: &'a Limits, input: &'a Input, sink: &'a mpsc::Sender<Event>) -> Self {
+        let begins_at = input.resume_from_page.max(1);
+        Self {
+            limits,
+            name: &input.name,
+            sink,
+            begins_at,
+            page: begins_at,
+            waited: Duration::ZERO,
+            text_bytes: 0,
+            has_text: false,
+            info: None,
+            losses: Losses::new(limits, input.pages_lost),
+        }
+    }
+
+    /// The page at which the next child begins.
+    pub fn page(&self) -> u32 {
+        self.page
+    }
+
+    /// Sends on what a child says that was asked for the pages from [`Reading::page`] on.
+    ///
+    /// # Errors
+    /// The document's. All pages before the one that it names were sent.
+    pub async fn listen(&mut self, mut guard: Guard<'_>) -> Result<Ending, Failure> {
+        let mut judge = Judge::new(self.limits, self.page);
+        loop {
+            let left = self.limits.document_deadline().saturating_sub(self.waited);
+            let started = Instant::now();
+            let answer =
+                tokio::time::timeout(left.min(self.limits.page_deadline()), guard.extractor()?.next())
+                    .await;
+            self.waited += started.elapsed();
+            let reply = match answer {
+                Ok(Ok(Some(reply))) => reply,
+                Ok(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    let detail = format!("the extractor's answer makes no sense: {error}");
+                    return Err(self.refused(guard, &detail).await?);
+                }
+                // It may have died in the middle of a word.
+                Ok(Ok(None) | Err(_)) => {
+                    let (status, stderr) = guard.into_extractor()?.end().await;
+                    return self.ended(classify_death(status, &stderr), judge.knows_info()).await;
+                }
+                Err(_) => {
+                    let stderr = guard.into_extractor()?.kill().await;
+                    let failure =
+                        |detail| Failure::new(FailureCode::LimitTime, detail).with_stderr(&stderr);
+                    if self.waited >= self.limits.document_deadline() {
+                        let detail =
+                            format!("the document took longer than {} ms", self.limits.document_ms);
+                        return Err(failure(detail).at_page(self.page));
+                    }
+                    let detail = format!("no page was finished for {} ms", self.limits.page_ms);
+                    return self.ended(failure(detail), judge.knows_info()).await;
+                }
+            };
+            match judge.reply(reply) {
+                Ok(Reply::Event(Event::Info(info))) => self.info(info).await?,
+                Ok(Reply::Event(Event::Page(page))) => self.forward(page).await?,
+                Ok(Reply::Event(Event::Done)) => {
+                    guard.give_back();
+                    return self.done().await;
+                }
+                Ok(Reply::Failed(failure)) => {
+                    guard.give_back();
+                    return Err(failure);
+                }
+                Err(said) => {
+                    let detail = format!("the extractor said {said}");
+                    return Err(self.refused(guard, &detail).await?);
+                }
+            }
+        }
+    }
+
+    /// Ends a child that says what none of ours would.
+    async fn refused(&self, guard: Guard<'_>, detail: &str) -> Result<Failure, Failure> {
+        let stderr = guard.into_extractor()?.kill().await;
+        Ok(Failure::new(FailureCode::SandboxViolation, detail).with_stderr(&stderr).at_page(self.page))
+    }
+
+    /// Every child says what the document is; whoever listens hears it once.
+    async fn info(&mut self, info: DocumentInfo) -> Result<(), Failure> {
+        if self.info.is_some() {
+            return Ok(());
+        }
+        self.info = Some(info.clone());
+        self.send(Event::Info(info)).await
+    }
+
+    async fn forward(&mut self, page: Page) -> Result<(), Failure> {
+        self.text_bytes += page.text_bytes() as u64;
+        // A child checks this itself; one that was taken over would not, and none knows of the text before it.
+        if self.text_bytes > self.limits.text_mib << 20 {
+            return Err(text_limit(self.limits).at_page(page.number));
+        }
+        self.has_text |= !page.blocks.is_empty();
+        self.page = page.number.saturating_add(1);
+        self.send(Event::Page(page)).await
+    }
+
+    /// A child ended before the document did.
+    async fn ended(&mut self, failure: Failure, said_info: bool) -> Result<Ending, Failure> {
+        let apart = self.info.as_ref().filter(|_| said_info).filter(|info| has_pages_apart(info));
+        let pages = apart.and_then(|info| info.page_count);
+        match self.losses.after(failure, self.page, apart.is_some()) {
+            Next::GiveUp(failure) => Err(failure),
+            // It ended over what comes after the last page, and all pages are here.
+            Next::Again | Next::Lose(_) if pages.is_some_and(|pages| self.page > pages) => {
+                self.done().await
+            }
+            Next::Again => {
+                tracing::info!(
+                    document = self.name,
+                    page = self.page,
+                    "an extractor ended; the page is tried again"
+                );
+                Ok(Ending::GoOn)
+            }
+            Next::Lose(page) => {
+                tracing::warn!(
+                    document = self.name,
+                    page = page.number,
+                    note = page.note,
+                    "a page is lost"
+                );
+                self.forward(page).await?;
+                Ok(Ending::GoOn)
+            }
+        }
+    }
+
+    async fn done(&mut self) -> Result<Ending, Failure> {
+        // What a child says of a document without text it says of one that it read from the first page.
+        if let Some(lost) = self.losses.first().filter(|_| !self.has_text && self.begins_at == 1) {
+            return Err(lost.clone());
+        }
+        self.send(Event::Done).await?;
+        Ok(Ending::Done)
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Failure> {
+        self.sink.send(event).await.map_err(|_| receiver_gone())
+    }
+}

@@ -1,0 +1,238 @@
+//! A bounded number of extractor children and the deadlines they are held to. Does not parse anything
+//! itself, except plain text, which needs no child.
+
+mod judge;
+mod listen;
+mod losses;
+mod memory;
+mod open;
+mod starter;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::id::TenantId;
+use tokio::sync::{Semaphore, mpsc};
+
+use self::listen::{Ending, Reading};
+use self::memory::Texts;
+use self::open::open_or_read;
+use self::starter::Starter;
+use super::frame::Request;
+use super::process::{Extractor, classify_death};
+use super::sandbox::{SandboxReport, Start};
+use super::{Event, ExtractOptions, Input};
+use crate::machine_memory;
+
+/// Extractor children, at most one a slot, replaced when they are spent, dead or another tenant's.
+pub struct Pool {
+    slots: Arc<Semaphore>,
+    slot_count: usize,
+    shortage: Option<String>,
+    texts: Texts,
+    options: ExtractOptions,
+    idle: Mutex<Vec<Extractor>>,
+    pids: Arc<Mutex<HashSet<u32>>>,
+    starter: Starter,
+}
+
+impl Pool {
+    /// A pool of `slots` children of `extractor_binary`, or of as many as there is memory for. They start when first
+    /// needed and then stay.
+    pub fn new(extractor_binary: PathBuf, slots: usize, mut options: ExtractOptions) -> Self {
+        let memory_mib = machine_memory::look().map(|memory| memory.limit_mib);
+        let (shares, shortage) = memory::share(memory_mib, slots, &options.limits);
+        options.limits.extractor_mib = shares.extractor_mib;
+        let slot_count = shares.extractors as usize;
+        Self {
+            slots: Arc::new(Semaphore::new(slot_count)),
+            slot_count,
+            shortage,
+            texts: Texts::new(shares.texts_mib),
+            starter: Starter::new(extractor_binary, Start::of(&options)),
+            options,
+            idle: Mutex::default(),
+            pids: Arc::default(),
+        }
+    }
+
+    /// Children that work at once.
+    pub fn slots(&self) -> usize {
+        self.slot_count
+    }
+
+    /// Why there are fewer children than were asked for, or why one may be too many, as a sentence.
+    pub fn shortage(&self) -> Option<&str> {
+        self.shortage.as_deref()
+    }
+
+    /// Reads one document and sends its events. One that needs a child waits for a free slot first. A page over which
+    /// two children ended is sent as a lost one. On a failure with a page, all pages before that one were sent. Dropping
+    /// the future kills the child that works on it.
+    pub async fn extract(
+        &self,
+        tenant: &TenantId,
+        input: Input,
+        sink: mpsc::Sender<Event>,
+    ) -> Result<(), Failure> {
+        let (options, reading, plain) = (self.options.clone(), input.clone(), sink.clone());
+        let texts = self.texts.clone();
+        let opened =
+            tokio::task::spawn_blocking(move || open_or_read(reading, &options, &texts, &plain)).await;
+        let Some(file) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
+        let slot = self.slots.acquire().await;
+        let _slot =
+            slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
+        let mut guard = self.take(tenant).await?;
+        let mut request = self.request(&input);
+        if guard.extractor()?.ask(&request, &file).is_err() {
+            // It died while idle (by the kernel's memory killer, say): that is not this document's fault.
+            guard = self.start(tenant).await?;
+            guard.extractor()?.ask(&request, &file).map_err(|error| internal(&error))?;
+        }
+        let mut reading = Reading::new(&self.options.limits, &input, &sink);
+        while let Ending::GoOn = reading.listen(guard).await? {
+            request.resume_from_page = reading.page();
+            guard = self.start(tenant).await?;
+            guard.extractor()?.ask(&request, &file).map_err(|error| internal(&error))?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, input: &Input) -> Request {
+        Request {
+            name: input.name.clone(),
+            options: self.options.clone(),
+            resume_from_page: input.resume_from_page.max(1),
+        }
+    }
+
+    /// An idle child that has seen only this tenant's documents, or a new one.
+    async fn take(&self, tenant: &TenantId) -> Result<Guard<'_>, Failure> {
+        let mut strangers = Vec::new();
+        let found = {
+            let mut idle = lock(&self.idle);
+            let position = idle.iter().rposition(|extractor| extractor.tenant.as_ref() == Some(tenant));
+            let found = position.map(|position| idle.remove(position));
+            // This caller holds a slot, so without a match one idle child may have to make room.
+            let busy = self.slot_count - self.slots.available_permits().min(self.slot_count);
+            while found.is_none() && idle.len() + busy > self.slot_count {
+                strangers.push(idle.remove(0));
+            }
+            found
+        };
+        for extractor in strangers {
+            lock(&self.pids).remove(&extractor.pid());
+            extractor.kill().await;
+        }
+        match found {
+            Some(extractor) => {
+                let mut guard = Guard { pool: self, extractor: Some(extractor) };
+                if guard.extractor()?.has_ended() { self.start(tenant).await } else { Ok(guard) }
+            }
+            None => self.start(tenant).await,
+        }
+    }
+
+    async fn start(&self, tenant: &TenantId) -> Result<Guard<'_>, Failure> {
+        let started = self.starter.start().await.map_err(|error| {
+            Failure::new(FailureCode::Internal, format!("the extractor does not start: {error}"))
+        })?;
+        lock(&self.pids).insert(started.pid());
+        let mut guard = Guard { pool: self, extractor: Some(started) };
+        guard.extractor()?.tenant = Some(tenant.clone());
+        Ok(guard)
+    }
+
+    /// Starts a child as documents would get it, asks what holds it, and ends it.
+    ///
+    /// # Errors
+    /// It does not start, or says nothing, as a sentence.
+    pub async fn sandbox(&self) -> Result<SandboxReport, String> {
+        let mut child = self.starter.start().await.map_err(|error| error.to_string())?;
+        let asked = tokio::time::timeout(self.options.limits.page_deadline(), child.report()).await;
+        if let Ok(Ok(Some(report))) = asked {
+            let report = report.clone();
+            child.kill().await;
+            return Ok(report);
+        }
+        let (status, stderr) = child.end().await;
+        Err(format!("{}: {}", classify_death(status, &stderr).detail, stderr.trim()))
+    }
+
+    /// Lets documents in work finish, takes no more, and ends all children.
+    pub async fn shutdown(&self) {
+        // All slots free means nothing is in work; closing comes after, or waiting callers would be cut off.
+        let all = self.slots.acquire_many(self.slot_count as u32).await;
+        self.slots.close();
+        drop(all);
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        for extractor in idle {
+            lock(&self.pids).remove(&extractor.pid());
+            extractor.kill().await;
+        }
+    }
+
+    /// Process ids of the children that are alive, busy or idle.
+    pub fn child_pids(&self) -> Vec<u32> {
+        lock(&self.pids).iter().copied().collect()
+    }
+}
+
+/// A child in use. Unless it is given back it is killed, also when the future that holds this is dropped.
+struct Guard<'a> {
+    pool: &'a Pool,
+    extractor: Option<Extractor>,
+}
+
+impl Guard<'_> {
+    fn extractor(&mut self) -> Result<&mut Extractor, Failure> {
+        self.extractor
+            .as_mut()
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "the extractor was given away"))
+    }
+
+    fn into_extractor(mut self) -> Result<Extractor, Failure> {
+        let extractor = self.extractor.take();
+        if let Some(extractor) = &extractor {
+            lock(&self.pool.pids).remove(&extractor.pid());
+        }
+        extractor.ok_or_else(|| Failure::new(FailureCode::Internal, "the extractor was given away"))
+    }
+
+    fn give_back(mut self) {
+        let documents_max = self.pool.options.limits.extractor_documents;
+        // What more it has said would be taken for an answer to the next request.
+        let fit = |extractor: &Extractor| extractor.documents < documents_max && !extractor.says_more();
+        if self.extractor.as_ref().is_some_and(fit)
+            && let Some(extractor) = self.extractor.take()
+        {
+            lock(&self.pool.idle).push(extractor);
+        }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(extractor) = self.extractor.take() {
+            lock(&self.pool.pids).remove(&extractor.pid());
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept behind these locks is whole at every step, so a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::Internal, error.to_string())
+}
+
+fn receiver_gone() -> Failure {
+    Failure::new(FailureCode::Internal, "nobody takes the pages any more")
+}

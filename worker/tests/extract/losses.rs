@@ -1,0 +1,153 @@
+//! Children that end over a page: what of their document is lost, and when all of it is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use docmill_core::failure::FailureCode;
+use docmill_core::id::TenantId;
+use docmill_core::page::{Page, PageSource};
+use docmill_worker::extract::{Event, ExtractOptions, Input, Pool};
+use tempfile::tempdir;
+
+use crate::files::{file, text_pdf};
+use crate::{pool, read, read_input};
+
+const FIVE: [&str; 5] = ["One", "Two", "Three", "Four", "Five"];
+
+/// A program that does what this shell script says. Another process writes it: a file that this one had open for writing
+/// could not be started while a child that is just being made still has it.
+fn program(folder: &Path, script: &str) -> PathBuf {
+    let path = folder.join("program");
+    let written = Command::new("/bin/sh")
+        .args(["-c", r#"printf '%s' "$1" > "$2" && chmod 755 "$2""#, "sh"])
+        .arg(format!("#!/bin/sh\n{script}\n"))
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(written.success());
+    path
+}
+
+/// A pool whose children have this fault: see the hooks of `child.rs`.
+fn faulty(folder: &Path, hook: &str, fault: &str, options: ExtractOptions) -> Pool {
+    let worker = env!("CARGO_BIN_EXE_docmill-worker");
+    let script = format!("export DOCMILL_TEST_{hook}='{fault}'\nexec '{worker}' \"$@\"");
+    Pool::new(program(folder, &script), 1, options)
+}
+
+/// The numbers and codes of lost pages; all others are as in an undisturbed read.
+fn losses(disturbed: &[Page], whole: &[Page]) -> Vec<(u32, FailureCode)> {
+    assert_eq!(disturbed.len(), whole.len());
+    let mut lost = Vec::new();
+    for (page, as_it_is) in disturbed.iter().zip(whole) {
+        assert_eq!(page.number, as_it_is.number);
+        if page.source == PageSource::Lost {
+            assert!(page.blocks.is_empty());
+            lost.push((page.number, page.lost_to().unwrap()));
+        } else {
+            assert_eq!(page, as_it_is);
+        }
+    }
+    lost
+}
+
+#[tokio::test]
+async fn one_bad_page_loses_one_page_however_it_ends_its_child() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), "five.pdf", text_pdf(&FIVE));
+    let whole = read(&pool(1, ExtractOptions::default()), &path).await;
+    let cases = [
+        ("KILL", 3, FailureCode::ExtractorDied),
+        ("KILL", 1, FailureCode::ExtractorDied),
+        ("KILL", 5, FailureCode::ExtractorDied),
+        // Without a word, as pdfium does when it gets no memory.
+        ("ABORT", 2, FailureCode::LimitMemory),
+        ("HANG", 4, FailureCode::LimitTime),
+    ];
+    for (hook, page, code) in cases {
+        let mut options = ExtractOptions::default();
+        if hook == "HANG" {
+            options.limits.page_ms = 1_500;
+        }
+        let pool = faulty(folder.path(), hook, &format!("five:{page}"), options);
+        let read = read(&pool, &path).await;
+        assert_eq!(read.outcome, Ok(()), "{hook} {page}");
+        assert_eq!(read.info, whole.info);
+        assert_eq!(losses(&read.pages, &whole.pages), [(page, code)], "{hook}");
+        pool.shutdown().await;
+        assert_eq!(pool.child_pids(), [0u32; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_ends_once_at_a_page_loses_none() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), "five.pdf", text_pdf(&FIVE));
+    let whole = read(&pool(1, ExtractOptions::default()), &path).await;
+    // Each page takes its time, so that the child is at another one when the first is here.
+    let pool = faulty(folder.path(), "WAIT", "five:200", ExtractOptions::default());
+    let (sink, mut events) = tokio::sync::mpsc::channel(8);
+    let tenant = TenantId::default();
+    let collect = async {
+        let (mut infos, mut pages) = (0, Vec::new());
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Info(_) => infos += 1,
+                Event::Page(page) => {
+                    if pages.is_empty() {
+                        let [pid] = pool.child_pids()[..] else { panic!("one child works") };
+                        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+                        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+                    }
+                    pages.push(page);
+                }
+                Event::Done => {}
+            }
+        }
+        (infos, pages)
+    };
+    let (outcome, (infos, pages)) = tokio::join!(pool.extract(&tenant, Input::new(&path), sink), collect);
+    outcome.unwrap();
+    assert_eq!((infos, pages), (1, whole.pages));
+}
+
+#[tokio::test]
+async fn more_losses_than_allowed_are_the_documents_failure_with_the_first_ones_page() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), "five.pdf", text_pdf(&FIVE));
+    let mut none_allowed = ExtractOptions::default();
+    none_allowed.limits.pages_lost_max = 0;
+    let spent = Input { pages_lost: ExtractOptions::default().limits.pages_lost_max, ..Input::new(&path) };
+    for (options, input) in [(none_allowed, Input::new(&path)), (ExtractOptions::default(), spent)] {
+        let pool = faulty(folder.path(), "KILL", "five:3", options);
+        let read = read_input(&pool, "t", input).await;
+        assert_eq!((read.failure().code, read.failure().page), (FailureCode::ExtractorDied, Some(3)));
+        assert!(read.failure().detail.contains("SIGKILL"), "{}", read.failure());
+        assert_eq!(read.pages.len(), 2, "the pages before it were sent");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_pages_to_lose_fails() {
+    let folder = tempdir().unwrap();
+    let html = file(folder.path(), "one.html", "<html><body><p>Words enough</p></body></html>");
+    let single = file(folder.path(), "one.pdf", text_pdf(&["Words"]));
+    let empty_besides = file(folder.path(), "one-and-nothing.pdf", text_pdf(&["Words", ""]));
+    let pool = faulty(folder.path(), "KILL", "one:1", ExtractOptions::default());
+    for (path, sent) in [(html, 0), (single, 0), (empty_besides, 2)] {
+        let read = read(&pool, &path).await;
+        assert_eq!((read.failure().code, read.failure().page), (FailureCode::ExtractorDied, Some(1)));
+        assert_eq!(read.pages.len(), sent, "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_document_loses_its_page_and_no_other() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), "five.pdf", text_pdf(&FIVE));
+    let whole = read(&pool(1, ExtractOptions::default()), &path).await;
+    let pool = faulty(folder.path(), "KILL", "five:3", ExtractOptions::default());
+    let read = read_input(&pool, "t", Input { resume_from_page: 3, ..Input::new(&path) }).await;
+    assert_eq!(read.outcome, Ok(()));
+    assert_eq!(losses(&read.pages, &whole.pages[2..]), [(3, FailureCode::ExtractorDied)]);
+}
