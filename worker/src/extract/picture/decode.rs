@@ -317,10 +317,11 @@ mod tests {
     #[test]
     fn a_tiff_has_pages() {
         let mut bytes = Cursor::new(Vec::new());
-        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
-        encoder.write_image::<colortype::Gray8>(4, 1, &ROW).unwrap();
-        encoder.write_image::<colortype::RGB8>(1, 1, &[255, 255, 255]).unwrap();
-        drop(encoder);
+        {
+            let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+            encoder.write_image::<colortype::Gray8>(4, 1, &ROW).unwrap();
+            encoder.write_image::<colortype::RGB8>(1, 1, &[255, 255, 255]).unwrap();
+        }
         let mut pages = TiffPages::open(Source::memory(bytes.into_inner()), MANY).ok().unwrap();
         assert_eq!(pages.page().ok().unwrap().pixels, ROW);
         assert!(pages.next().unwrap());
