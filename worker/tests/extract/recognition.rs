@@ -60,12 +60,13 @@ fn png() -> Vec<u8> {
 /// The page twice as a TIFF.
 fn tiff() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
-    for _ in 0..2 {
-        let (width, height) = (WIDTH as u32, HEIGHT as u32);
-        encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, page()).unwrap();
+    {
+        let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+        for _ in 0..2 {
+            let (width, height) = (WIDTH as u32, HEIGHT as u32);
+            encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, page()).unwrap();
+        }
     }
-    drop(encoder);
     bytes.into_inner()
 }
 
