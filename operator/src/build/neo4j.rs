@@ -30,7 +30,8 @@ const RUN: &str = "/var/lib/neo4j/run";
 /// How the image starts it, after the number of a process that ended hard is gone. That file lies in the pod, so that
 /// it outlives the container; numbers begin again in each container, so that the next start would find one of its own
 /// with that number and say that it is running already, again and again.
-const START: &str = "rm -f /var/lib/neo4j/run/neo4j.pid && exec tini -g -- /startup/docker-entrypoint.sh neo4j";
+const START: &str =
+    "rm -f /var/lib/neo4j/run/neo4j.pid && exec tini -g -- /startup/docker-entrypoint.sh neo4j";
 /// Settings beside memory.
 const SETTINGS: [(&str, &str); 3] = [
     ("NEO4J_server_directories_run", RUN),

@@ -202,8 +202,10 @@ impl Pass<'_, '_> {
                 }
                 Ok(())
             }
+            // It marks a destination, and those stand at the beginning of a group; some programs write it before others.
             b'*' => {
-                self.is_optional = true;
+                let before = self.bytes.get(..self.at.saturating_sub(2)).unwrap_or_default();
+                self.is_optional = before.trim_ascii_end().ends_with(b"{");
                 Ok(())
             }
             b'~' => self.char(' '),
@@ -504,6 +506,14 @@ mod tests {
             r"{fonts}gr\'fc\'df {{\f1 \'ef\'f0\'e8}} {{\f2 \'93\'fa\'96\'7b}} \u8364?\uc0\u-10179\u-8704 \{{x\}}\~y\par"
         ));
         assert_eq!(read.texts(), ["grüß при 日本 €😀{x} y"]);
+    }
+
+    #[test]
+    fn the_mark_of_a_destination_counts_at_the_beginning_of_a_group_alone() {
+        assert_eq!(
+            read(r"{\i0\*\cs7 kept} {\*\cs7 gone}{\f0 \*\unknown1 kept, too}\par").texts(),
+            ["kept kept, too"]
+        );
     }
 
     #[test]
