@@ -1,6 +1,7 @@
 //! Word, PowerPoint and OpenDocument, as parts of XML and as they were before. Text, headings, lists and tables; no layout,
 //! no pictures.
 
+mod body;
 mod doc;
 mod odf;
 mod part;

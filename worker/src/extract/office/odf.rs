@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::io::BufReader;
 
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{BlockKind, DocumentInfo};
+use docmill_core::page::DocumentInfo;
 use quick_xml::events::{BytesStart, Event};
 
+use super::body::{Body, Paragraph};
 use crate::extract::Kind;
 use crate::extract::emit::Emitter;
 use crate::extract::package::Package;
 use crate::extract::source::Source;
-use crate::extract::text::Table;
 use crate::extract::work::Work;
 use crate::extract::xml::{attribute, events, local, push_reference};
 
@@ -32,9 +32,6 @@ const SKIPPED: &[&str] = &[
 /// Most spaces in a row that are kept.
 const SPACES_MAX: usize = 64;
 
-/// Most cells of a row.
-const CELLS_MAX: usize = 16_384;
-
 /// Reads a text, headers and footers at its end, or a presentation with a page a slide.
 pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let emitter = &mut *work.emitter;
@@ -43,7 +40,7 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     let media_type = work.kind.media_type().to_owned();
     emitter.info(DocumentInfo { title, media_type, page_count: None })?;
     let has_slides = work.kind == Kind::Odp;
-    let mut pass = Pass::new(has_slides, emitter);
+    let mut pass = Pass::new(has_slides, None, emitter);
     let read = package.events("content.xml", |event| pass.event(event));
     let read = read.and_then(|found| {
         let missing = || Failure::new(FailureCode::Damaged, "it has no content.xml");
@@ -53,7 +50,8 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     if has_slides {
         return Ok(());
     }
-    let mut pass = Pass { only_new: Some(HashSet::new()), ..Pass::new(false, emitter) };
+    let mut sent = HashSet::new();
+    let mut pass = Pass::new(false, Some(&mut sent), emitter);
     let read = package.events("styles.xml", |event| pass.event(event)).map(|_| ());
     emitter.or_lost(read)
 }
@@ -62,55 +60,29 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
 pub(in crate::extract) fn flat(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let media_type = work.kind.media_type().to_owned();
     work.emitter.info(DocumentInfo { title: None, media_type, page_count: None })?;
-    let mut pass = Pass::new(false, work.emitter);
+    let mut pass = Pass::new(false, None, work.emitter);
     let limits = &work.options.limits;
     let each = |event: Event<'_>| pass.event(event);
     let (_, read) = events(BufReader::new(source), work.name, u64::MAX, limits, each);
     work.emitter.or_lost(read)
 }
 
-#[derive(Default)]
-struct Paragraph {
-    text: String,
-    level: Option<u8>,
-    is_item: bool,
-}
-
 struct Pass<'a, 'e> {
     has_slides: bool,
-    emitter: &'a mut Emitter<'e>,
-    /// What was sent, where nothing is to be sent twice.
-    only_new: Option<HashSet<String>>,
-    /// Paragraphs that are open: those of frames, notes and annotations lie in the one that they are anchored in.
-    open: Vec<Paragraph>,
-    /// What ended within an open paragraph and follows it.
-    waiting: Vec<(BlockKind, String)>,
+    body: Body<'a, 'e>,
     /// How many elements that are skipped lie around.
     skipped: u32,
     lists: u32,
-    tables: u32,
-    cell: String,
-    row: Vec<String>,
-    table: Table,
     in_title: bool,
 }
 
 impl<'a, 'e> Pass<'a, 'e> {
-    fn new(has_slides: bool, emitter: &'a mut Emitter<'e>) -> Self {
-        Self {
-            has_slides,
-            emitter,
-            only_new: None,
-            open: Vec::new(),
-            waiting: Vec::new(),
-            skipped: 0,
-            lists: 0,
-            tables: 0,
-            cell: String::new(),
-            row: Vec::new(),
-            table: Table::default(),
-            in_title: false,
-        }
+    fn new(
+        has_slides: bool,
+        only_new: Option<&'a mut HashSet<String>>,
+        emitter: &'a mut Emitter<'e>,
+    ) -> Self {
+        Self { has_slides, body: Body::new(only_new, emitter), skipped: 0, lists: 0, in_title: false }
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
@@ -132,7 +104,7 @@ impl<'a, 'e> Pass<'a, 'e> {
 
     /// Adds text; runs of white space are one space, as files are broken into lines anywhere.
     fn push(&mut self, text: &str) -> Result<(), Failure> {
-        let Some(paragraph) = self.open.last_mut().filter(|_| self.skipped == 0) else { return Ok(()) };
+        let Some(paragraph) = self.body.paragraph().filter(|_| self.skipped == 0) else { return Ok(()) };
         for c in text.chars() {
             if !matches!(c, ' ' | '\t' | '\r' | '\n') {
                 paragraph.text.push(c);
@@ -140,7 +112,7 @@ impl<'a, 'e> Pass<'a, 'e> {
                 paragraph.text.push(' ');
             }
         }
-        self.emitter.gathering(paragraph.text.len())
+        self.body.gathering()
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {
@@ -154,15 +126,19 @@ impl<'a, 'e> Pass<'a, 'e> {
             "p" => {
                 let is_title = self.in_title || attribute(tag, "style-name").as_deref() == Some("Title");
                 let level = is_title.then_some(1);
-                self.open.push(Paragraph { text: String::new(), level, is_item: self.lists > 0 });
+                self.body.begin_paragraph(Paragraph {
+                    text: String::new(),
+                    level,
+                    is_item: self.lists > 0,
+                });
             }
             "h" => {
                 let level = attribute(tag, "outline-level").and_then(|level| level.parse::<u8>().ok());
                 let level = Some(level.unwrap_or(1).clamp(1, 6));
-                self.open.push(Paragraph { text: String::new(), level, is_item: false });
+                self.body.begin_paragraph(Paragraph { text: String::new(), level, is_item: false });
             }
             "list" => self.lists += 1,
-            "table" => self.tables += 1,
+            "table" => self.body.begin_table(),
             "frame" => self.in_title = attribute(tag, "class").as_deref() == Some("title"),
             _ => self.space(tag),
         }
@@ -171,8 +147,8 @@ impl<'a, 'e> Pass<'a, 'e> {
     fn empty(&mut self, tag: &BytesStart<'_>) {
         let name = tag.name();
         let is_cell = matches!(local(name.as_ref()), "table-cell" | "covered-table-cell");
-        if is_cell && self.tables == 1 && self.row.len() < CELLS_MAX {
-            self.row.push(String::new());
+        if is_cell && self.body.is_in_table() {
+            self.body.end_cell();
         } else {
             self.space(tag);
         }
@@ -190,7 +166,7 @@ impl<'a, 'e> Pass<'a, 'e> {
             "line-break" => ('\n', 1),
             _ => return,
         };
-        if let Some(paragraph) = self.open.last_mut().filter(|_| self.skipped == 0) {
+        if let Some(paragraph) = self.body.paragraph().filter(|_| self.skipped == 0) {
             paragraph.text.extend(std::iter::repeat_n(c, count));
         }
     }
@@ -204,23 +180,12 @@ impl<'a, 'e> Pass<'a, 'e> {
             "p" | "h" => return self.end_paragraph(),
             "list" => self.lists = self.lists.saturating_sub(1),
             "frame" => self.in_title = false,
-            // A table within a cell is text of that cell.
-            "table-cell" | "covered-table-cell" if self.tables == 1 => {
-                let cell = std::mem::take(&mut self.cell);
-                if self.row.len() < CELLS_MAX {
-                    self.row.push(cell);
-                }
-            }
-            "table-row" if self.tables == 1 => return self.table.row(self.row.drain(..), self.emitter),
-            "table" => {
-                self.tables = self.tables.saturating_sub(1);
-                if self.tables == 0 {
-                    return self.table.end(self.emitter);
-                }
-            }
+            "table-cell" | "covered-table-cell" if self.body.is_in_table() => self.body.end_cell(),
+            "table-row" if self.body.is_in_table() => return self.body.end_row(),
+            "table" => return self.body.end_table(),
             "page" if self.has_slides => {
-                self.send_waiting()?;
-                return self.emitter.end_page();
+                self.body.send_waiting()?;
+                return self.body.emitter.end_page();
             }
             _ => {}
         }
@@ -228,39 +193,7 @@ impl<'a, 'e> Pass<'a, 'e> {
     }
 
     fn end_paragraph(&mut self) -> Result<(), Failure> {
-        let Some(done) = self.open.pop() else { return Ok(()) };
-        if self.tables > 0 {
-            self.cell.push_str(&done.text);
-            self.cell.push(' ');
-            return self.emitter.gathering(self.cell.len());
-        }
-        let kind = match done.level {
-            Some(level) => BlockKind::Heading(level),
-            None if done.is_item => BlockKind::ListItem,
-            None => BlockKind::Paragraph,
-        };
-        if !self.open.is_empty() {
-            self.waiting.push((kind, done.text));
-            return Ok(());
-        }
-        self.send(kind, done.text)?;
-        self.send_waiting()
-    }
-
-    fn send_waiting(&mut self) -> Result<(), Failure> {
-        for (kind, text) in std::mem::take(&mut self.waiting) {
-            self.send(kind, text)?;
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
-        if let Some(sent) = &mut self.only_new
-            && !sent.insert(text.clone())
-        {
-            return Ok(());
-        }
-        self.emitter.block(kind, text)
+        self.body.end_paragraph()?.map_or(Ok(()), |done| self.body.send(done))
     }
 }
 

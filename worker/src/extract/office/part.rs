@@ -3,19 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use docmill_core::failure::Failure;
-use docmill_core::page::BlockKind;
 use quick_xml::events::{BytesStart, Event};
 
+use super::body::{Body, Paragraph};
 use crate::extract::emit::Emitter;
 use crate::extract::package::Package;
-use crate::extract::text::Table;
 use crate::extract::xml::{attribute, local, push_reference};
-
-/// Most cells of a row; a row with more is not for readers.
-const CELLS_MAX: usize = 16_384;
-
-/// Most text of text boxes that waits for the end of the paragraph around them.
-const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// Elements whose text is said elsewhere: by the choice that a fallback stands in for, at the place that text was moved to.
 const REPEATED: &[&str] = &["Fallback", "moveFrom"];
@@ -31,47 +24,16 @@ pub(super) fn read(
     only_new: Option<&mut HashSet<String>>,
     emitter: &mut Emitter<'_>,
 ) -> Result<bool, Failure> {
-    let mut pass = Pass {
-        styles,
-        only_new,
-        emitter,
-        open: Vec::new(),
-        waiting: Vec::new(),
-        waiting_bytes: 0,
-        in_text: false,
-        repeated: 0,
-        tables: 0,
-        cell: String::new(),
-        row: Vec::new(),
-        table: Table::default(),
-        placeholder: String::new(),
-    };
+    let body = Body::new(only_new, emitter);
+    let mut pass = Pass { styles, body, in_text: false, repeated: 0, placeholder: String::new() };
     package.events(name, |event| pass.event(event))
-}
-
-/// What is known of a paragraph.
-#[derive(Default)]
-struct Paragraph {
-    text: String,
-    level: Option<u8>,
-    is_item: bool,
 }
 
 struct Pass<'a, 'e> {
     styles: &'a Styles,
-    only_new: Option<&'a mut HashSet<String>>,
-    emitter: &'a mut Emitter<'e>,
-    /// Paragraphs that are open, outermost first: those of a text box lie in the one that it is anchored in.
-    open: Vec<Paragraph>,
-    /// What ended within an open paragraph and follows it.
-    waiting: Vec<(BlockKind, String)>,
-    waiting_bytes: usize,
+    body: Body<'a, 'e>,
     in_text: bool,
     repeated: u32,
-    tables: u32,
-    cell: String,
-    row: Vec<String>,
-    table: Table,
     /// In a slide: the kind of the shape that is read. Numbers, dates and footers are not content.
     placeholder: String,
 }
@@ -98,9 +60,9 @@ impl Pass<'_, '_> {
         if self.repeated > 0 {
             return Ok(());
         }
-        let Some(paragraph) = self.open.last_mut() else { return Ok(()) };
+        let Some(paragraph) = self.body.paragraph() else { return Ok(()) };
         paragraph.text.push_str(text);
-        self.emitter.gathering(paragraph.text.len())
+        self.body.gathering()
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {
@@ -108,9 +70,9 @@ impl Pass<'_, '_> {
         match local(name.as_ref()) {
             repeated if REPEATED.contains(&repeated) => self.repeated += 1,
             "t" => self.in_text = true,
-            "p" => self.open.push(Paragraph::default()),
+            "p" => self.body.begin_paragraph(Paragraph::default()),
             "sp" => self.placeholder.clear(),
-            "tbl" => self.tables += 1,
+            "tbl" => self.body.begin_table(),
             other => self.style(other, tag),
         }
     }
@@ -119,7 +81,7 @@ impl Pass<'_, '_> {
         let name = tag.name();
         match local(name.as_ref()) {
             // Before any text it is a tab stop among the paragraph's properties.
-            "tab" if self.open.last().is_some_and(|paragraph| !paragraph.text.is_empty()) => {
+            "tab" if self.body.paragraph().is_some_and(|paragraph| !paragraph.text.is_empty()) => {
                 self.push("\t")
             }
             "br" | "cr" => self.push("\n"),
@@ -136,7 +98,7 @@ impl Pass<'_, '_> {
             self.placeholder = attribute(tag, "type").unwrap_or_default();
             return;
         }
-        let Some(paragraph) = self.open.last_mut() else { return };
+        let Some(paragraph) = self.body.paragraph() else { return };
         match name {
             "pStyle" => {
                 let id = attribute(tag, "val").unwrap_or_default();
@@ -158,64 +120,21 @@ impl Pass<'_, '_> {
             "t" => self.in_text = false,
             "p" => return self.end_paragraph(),
             "sp" => self.placeholder.clear(),
-            // A table within a cell is text of that cell.
-            "tc" if self.tables == 1 => {
-                let cell = std::mem::take(&mut self.cell);
-                if self.row.len() < CELLS_MAX {
-                    self.row.push(cell);
-                }
-            }
-            "tr" if self.tables == 1 => return self.table.row(self.row.drain(..), self.emitter),
-            "tbl" => {
-                self.tables = self.tables.saturating_sub(1);
-                if self.tables == 0 {
-                    return self.table.end(self.emitter);
-                }
-            }
+            "tc" if self.body.is_in_table() => self.body.end_cell(),
+            "tr" if self.body.is_in_table() => return self.body.end_row(),
+            "tbl" => return self.body.end_table(),
             _ => {}
         }
         Ok(())
     }
 
     fn end_paragraph(&mut self) -> Result<(), Failure> {
-        let Some(done) = self.open.pop() else { return Ok(()) };
-        if self.tables > 0 {
-            self.cell.push_str(&done.text);
-            self.cell.push(' ');
-            return self.emitter.gathering(self.cell.len());
+        let Some(mut done) = self.body.end_paragraph()? else { return Ok(()) };
+        match self.placeholder.as_str() {
+            "sldNum" | "dt" | "ftr" | "sldImg" | "hdr" => return Ok(()),
+            "title" | "ctrTitle" => done.level = done.level.or(Some(1)),
+            _ => {}
         }
-        let placeholder = self.placeholder.as_str();
-        if matches!(placeholder, "sldNum" | "dt" | "ftr" | "sldImg" | "hdr") {
-            return Ok(());
-        }
-        let level = done.level.or(matches!(placeholder, "title" | "ctrTitle").then_some(1));
-        let kind = match level {
-            Some(level) => BlockKind::Heading(level),
-            None if done.is_item => BlockKind::ListItem,
-            None => BlockKind::Paragraph,
-        };
-        self.waiting_bytes += done.text.len();
-        if self.open.is_empty() {
-            // The paragraph itself, and then what is anchored in it.
-            self.send(kind, done.text)?;
-        } else {
-            self.waiting.push((kind, done.text));
-        }
-        if self.open.is_empty() || self.waiting_bytes > WAITING_BYTES_MAX {
-            self.waiting_bytes = 0;
-            for (kind, text) in std::mem::take(&mut self.waiting) {
-                self.send(kind, text)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
-        if let Some(sent) = &mut self.only_new
-            && !sent.insert(text.clone())
-        {
-            return Ok(());
-        }
-        self.emitter.block(kind, text)
+        self.body.send(done)
     }
 }

@@ -1,0 +1,146 @@
+//! What passes over Office documents have in common: paragraphs that lie in each other, and tables. Knows no element.
+
+use std::collections::HashSet;
+
+use docmill_core::failure::Failure;
+use docmill_core::page::BlockKind;
+
+use crate::extract::emit::Emitter;
+use crate::extract::text::Table;
+
+/// Most cells of a row; a row with more is not for readers.
+const CELLS_MAX: usize = 16_384;
+
+/// Most text, in bytes, that waits for the end of the paragraph around it.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// What is known of a paragraph.
+#[derive(Default)]
+pub(super) struct Paragraph {
+    pub text: String,
+    /// Of a heading.
+    pub level: Option<u8>,
+    pub is_item: bool,
+}
+
+/// The text of a part, on its way out in the order in which it is read.
+pub(super) struct Body<'a, 'e> {
+    pub emitter: &'a mut Emitter<'e>,
+    /// What was sent, where nothing is to be sent twice.
+    only_new: Option<&'a mut HashSet<String>>,
+    /// Paragraphs that are open, outermost first: those of text boxes, notes and annotations lie in the one that they are
+    /// anchored in.
+    open: Vec<Paragraph>,
+    /// What ended within an open paragraph and follows it.
+    waiting: Vec<(BlockKind, String)>,
+    waiting_bytes: usize,
+    /// How many tables lie in each other here. One within a cell is text of that cell.
+    tables: u32,
+    cell: String,
+    row: Vec<String>,
+    table: Table,
+}
+
+impl<'a, 'e> Body<'a, 'e> {
+    pub fn new(only_new: Option<&'a mut HashSet<String>>, emitter: &'a mut Emitter<'e>) -> Self {
+        Self {
+            emitter,
+            only_new,
+            open: Vec::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            tables: 0,
+            cell: String::new(),
+            row: Vec::new(),
+            table: Table::default(),
+        }
+    }
+
+    pub fn begin_paragraph(&mut self, paragraph: Paragraph) {
+        self.open.push(paragraph);
+    }
+
+    /// The innermost one that is open.
+    pub fn paragraph(&mut self) -> Option<&mut Paragraph> {
+        self.open.last_mut()
+    }
+
+    /// Checks how much text the innermost one has by now.
+    pub fn gathering(&self) -> Result<(), Failure> {
+        self.open.last().map_or(Ok(()), |paragraph| self.emitter.gathering(paragraph.text.len()))
+    }
+
+    /// Ends the innermost one and gives it, to be handed to [`Body::send`]; none in a table, whose cell has the text then.
+    pub fn end_paragraph(&mut self) -> Result<Option<Paragraph>, Failure> {
+        let Some(done) = self.open.pop() else { return Ok(None) };
+        if self.tables == 0 {
+            return Ok(Some(done));
+        }
+        self.cell.push_str(&done.text);
+        self.cell.push(' ');
+        self.emitter.gathering(self.cell.len())?;
+        Ok(None)
+    }
+
+    /// Sends a paragraph that ended, and then what is anchored in it. One that is anchored itself waits.
+    pub fn send(&mut self, done: Paragraph) -> Result<(), Failure> {
+        let kind = match done.level {
+            Some(level) => BlockKind::Heading(level),
+            None if done.is_item => BlockKind::ListItem,
+            None => BlockKind::Paragraph,
+        };
+        self.waiting_bytes += done.text.len();
+        if self.open.is_empty() {
+            self.block(kind, done.text)?;
+        } else {
+            self.waiting.push((kind, done.text));
+        }
+        if self.open.is_empty() || self.waiting_bytes > WAITING_BYTES_MAX {
+            self.send_waiting()?;
+        }
+        Ok(())
+    }
+
+    /// Sends what waits.
+    pub fn send_waiting(&mut self) -> Result<(), Failure> {
+        self.waiting_bytes = 0;
+        for (kind, text) in std::mem::take(&mut self.waiting) {
+            self.block(kind, text)?;
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
+        if let Some(sent) = &mut self.only_new
+            && !sent.insert(text.clone())
+        {
+            return Ok(());
+        }
+        self.emitter.block(kind, text)
+    }
+
+    pub fn begin_table(&mut self) {
+        self.tables += 1;
+    }
+
+    /// Whether a cell or row that ends is one of a table in no other.
+    pub fn is_in_table(&self) -> bool {
+        self.tables == 1
+    }
+
+    pub fn end_cell(&mut self) {
+        let cell = std::mem::take(&mut self.cell);
+        if self.row.len() < CELLS_MAX {
+            self.row.push(cell);
+        }
+    }
+
+    pub fn end_row(&mut self) -> Result<(), Failure> {
+        self.table.row(self.row.drain(..), self.emitter)
+    }
+
+    pub fn end_table(&mut self) -> Result<(), Failure> {
+        self.tables = self.tables.saturating_sub(1);
+        if self.tables == 0 { self.table.end(self.emitter) } else { Ok(()) }
+    }
+}
