@@ -2,13 +2,12 @@
 //! the demo documents where `cargo xtask corpus` has made them. Needs both libraries: `make setup`.
 
 use std::ffi::{CStr, c_char};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use docmill_worker::extract::{ExtractOptions, OcrLanguages, Pool};
 use tempfile::tempdir;
 
-use crate::files::file;
+use crate::files::{file, program};
 use crate::recognition::scan;
 use crate::{Read, read};
 
@@ -59,11 +58,9 @@ fn own_library() -> Option<PathBuf> {
 /// Extraction whose children use this library.
 fn pool_with(folder: &Path, library: &Path, options: ExtractOptions) -> Pool {
     let binary = env!("CARGO_BIN_EXE_docmill-worker");
-    let script = format!("#!/bin/sh\nTESSERACT_LIB='{}' exec '{binary}' \"$@\"\n", library.display());
+    let script = format!("TESSERACT_LIB='{}' exec '{binary}' \"$@\"", library.display());
     let name = format!("extractor-with-{}", library.file_name().unwrap().to_string_lossy());
-    let script = file(folder, &name, script);
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-    Pool::new(script, 1, options)
+    Pool::new(program(folder, &name, &script), 1, options)
 }
 
 /// Reads documents with the library, and sees that it was this one that was used.
