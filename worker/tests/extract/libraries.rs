@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::files::{file, program};
 use crate::recognition::scan;
-use crate::{Read, read};
+use crate::{Read, cache, read};
 
 /// The library that setup builds, and the version of Tesseract that it builds it of.
 const OWN: &str = "libtesseract-docmill.so";
@@ -26,11 +26,6 @@ const SCANS: &[&str] = &[
     "ja/スキャン.pdf",
     "zh/扫描件.pdf",
 ];
-
-fn cache() -> PathBuf {
-    let named = std::env::var_os("DOCMILL_CACHE").map(PathBuf::from);
-    named.unwrap_or_else(|| Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill"))
-}
 
 /// The version of the distribution's library.
 fn stock_version() -> String {

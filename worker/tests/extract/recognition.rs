@@ -7,7 +7,7 @@ use pdfium_render::prelude::*;
 use tempfile::tempdir;
 
 use crate::files::{file, pdf, picture, scan_pdf, text_pdf};
-use crate::{Read, pool, read, read_input};
+use crate::{Read, cache, pool, read, read_input};
 
 const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wizards mix a potion in the cellar.\n\
     Every second line of this letter was written by hand,\nand nobody remembers who carried it to the village.\n\
@@ -18,9 +18,8 @@ const HEIGHT: usize = 2_339;
 
 /// A page full of these words in shades of grey.
 fn page() -> &'static [u8] {
-    let library = std::env::var("PDFIUM_LIB").map(std::path::PathBuf::from).unwrap_or_else(|_| {
-        std::path::Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill/lib/libpdfium.so")
-    });
+    let library = std::env::var_os("PDFIUM_LIB")
+        .map_or_else(|| cache().join("lib/libpdfium.so"), std::path::PathBuf::from);
     // The library can be bound once in a process, and tests share theirs.
     static PDFIUM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     PDFIUM.get_or_init(|| {
