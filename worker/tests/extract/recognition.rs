@@ -74,18 +74,19 @@ async fn pictures_are_recognised_page_by_page() {
     let folder = tempdir().unwrap();
     let pool =
         pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
-    for (name, bytes, pages) in [("page.png", png(), 1), ("pages.tiff", tiff(), 2)] {
-        let found = read(&pool, &file(folder.path(), name, bytes)).await;
-        assert!(found.text().contains("quick brown fox"), "{name}: {:?}", found.outcome);
-        assert_eq!(found.pages.len(), pages, "{name}");
+    let one = file(folder.path(), "page.png", png());
+    let two = file(folder.path(), "pages.tiff", tiff());
+    for (path, pages) in [(&one, 1), (&two, 2)] {
+        let found = read(&pool, path).await;
+        assert!(found.text().contains("quick brown fox"), "{}: {:?}", path.display(), found.outcome);
+        assert_eq!(found.pages.len(), pages, "{}", path.display());
         for page in &found.pages {
             assert_eq!(page.source, PageSource::Ocr);
             assert!(page.note.as_ref().unwrap().contains("a picture"), "{:?}", page.note);
         }
     }
     let without = ExtractOptions { ocr: OcrMode::Never, ..Default::default() };
-    let path = file(folder.path(), "page.png", png());
-    assert_eq!(read(&crate::pool(1, without), &path).await.failure().code, FailureCode::NoText);
+    assert_eq!(read(&crate::pool(1, without), &one).await.failure().code, FailureCode::NoText);
 }
 
 #[tokio::test]
