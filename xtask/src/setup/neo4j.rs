@@ -45,16 +45,7 @@ pub fn install(cache: &Path) -> Result<()> {
         return Ok(());
     }
     println!("setup: fetching Neo4j Community (123 MB)");
-    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-    let placed = fetch(&partial).and_then(|()| {
-        if place.exists() {
-            fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
-    });
-    // Only disk space: a leftover harms nothing.
-    let _ = fs::remove_dir_all(&partial);
-    placed
+    cache::place_folder(&place, fetch)
 }
 
 fn fetch(to: &Path) -> Result<()> {
