@@ -148,6 +148,20 @@ async fn what_a_child_started_ends_with_it() {
 }
 
 #[tokio::test]
+async fn no_child_stays_on_the_list_where_a_shutdown_is_cut_off() {
+    let folder = tempdir().unwrap();
+    let pool = Pool::new(program(folder.path(), STAYS), 1, ExtractOptions::default());
+    let tenant = TenantId::default();
+    let guards = [pool.start(&tenant).await.unwrap(), pool.start(&tenant).await.unwrap()];
+    guards.into_iter().for_each(Guard::give_back);
+    assert_eq!(pool.child_pids().len(), 2);
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(futures::poll!(shutdown.as_mut()).is_pending(), "the first is dying");
+    drop(shutdown);
+    assert_eq!(pool.child_pids(), [0u32; 0]);
+}
+
+#[tokio::test]
 async fn more_than_the_document_is_not_taken_for_the_next_ones() {
     let (folder, bytes) = said(&[info(1), page(1), Reply::Event(Event::Done), info(1)]);
     let (heard, outcome) = read(&folder, &bytes, STAYS).await;
