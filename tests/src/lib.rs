@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod command;
 pub mod contract;
 pub mod corpus;
+mod cpu;
 pub mod hostile;
 pub mod namespaces;
 pub mod page;

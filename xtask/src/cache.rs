@@ -71,6 +71,23 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Makes a folder aside and puts it in place whole, instead of one that is there; or leaves all as it is.
+pub fn place_folder(place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
+    // Of a process that had our number and was cut off: in a container that happens.
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    let placed = make(&partial).and_then(|()| {
+        if place.exists() {
+            fs::remove_dir_all(place).with_context(|| format!("cannot replace {}", place.display()))?;
+        }
+        fs::rename(&partial, place).with_context(|| format!("cannot write {}", place.display()))
+    });
+    // Only disk space: a leftover harms nothing.
+    let _ = fs::remove_dir_all(&partial);
+    placed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +105,31 @@ mod tests {
         place(&path, b"b", &sha256(b"b"), 0o644).unwrap();
         assert!(holds(&path, &sha256(b"b")) && !holds(&path, &sha256(b"a")));
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_replaced_whole_or_not_at_all() {
+        let root = std::env::temp_dir().join(format!("docmill-cache-folder-{}", std::process::id()));
+        let place = root.join("at.1");
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let with = |name: &'static str| {
+            move |folder: &Path| {
+                assert!(names(folder).is_empty());
+                write(&folder.join(name), b"", 0o644)
+            }
+        };
+        let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
+        write(&partial.join("cut off"), b"", 0o644).unwrap();
+        place_folder(&place, with("first")).unwrap();
+        assert_eq!((names(&place), names(&root)), (vec!["first".to_owned()], vec!["at.1".to_owned()]));
+        place_folder(&place, with("second")).unwrap();
+        assert_eq!(names(&place), ["second"]);
+        let failed = place_folder(&place, |folder| with("third")(folder).and_then(|()| bail!("broken")));
+        assert_eq!(failed.unwrap_err().to_string(), "broken");
+        assert_eq!((names(&place), names(&root)), (vec!["second".to_owned()], vec!["at.1".to_owned()]));
+        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -151,15 +151,6 @@ impl Bench {
     }
 }
 
-/// Where docmill keeps what can be had again.
-fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("DOCMILL_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("docmill")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".cache/docmill")))
-        .context("none of DOCMILL_CACHE, XDG_CACHE_HOME and HOME is set")
-}
-
 /// Removes a directory that may not be there.
 fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {

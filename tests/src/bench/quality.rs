@@ -11,9 +11,10 @@ use docmill_worker::sqlite::{Readers, read};
 
 use super::known_items::{self, KnownItem};
 use super::paraphrases::PARAPHRASES;
-use super::{Figures, Options, cache, collapsed, remove};
+use super::{Figures, Options, collapsed, remove};
 use crate::command::{Docmill, ExportedChunk, path_of_uri};
 use crate::corpus;
+use crate::services::cache;
 
 /// The languages of the corpus, and the share of known items that must be among the first three.
 const LANGUAGES: [(&str, f64); 5] = [("en", 0.90), ("de", 0.90), ("ru", 0.90), ("ja", 0.85), ("zh", 0.85)];

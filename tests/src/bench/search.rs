@@ -11,9 +11,10 @@ use docmill_worker::search::{Mode, Searcher, Timings};
 use docmill_worker::sqlite::Readers;
 use serde::{Deserialize, Serialize};
 
-use super::{Figures, Options, cache, remove};
+use super::{Figures, Options, remove};
 use crate::command::Docmill;
 use crate::corpus::write_texts;
+use crate::services::cache;
 
 const CHUNKS: usize = 100_000;
 const DOCUMENT_BYTES: usize = 40_000;

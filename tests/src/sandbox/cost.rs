@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 use docmill_core::id::TenantId;
 use docmill_worker::extract::{Event, ExtractOptions, Here, Input, Pool};
 use docmill_worker::process_tree::cpu_seconds;
-use rustix::time::{ClockId, clock_gettime};
 use tempfile::tempdir;
 use tokio::sync::mpsc;
 
 use super::Options;
 use crate::corpus::{Writer, dense_pages, pdf, write};
+use crate::cpu::{child_s, own_s};
 
 /// Size of the HTML page.
 const HTML_BYTES: usize = 50 << 10;
@@ -137,18 +137,4 @@ async fn read(pool: &Pool, tenant: &TenantId, document: &Path) -> Result<()> {
     outcome?;
     ensure!(events.last() == Some(&Event::Done), "the document was not read to its end");
     Ok(())
-}
-
-/// CPU time of this process with all its threads.
-fn own_s() -> f64 {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
-}
-
-/// CPU time of a process with one thread, as the scheduler counts it: other counts are of hundredths of seconds.
-fn child_s(pid: u32) -> Result<f64> {
-    let path = format!("/proc/{pid}/schedstat");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let nanoseconds = text.split_whitespace().next().and_then(|first| first.parse::<f64>().ok());
-    Ok(nanoseconds.with_context(|| format!("{path} is not understood"))? / 1e9)
 }

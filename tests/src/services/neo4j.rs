@@ -19,6 +19,7 @@ use docmill_worker::secret::Secret;
 use docmill_worker::sink::Sink;
 use tokio::sync::OwnedMutexGuard;
 
+use super::cache;
 use super::process::{Process, free_port, wait_until};
 use crate::contract::{Backend, memory};
 
@@ -163,7 +164,7 @@ impl Neo4jServer {
     }
 
     fn java(&self, own: &[&str]) -> Command {
-        let installed = cache().join(INSTALLED);
+        let installed = cache().expect("a home for the cache").join(INSTALLED);
         assert!(installed.join("jars.sha256").is_file(), "no Neo4j in the cache: run `cargo xtask setup`");
         let home = &self.dir;
         let mut classes = OsString::from(home.join("conf"));
@@ -276,12 +277,4 @@ impl Drop for Neo4jServer {
             let _ = keeper.wait();
         }
     }
-}
-
-fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("DOCMILL_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("docmill")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/docmill")))
-        .expect("one of DOCMILL_CACHE, XDG_CACHE_HOME and HOME is set")
 }

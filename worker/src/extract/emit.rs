@@ -10,6 +10,9 @@ use super::Event;
 /// step after extraction has to hold it whole.
 const PAGE_TEXT_BYTES: usize = 2 << 20;
 
+/// The same after so many blocks: of short ones a frame says more than their text.
+const PAGE_BLOCKS_MAX: usize = 100_000;
+
 /// What stands between the names of documents in each other.
 const SECTION_SEPARATOR: &str = " › ";
 
@@ -108,9 +111,23 @@ impl<'a> Emitter<'a> {
         (self.forward)(Event::Info(info))
     }
 
-    /// Adds text to the page in work. Text without a letter or digit in it is still text; empty text is dropped.
+    /// Adds text to the page in work. Text without a letter or digit in it is still text; empty text is dropped. Text that
+    /// is too much for a page becomes several blocks.
     pub fn block(&mut self, kind: BlockKind, text: impl AsRef<str>) -> Result<(), Failure> {
         let text = clean(text.as_ref());
+        if text.len() <= PAGE_TEXT_BYTES {
+            return self.cleaned_block(kind, text);
+        }
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece_bytes(rest));
+            self.cleaned_block(kind, piece.trim_end().to_owned())?;
+            rest = after.trim_start();
+        }
+        Ok(())
+    }
+
+    fn cleaned_block(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
         if text.is_empty() {
             return Ok(());
         }
@@ -118,7 +135,8 @@ impl<'a> Emitter<'a> {
         self.page_bytes += text.len();
         (self.has_text, self.page_has_text) = (true, true);
         self.blocks.push(Block { kind: self.below_section(kind), text });
-        if self.page_bytes > PAGE_TEXT_BYTES { self.end_page() } else { Ok(()) }
+        let is_full = self.page_bytes > PAGE_TEXT_BYTES || self.blocks.len() >= PAGE_BLOCKS_MAX;
+        if is_full { self.end_page() } else { Ok(()) }
     }
 
     /// Begins a section for a document that lies in the one in work: a page of its own, with its name as heading.
@@ -270,6 +288,19 @@ impl<'a> Emitter<'a> {
         }
         (self.forward)(Event::Done)
     }
+}
+
+/// How much of a text goes into one block: all of it, or as much as ends with a line, else with a word, if one of them ends in
+/// the second half of what may go there.
+fn piece_bytes(text: &str) -> usize {
+    if text.len() <= PAGE_TEXT_BYTES {
+        return text.len();
+    }
+    let most = text.floor_char_boundary(PAGE_TEXT_BYTES);
+    let half = text.floor_char_boundary(PAGE_TEXT_BYTES / 2);
+    let second = &text[half..most];
+    let end = second.rfind('\n').or_else(|| second.rfind(char::is_whitespace));
+    end.map_or(most, |end| half + end)
 }
 
 /// The name of a document in another, as a heading shows it: one line without what would change how it is read.

@@ -20,6 +20,7 @@ use self::layout::Part;
 use self::lines::Lines;
 use super::emit::Emitter;
 use super::ocr::{self, Need, Recogniser, Unrecognised};
+use super::process::cache_folder;
 use super::source::Source;
 use super::work::{Tools, Work};
 use super::{ExtractOptions, Kind};
@@ -205,13 +206,9 @@ fn parts(lines: &Lines) -> Vec<Part<'_>> {
 /// Places where the library is looked for, in this order.
 pub(super) fn library_paths() -> Vec<PathBuf> {
     const NAME: &str = "libpdfium.so";
-    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = folder("DOCMILL_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("docmill")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/docmill")));
     let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join(NAME)));
     let named = std::env::var_os("PDFIUM_LIB").map(PathBuf::from);
-    let cached = cache.map(|cache| cache.join("lib").join(NAME));
+    let cached = cache_folder().map(|cache| cache.join("lib").join(NAME));
     [named, beside, cached].into_iter().flatten().collect()
 }
 

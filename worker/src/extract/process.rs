@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -24,6 +24,12 @@ use super::sandbox::{self, SandboxReport, Start};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
 const PASSED_VARIABLES: &[&str] = &["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX"];
+
+/// How long a child that closed its pipe may take to end by itself.
+const OWN_END: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether it has.
+const OWN_END_LOOK: Duration = Duration::from_millis(2);
 
 /// How long a dead child's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -130,20 +136,23 @@ impl Extractor {
     }
 
     /// Whether it ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+    pub fn has_ended(&self) -> bool {
+        has_ended(self.pid)
     }
 
     /// Kills it with all it started, and reaps it. Gives how it ended and its last words.
     pub async fn end(mut self) -> (Option<ExitStatus>, String) {
         // A child that closed its pipe is about to have its own status, which tells more than our signal.
-        let status = match tokio::time::timeout(Duration::from_millis(100), self.child.wait()).await {
-            Ok(status) => status.ok(),
-            Err(_) => {
-                self.kill_group();
-                self.child.wait().await.ok()
+        let pid = self.pid;
+        let own_end = async {
+            while !has_ended(pid) {
+                tokio::time::sleep(OWN_END_LOOK).await;
             }
         };
+        let _ = tokio::time::timeout(OWN_END, own_end).await;
+        // What it started may outlive it.
+        self.kill_group();
+        let status = self.child.wait().await.ok();
         (status, self.last_words().await)
     }
 
@@ -177,6 +186,13 @@ impl Drop for Extractor {
         self.kill_group();
         self.stderr_reader.abort();
     }
+}
+
+/// Whether a child of ours ended. It is not reaped by that: until then its number, and its group's, is nobody else's.
+fn has_ended(pid: u32) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let running = Pid::from_raw(pid as i32).map(|pid| waitid(WaitId::Pid(pid), look));
+    !matches!(running, Some(Ok(None)))
 }
 
 fn passed_variables() -> Vec<(OsString, OsString)> {

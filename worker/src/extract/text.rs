@@ -151,6 +151,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::super::emit::tests::blocks_of;
+    use super::super::work::tests::read_bytes;
     use super::*;
 
     #[test]
@@ -165,6 +166,25 @@ mod tests {
         let blocks = blocks_of(|emitter| yaml(&format!("a: 1\n  b: 2\n---\n{long}{long}- c\n"), emitter));
         let expected = ["a: 1\n  b: 2", long.trim(), long.trim(), "- c"];
         assert_eq!(blocks, expected.map(|text| (BlockKind::Code, text.to_owned())));
+    }
+
+    #[test]
+    fn no_page_is_too_much_for_a_frame_however_long_or_short_its_blocks_are() {
+        let words = "wörter ".repeat(800_000);
+        let unbroken = "日".repeat(2 << 20);
+        for (text, between) in [(words.trim_end(), " "), (unbroken.as_str(), "")] {
+            let read = read_bytes("a.txt", text);
+            assert_eq!(read.outcome, Ok(()));
+            assert!(read.texts().join(between) == text, "nothing is lost");
+            assert!(read.pages.len() > 1 && read.pages.iter().all(|page| page.text_bytes() <= 5 << 20));
+        }
+        let lines = ["first", &"x".repeat(1 << 20), &"y".repeat(1 << 20), "last"].join("\n");
+        let blocks = read_bytes("a.txt", lines.as_str());
+        let blocks: Vec<_> = blocks.texts().iter().map(|text| text.chars().next_back()).collect();
+        assert_eq!(blocks, [Some('x'), Some('t')], "cut where a line ends");
+        let short = read_bytes("a.txt", "a\n\n".repeat(250_000));
+        assert_eq!(short.blocks().len(), 250_000);
+        assert!(short.pages.iter().all(|page| page.blocks.len() <= 100_000));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Small documents made for tests: PDF by hand, Office files by a zip writer. Does not read anything.
+//! Small documents made for tests: PDF by hand, Office files by a zip writer; and programs. Does not read anything.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,21 @@ use std::path::{Path, PathBuf};
 pub fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// A program that does what this shell script says. Another process writes it: a file that this one had open for writing
+/// could not be started while a child that is just being made still has it.
+#[cfg(any(target_arch = "x86_64", feature = "testing"))]
+pub fn program(folder: &Path, name: &str, script: &str) -> PathBuf {
+    let path = folder.join(name);
+    let written = std::process::Command::new("/bin/sh")
+        .args(["-c", r#"printf '%s' "$1" > "$2" && chmod 755 "$2""#, "sh"])
+        .arg(format!("#!/bin/sh\n{script}\n"))
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(written.success());
     path
 }
 

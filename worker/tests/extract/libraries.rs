@@ -2,15 +2,14 @@
 //! the demo documents where `cargo xtask corpus` has made them. Needs both libraries: `make setup`.
 
 use std::ffi::{CStr, c_char};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use docmill_worker::extract::{ExtractOptions, OcrLanguages, Pool};
 use tempfile::tempdir;
 
-use crate::files::file;
+use crate::files::{file, program};
 use crate::recognition::scan;
-use crate::{Read, read};
+use crate::{Read, cache, read};
 
 /// The library that setup builds, and the version of Tesseract that it builds it of.
 const OWN: &str = "libtesseract-docmill.so";
@@ -27,11 +26,6 @@ const SCANS: &[&str] = &[
     "ja/スキャン.pdf",
     "zh/扫描件.pdf",
 ];
-
-fn cache() -> PathBuf {
-    let named = std::env::var_os("DOCMILL_CACHE").map(PathBuf::from);
-    named.unwrap_or_else(|| Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill"))
-}
 
 /// The version of the distribution's library.
 fn stock_version() -> String {
@@ -59,11 +53,9 @@ fn own_library() -> Option<PathBuf> {
 /// Extraction whose children use this library.
 fn pool_with(folder: &Path, library: &Path, options: ExtractOptions) -> Pool {
     let binary = env!("CARGO_BIN_EXE_docmill-worker");
-    let script = format!("#!/bin/sh\nTESSERACT_LIB='{}' exec '{binary}' \"$@\"\n", library.display());
+    let script = format!("TESSERACT_LIB='{}' exec '{binary}' \"$@\"", library.display());
     let name = format!("extractor-with-{}", library.file_name().unwrap().to_string_lossy());
-    let script = file(folder, &name, script);
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-    Pool::new(script, 1, options)
+    Pool::new(program(folder, &name, &script), 1, options)
 }
 
 /// Reads documents with the library, and sees that it was this one that was used.

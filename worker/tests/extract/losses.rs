@@ -1,7 +1,6 @@
 //! Children that end over a page: what of their document is lost, and when all of it is.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use docmill_core::failure::FailureCode;
 use docmill_core::id::TenantId;
@@ -9,30 +8,16 @@ use docmill_core::page::{Page, PageSource};
 use docmill_worker::extract::{Event, ExtractOptions, Input, Pool};
 use tempfile::tempdir;
 
-use crate::files::{file, text_pdf};
+use crate::files::{file, program, text_pdf};
 use crate::{pool, read, read_input};
 
 const FIVE: [&str; 5] = ["One", "Two", "Three", "Four", "Five"];
-
-/// A program that does what this shell script says. Another process writes it: a file that this one had open for writing
-/// could not be started while a child that is just being made still has it.
-fn program(folder: &Path, script: &str) -> PathBuf {
-    let path = folder.join("program");
-    let written = Command::new("/bin/sh")
-        .args(["-c", r#"printf '%s' "$1" > "$2" && chmod 755 "$2""#, "sh"])
-        .arg(format!("#!/bin/sh\n{script}\n"))
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(written.success());
-    path
-}
 
 /// A pool whose children have this fault: see the hooks of `child.rs`.
 fn faulty(folder: &Path, hook: &str, fault: &str, options: ExtractOptions) -> Pool {
     let worker = env!("CARGO_BIN_EXE_docmill-worker");
     let script = format!("export DOCMILL_TEST_{hook}='{fault}'\nexec '{worker}' \"$@\"");
-    Pool::new(program(folder, &script), 1, options)
+    Pool::new(program(folder, "faulty", &script), 1, options)
 }
 
 /// The numbers and codes of lost pages; all others are as in an undisturbed read.

@@ -21,6 +21,15 @@ use docmill_core::id::TenantId;
 use docmill_core::page::{Block, DocumentInfo, Page};
 use docmill_worker::extract::{Event, ExtractOptions, Input, Pool};
 
+/// Where setup puts what the tests need.
+fn cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("DOCMILL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("docmill")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/docmill")))
+        .expect("one of DOCMILL_CACHE, XDG_CACHE_HOME and HOME is set")
+}
+
 /// The pool under test.
 fn pool(slots: usize, options: ExtractOptions) -> Pool {
     Pool::new(PathBuf::from(env!("CARGO_BIN_EXE_docmill-worker")), slots, options)

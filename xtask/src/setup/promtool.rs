@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::apt;
-use crate::process;
+use crate::{cache, process};
 
 /// What has it.
 const PACKAGE: &str = "prometheus";
@@ -33,16 +33,7 @@ pub fn install(cache: &Path) -> Result<()> {
         return Ok(());
     }
     println!("setup: fetching {NAME} (19 MB)");
-    let partial = place.with_added_extension(format!("partial-{}", std::process::id()));
-    let placed = fetch(&partial).and_then(|()| {
-        if place.exists() {
-            fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
-        }
-        fs::rename(&partial, &place).with_context(|| format!("cannot write {}", place.display()))
-    });
-    // Only disk space: a leftover harms nothing.
-    let _ = fs::remove_dir_all(&partial);
-    placed
+    cache::place_folder(&place, fetch)
 }
 
 fn fetch(to: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 use libloading::Library;
 
-use super::super::cache;
+use crate::services::cache;
 
 type Handle = *mut c_void;
 

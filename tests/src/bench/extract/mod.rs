@@ -3,7 +3,6 @@
 //! Documents are assembled by `cargo xtask bench extract`; what others make of them, scripts in `bench/extract` tell.
 
 mod bare;
-mod cpu;
 pub mod f1;
 mod memory;
 mod peers;

@@ -9,7 +9,7 @@ use docmill_core::page::Page;
 use docmill_worker::extract::{Event, ExtractOptions, Input, OcrLanguages, Pool};
 use tokio::sync::mpsc;
 
-use super::cpu;
+use crate::cpu;
 
 /// Events that may wait, as in the pipeline.
 const EVENTS_IN_FLIGHT: usize = 16;

@@ -10,8 +10,9 @@ use docmill_worker::extract::OcrLanguages;
 use super::bare::Bare;
 use super::reading::Reader;
 use super::truth::Corpus;
-use super::{Options, cpu, median, peers};
+use super::{Options, median, peers};
 use crate::bench::Figures;
+use crate::cpu;
 
 /// Language of the documents: the six hundred pages of it are what the others were measured with.
 const LANGUAGE: &str = "en";

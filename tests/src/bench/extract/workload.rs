@@ -16,8 +16,9 @@ use super::bare::Bare;
 use super::f1::{F1, cut_words, letters};
 use super::reading::Reader;
 use super::truth::{Corpus, PageTruth};
-use super::{Options, cpu, median, peers};
+use super::{Options, median, peers};
 use crate::bench::Figures;
+use crate::cpu;
 
 /// In which language all of it is.
 const LANGUAGE: &str = "eng";

@@ -219,9 +219,10 @@ pub(super) fn models_of_texts(texts: &[&str], has: &dyn Fn(&str) -> bool) -> Opt
     models_of_language(spoken(texts)?, has)
 }
 
-/// The surest read; the first of two that are as sure.
+/// The surest read; the first of two that are as sure. One of hardly a word is none beside a fair one with more of them.
 fn best_of(reads: &[Read]) -> Option<usize> {
-    (0..reads.len()).rev().max_by_key(|&at| reads[at].confidence)
+    let is_text = |read: &Read| read.letters >= LETTERS_MIN && read.confidence >= CONFIDENCE_FAIR;
+    (0..reads.len()).rev().max_by_key(|&at| (is_text(&reads[at]), reads[at].confidence))
 }
 
 fn first_models(asked: &OcrLanguages, known: &Known, has: &dyn Fn(&str) -> bool) -> Option<String> {

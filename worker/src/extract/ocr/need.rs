@@ -122,11 +122,16 @@ impl Characters {
 }
 
 fn shown(page: &PdfPage<'_>) -> Shown {
-    let (width, height) = (page.width().value, page.height().value);
+    // As things lie on it: a page may be cut out of a larger sheet, and turned when it is shown.
+    let sheet = page.boundaries().bounding().map(|boundary| boundary.bounds);
+    let sheet = sheet
+        .unwrap_or_else(|_| PdfRect::new_from_values(0.0, 0.0, page.height().value, page.width().value));
+    let (right, left) = (sheet.right().value, sheet.left().value);
+    let (top, bottom) = (sheet.top().value, sheet.bottom().value);
     let area = |object: &PdfPageObject<'_>| {
         let bounds = object.bounds().ok()?;
-        let across = bounds.right().value.min(width) - bounds.left().value.max(0.0);
-        let down = bounds.top().value.min(height) - bounds.bottom().value.max(0.0);
+        let across = bounds.right().value.min(right) - bounds.left().value.max(left);
+        let down = bounds.top().value.min(top) - bounds.bottom().value.max(bottom);
         Some(across.max(0.0) * down.max(0.0))
     };
     let (mut covered, mut shapes) = (0.0, 0);
@@ -140,7 +145,8 @@ fn shown(page: &PdfPage<'_>) -> Shown {
             _ => {}
         }
     }
-    let covered_percent = (covered / (width * height).max(1.0) * 100.0).clamp(0.0, 100.0) as u32;
+    let whole = (right - left) * (top - bottom);
+    let covered_percent = (covered / whole.max(1.0) * 100.0).clamp(0.0, 100.0) as u32;
     Shown { covered_percent, shapes }
 }
 

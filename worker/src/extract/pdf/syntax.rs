@@ -27,7 +27,7 @@ pub(super) fn value<'a>(dictionary: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     loop {
         let found = find(dictionary, key, at)? + key.len();
         let rest = &dictionary[found..];
-        if !rest.first().is_some_and(|b| b.is_ascii_alphabetic()) {
+        if !rest.first().is_some_and(|b| b.is_ascii_alphanumeric()) {
             let spaces = rest.iter().take_while(|&&b| is_space(b)).count();
             return Some(&rest[spaces..]);
         }
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(integer(dictionary, b"/N"), Some(12));
         assert_eq!(integer(dictionary, b"/Length"), None);
         assert_eq!(integer(dictionary, b"/First"), None);
+        assert_eq!(integer(b"<</Length1 3000/Length 512>>", b"/Length"), Some(512));
         assert_eq!(reference(dictionary, b"/Root"), Some((1, 0)));
         assert_eq!(reference(dictionary, b"/N"), None);
         assert!(has_type(dictionary, b"Catalog") && !has_type(dictionary, b"Cat"));

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
@@ -30,13 +30,13 @@ use crate::machine_memory;
 
 /// Extractor children, at most one a slot, replaced when they are spent, dead or another tenant's.
 pub struct Pool {
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     slot_count: usize,
     shortage: Option<String>,
     texts: Texts,
     options: ExtractOptions,
     idle: Mutex<Vec<Extractor>>,
-    pids: Arc<Mutex<HashSet<u32>>>,
+    pids: Mutex<HashSet<u32>>,
     starter: Starter,
 }
 
@@ -49,14 +49,14 @@ impl Pool {
         options.limits.extractor_mib = shares.extractor_mib;
         let slot_count = shares.extractors as usize;
         Self {
-            slots: Arc::new(Semaphore::new(slot_count)),
+            slots: Semaphore::new(slot_count),
             slot_count,
             shortage,
             texts: Texts::new(shares.texts_mib),
             starter: Starter::new(extractor_binary, Start::of(&options)),
             options,
             idle: Mutex::default(),
-            pids: Arc::default(),
+            pids: Mutex::default(),
         }
     }
 
@@ -121,21 +121,24 @@ impl Pool {
             // This caller holds a slot, so without a match one idle child may have to make room.
             let busy = self.slot_count - self.slots.available_permits().min(self.slot_count);
             while found.is_none() && idle.len() + busy > self.slot_count {
-                strangers.push(idle.remove(0));
+                strangers.push(self.guard(idle.remove(0)));
             }
             found
         };
-        for extractor in strangers {
-            lock(&self.pids).remove(&extractor.pid());
-            extractor.kill().await;
+        for stranger in strangers {
+            stranger.kill().await;
         }
         match found {
             Some(extractor) => {
-                let mut guard = Guard { pool: self, extractor: Some(extractor) };
+                let mut guard = self.guard(extractor);
                 if guard.extractor()?.has_ended() { self.start(tenant).await } else { Ok(guard) }
             }
             None => self.start(tenant).await,
         }
+    }
+
+    fn guard(&self, extractor: Extractor) -> Guard<'_> {
+        Guard { pool: self, extractor: Some(extractor) }
     }
 
     async fn start(&self, tenant: &TenantId) -> Result<Guard<'_>, Failure> {
@@ -143,7 +146,7 @@ impl Pool {
             Failure::new(FailureCode::Internal, format!("the extractor does not start: {error}"))
         })?;
         lock(&self.pids).insert(started.pid());
-        let mut guard = Guard { pool: self, extractor: Some(started) };
+        let mut guard = self.guard(started);
         guard.extractor()?.tenant = Some(tenant.clone());
         Ok(guard)
     }
@@ -171,9 +174,9 @@ impl Pool {
         self.slots.close();
         drop(all);
         let idle = std::mem::take(&mut *lock(&self.idle));
-        for extractor in idle {
-            lock(&self.pids).remove(&extractor.pid());
-            extractor.kill().await;
+        let idle: Vec<Guard<'_>> = idle.into_iter().map(|extractor| self.guard(extractor)).collect();
+        for guard in idle {
+            guard.kill().await;
         }
     }
 
@@ -202,6 +205,12 @@ impl Guard<'_> {
             lock(&self.pool.pids).remove(&extractor.pid());
         }
         extractor.ok_or_else(|| Failure::new(FailureCode::Internal, "the extractor was given away"))
+    }
+
+    async fn kill(self) {
+        if let Ok(extractor) = self.into_extractor() {
+            extractor.kill().await;
+        }
     }
 
     fn give_back(mut self) {

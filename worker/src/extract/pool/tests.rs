@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
 use tempfile::{TempDir, tempdir};
@@ -123,6 +124,41 @@ async fn half_an_answer_is_a_death() {
     assert_eq!((failure.code, failure.page), (FailureCode::ExtractorDied, Some(1)));
     assert!(failure.detail.contains("status 7"), "{failure}");
     assert_eq!(heard.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_child_started_ends_with_it() {
+    let (folder, bytes) = said(&[info(1)]);
+    let told = folder.path().join("started");
+    let script = format!("/bin/sleep 600 >/dev/null 2>&1 &\necho $! > '{}'\nexit 7", told.display());
+    let (_, outcome) = read(&folder, &bytes, &script).await;
+    // It was not killed for it: its own end is told.
+    assert!(outcome.unwrap_err().detail.contains("status 7"));
+    let started: u32 = fs::read_to_string(told).unwrap().trim().parse().unwrap();
+    // One that was killed may wait a moment to be reaped.
+    let lives = || {
+        let stat = fs::read_to_string(format!("/proc/{started}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    let asked = Instant::now();
+    while lives() && asked.elapsed() < Duration::from_secs(5) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!lives());
+}
+
+#[tokio::test]
+async fn no_child_stays_on_the_list_where_a_shutdown_is_cut_off() {
+    let folder = tempdir().unwrap();
+    let pool = Pool::new(program(folder.path(), STAYS), 1, ExtractOptions::default());
+    let tenant = TenantId::default();
+    let guards = [pool.start(&tenant).await.unwrap(), pool.start(&tenant).await.unwrap()];
+    guards.into_iter().for_each(Guard::give_back);
+    assert_eq!(pool.child_pids().len(), 2);
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(futures::poll!(shutdown.as_mut()).is_pending(), "the first is dying");
+    drop(shutdown);
+    assert_eq!(pool.child_pids(), [0u32; 0]);
 }
 
 #[tokio::test]

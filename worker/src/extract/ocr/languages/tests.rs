@@ -177,6 +177,25 @@ fn a_photograph_is_read_once_and_teaches_nothing() {
 }
 
 #[test]
+fn one_word_that_is_sure_is_not_kept_in_place_of_a_text_that_is_fair() {
+    let read = |models: &str, letters, confidence| Read {
+        models: models.to_owned(),
+        turn: 0,
+        confidence,
+        letters,
+        language: None,
+    };
+    let (text, word) = (read("eng", 400, 72), read("chi_sim+eng", 3, 95));
+    assert_eq!(best_of(&[text.clone(), word.clone()]), Some(0));
+    let has = |model: &str| model == "eng" || model == "chi_sim";
+    let known = Known::default();
+    let step = next(&automatic(), &known, &Looked::InVain, &[text, word.clone()], &has);
+    assert_eq!(step, Step::Keep(0));
+    // What nobody can be sure of is no better than a word.
+    assert_eq!(best_of(&[read("eng", 400, 40), word]), Some(1));
+}
+
+#[test]
 fn asked_languages_are_never_guessed_only_the_turn_is() {
     let fixed = OcrLanguages::Fixed("jpn+eng".to_owned());
     let german = Sheet { confidences: &[("jpn+eng", 90)], language: Some("de"), ..LATIN };

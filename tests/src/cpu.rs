@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Of this process with all its threads.
-pub(super) fn own_s() -> f64 {
+pub(crate) fn own_s() -> f64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
 /// Of a process with all its threads, as the scheduler counts it: other counts are of hundredths of seconds.
-pub(super) fn child_s(pid: u32) -> Result<f64> {
+pub(crate) fn child_s(pid: u32) -> Result<f64> {
     let tasks = format!("/proc/{pid}/task");
     let listed = std::fs::read_dir(&tasks).with_context(|| format!("cannot list {tasks}"))?;
     let mut nanoseconds = 0.0;
