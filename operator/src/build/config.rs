@@ -167,19 +167,21 @@ fn objects(input: &Input<'_>) -> Value {
 }
 
 fn extract(input: &Input<'_>) -> Value {
-    let (plan, ocr) = (input.plan, &input.pipeline.spec.extract.ocr);
+    let (plan, extract) = (input.plan, &input.pipeline.spec.extract);
+    let ocr = &extract.ocr;
     let languages = match ocr.languages.is_empty() {
         true => "auto".to_owned(),
         false => ocr.languages.join("+"),
     };
     // What workers do by themselves is not written.
-    let sandbox = match input.pipeline.spec.extract.sandbox {
+    let sandbox = match extract.sandbox {
         Sandbox::Required => None,
         Sandbox::BestEffort => Some("bestEffort"),
         Sandbox::Disabled => Some("off"),
     };
     json!({
         "ocrLanguages": languages,
+        "passwordsFile": extract.passwords_secret_ref.as_ref().map(|_| access::PASSWORDS_FILE),
         "sandbox": sandbox,
         "limits": {
             "fileMib": plan.documents.file_mib,
@@ -314,6 +316,17 @@ mod tests {
         assert_eq!(found["extract"]["limits"], limits);
         let rates = json!([{"provider": "OpenAI", "requestsPerMinute": 500, "callsPerDocument": 10}]);
         assert_eq!(found["rateLimits"], rates);
+    }
+
+    #[test]
+    fn passwords_of_documents_are_named_by_their_file() {
+        let mut world = fixture::managed();
+        assert!(read(&world.input())["extract"].get("passwordsFile").is_none());
+        world.pipeline.spec.extract.passwords_secret_ref =
+            Some(SecretKey { name: "vault".into(), key: Some("pdf.txt".into()) });
+        let found = read(&world.input());
+        assert_eq!(found["extract"]["passwordsFile"], "/run/secrets/docmill/documents/passwords");
+        assert!(!found.to_string().contains("vault"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::autoscaling::{Autoscaling, RateLimit};
 use super::memory::Memory;
 use super::status::IngestionPipelineStatus;
-use super::stores::{Queue, Stores};
+use super::stores::{Queue, SecretKey, Stores};
 use super::units::Quantity;
 use super::workers::{Api, Workers};
 
@@ -130,6 +130,9 @@ pub struct Extract {
     /// How much of their sandbox extractors need.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Passwords that encrypted PDFs are tried with: one a line, up to 64. Workers read them at their start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passwords_secret_ref: Option<SecretKey>,
 }
 
 /// How much of their sandbox extractors need. (`Off` would be a truth value where YAML is read as it was.)
