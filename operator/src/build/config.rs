@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 
 use docmill_core::scale::ModelBudget;
-use docmill_core::sizing::shares::shares;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use super::{Input, access, neo4j, postgres, redis, s3, worker};
 use crate::child::{Child, short_hash};
 use crate::names::{API_PORT, HEALTH_PORT, INTERNAL_PORT, Part, labels};
-use crate::plan::{Plan, Store};
+use crate::plan::Store;
 use crate::resource::{Sandbox, SecretKey};
 
 /// Key of the file, and its name where it is mounted.
@@ -21,8 +20,6 @@ pub(super) const FILE: &str = "worker.json";
 pub(super) const FOLDER: &str = "/etc/docmill";
 /// How long documents in work may go on after SIGTERM, in milliseconds.
 pub(super) const GRACE_MS: u64 = 25_000;
-/// Most address space of an extractor, in MiB: what a worker gives by itself.
-const EXTRACTOR_MIB_MAX: u64 = 2_048;
 
 /// Name of the ConfigMap.
 pub fn name(input: &Input<'_>) -> String {
@@ -187,16 +184,10 @@ fn extract(input: &Input<'_>) -> Value {
             "fileMib": plan.documents.file_mib,
             "pdfMib": plan.documents.file_mib,
             "pdfPages": plan.documents.pages,
-            "extractorMib": extractor_mib(plan),
+            "extractorMib": plan.extractor_mib,
             "ocrDpi": ocr.dpi,
         },
     })
-}
-
-/// Address space of an extractor, by the rule that the worker itself keeps to: where the pod's memory is too little for as
-/// many as are asked for, fewer work at once, which the worker says.
-fn extractor_mib(plan: &Plan) -> u64 {
-    shares(plan.worker.limits.memory_mib, plan.slots, EXTRACTOR_MIB_MAX).extractor_mib
 }
 
 fn rate_limits(budgets: &[ModelBudget]) -> Value {
@@ -338,18 +329,5 @@ mod tests {
         assert_ne!(before, name(&world.input()));
         assert!(before.starts_with("knowbase-config-"));
         assert_eq!(child(&world.input()).key().name, name(&world.input()));
-    }
-
-    #[test]
-    fn an_extractor_has_room_and_no_more_than_is_there() {
-        let mut plan = fixture::managed().plan;
-        let mut of = |memory_mib, slots| {
-            plan.worker.limits.memory_mib = memory_mib;
-            plan.slots = slots;
-            extractor_mib(&plan)
-        };
-        assert_eq!([of(256, 4), of(3_072, 4), of(65_536, 1), of(8_192, 0)], [512, 640, 2_048, 2_048]);
-        // Three work at once.
-        assert_eq!(of(2_304, 4), 597);
     }
 }

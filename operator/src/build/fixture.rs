@@ -130,6 +130,7 @@ fn plan() -> Plan {
         policy: Policy::default(),
         worker: bounds((1_000, 2_048), (1_500, 3_072)),
         slots: 4,
+        extractor_mib: 640,
         scratch_mib: 2_048,
         api: bounds((1_000, 1_024), (8_000, 8_192)),
         api_replicas: 2,

@@ -4,12 +4,16 @@ use std::num::NonZeroU32;
 
 use docmill_core::scale::{self, ModelBudget, Policy};
 use docmill_core::sizing::neo4j::{Memory, Split};
+use docmill_core::sizing::shares::{Shares, shares};
 use docmill_core::sizing::{self, Documents, Node, Resources, Sizing, Wishes, catalogue};
 
 use super::check::check;
 use super::read::{Read, neo4j_store};
 use super::{Bounds, Plan, Problem, Store};
 use crate::resource::{Duration, ExternalNeo4j, IngestionPipelineSpec, Quantity};
+
+/// Most address space of an extractor, in MiB: what a worker gives by itself.
+const EXTRACTOR_MIB_MAX: u64 = 2_048;
 
 /// Makes the plan. `smallest` is the smallest node of the cluster, for a pipeline that names none.
 ///
@@ -152,13 +156,15 @@ fn split(spec: &IngestionPipelineSpec) -> Option<Split> {
 
 /// What was sized, with what is given before it.
 fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Policy) -> Plan {
+    let Shares { extractors, extractor_mib, .. } = worker_shares(spec, sizing);
     Plan {
         node: sizing.node,
         node_name: node_name(spec, &sizing.node),
         fit: sizing.fit,
         workers_sized: sizing.workers.replicas,
         worker: Bounds { requests: sizing.workers.requests, limits: sizing.workers.limits },
-        slots: spec.workers.concurrency.unwrap_or(sizing.workers.slots),
+        slots: extractors,
+        extractor_mib,
         scratch_mib: read.scratch_mib,
         api: Bounds { requests: sizing.api.requests, limits: sizing.api.limits },
         api_replicas: spec.api.replicas,
@@ -173,6 +179,12 @@ fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Polic
         budgets: policy.budgets.clone(),
         policy,
     }
+}
+
+/// How a worker shares its memory, by the rule that it keeps to itself.
+fn worker_shares(spec: &IngestionPipelineSpec, sizing: &Sizing) -> Shares {
+    let asked = spec.workers.concurrency.unwrap_or(sizing.workers.slots);
+    shares(sizing.workers.limits.memory_mib, asked, EXTRACTOR_MIB_MAX)
 }
 
 /// Where no limit of files is given, it is at most what the scratch holds.

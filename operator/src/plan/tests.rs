@@ -208,6 +208,22 @@ fn what_is_given_goes_before_what_is_sized() {
 }
 
 #[test]
+fn no_more_work_at_once_than_a_worker_has_memory_for() {
+    let of = |memory: &str, concurrency: u32| {
+        let resources = json!({"requests": {"memory": "256Mi"}, "limits": {"memory": memory}});
+        let plan = plan(json!({
+            "instanceType": "c5.4xlarge",
+            "workers": {"concurrency": concurrency, "resources": resources, "scratch": {"tmpfs": "128Mi"}},
+        }));
+        (plan.slots, plan.extractor_mib)
+    };
+    assert_eq!(of("3Gi", 4), (4, 640));
+    assert_eq!(of("64Gi", 1), (1, 2_048), "an extractor has no more than a worker gives");
+    assert_eq!(of("2304Mi", 4), (3, 597), "fewer in place of too little for each");
+    assert_eq!(of("640Mi", 4), (1, 512), "one there is always");
+}
+
+#[test]
 fn shares_of_neo4j_are_of_what_is_given_or_left() {
     let shares = json!({"heapPercent": 40, "pageCachePercent": 30, "systemPercent": 30});
     let of_left = plan(json!({"instanceType": "t3.2xlarge", "memory": {"neo4j": shares}}));
