@@ -56,6 +56,10 @@ pub struct Plan {
     pub api_workers: u32,
     /// Largest documents.
     pub documents: Documents,
+    /// Longest time of a document without a finished page, in milliseconds.
+    pub page_ms: u64,
+    /// Longest extraction of a document, in milliseconds.
+    pub document_ms: u64,
     /// The queue.
     pub queue: Store<ExternalRedis>,
     /// The ledger.

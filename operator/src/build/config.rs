@@ -184,6 +184,10 @@ fn extract(input: &Input<'_>) -> Value {
             "fileMib": plan.documents.file_mib,
             "pdfMib": plan.documents.file_mib,
             "pdfPages": plan.documents.pages,
+            "pagesLostMax": extract.limits.max_lost_pages,
+            "textMib": extract.limits.max_text_mib,
+            "pageMs": plan.page_ms,
+            "documentMs": plan.document_ms,
             "extractorMib": plan.extractor_mib,
             "ocrDpi": ocr.dpi,
         },
@@ -231,6 +235,8 @@ fn without_nulls(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+
+    use docmill_core::limits::Limits;
 
     use super::*;
     use crate::build::fixture;
@@ -301,8 +307,12 @@ mod tests {
         world.pipeline.spec.extract.sandbox = Sandbox::BestEffort;
         assert_eq!(read(&world.input())["extract"]["sandbox"], "bestEffort");
         assert_eq!((&found["concurrency"], &found["scratch"]["limitMib"]), (&json!(4), &json!(2_048)));
+        // What is not sized is what workers do by themselves.
+        let own = Limits::default();
         let limits = json!({
-            "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": 200,
+            "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": own.ocr_dpi,
+            "pagesLostMax": own.pages_lost_max, "textMib": own.text_mib,
+            "pageMs": own.page_ms, "documentMs": own.document_ms,
         });
         assert_eq!(found["extract"]["limits"], limits);
         let rates = json!([{"provider": "OpenAI", "requestsPerMinute": 500, "callsPerDocument": 10}]);

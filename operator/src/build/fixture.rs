@@ -136,6 +136,8 @@ fn plan() -> Plan {
         api_replicas: 2,
         api_workers: 12,
         documents: Documents { file_mib: 500, pages: 1_000 },
+        page_ms: 60_000,
+        document_ms: 7_200_000,
         queue: Store::Managed(store(10, bounds((50, 128), (2_000, 1_024)))),
         ledger: Store::Managed(store(20, bounds((50, 128), (2_000, 1_024)))),
         graph: Some(Store::Managed(store(20, bounds((500, 8_192), (4_000, 8_192))))),

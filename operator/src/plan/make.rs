@@ -8,7 +8,7 @@ use docmill_core::sizing::shares::{Shares, shares};
 use docmill_core::sizing::{self, Documents, Node, Resources, Sizing, Wishes, catalogue};
 
 use super::check::check;
-use super::read::{Read, neo4j_store};
+use super::read::{Read, neo4j_store, time_ms};
 use super::{Bounds, Plan, Problem, Store};
 use crate::resource::{Duration, ExternalNeo4j, IngestionPipelineSpec, Quantity};
 
@@ -83,13 +83,7 @@ fn node_name(spec: &IngestionPipelineSpec, node: &Node) -> String {
 }
 
 fn policy(spec: &IngestionPipelineSpec, problems: &mut Vec<Problem>) -> Policy {
-    let mut ms = |path, duration: &Duration| {
-        duration.ms().unwrap_or_else(|| {
-            let message = format!("{:?} is no time; write 300s, 10m or 1h30m", duration.0);
-            problems.push(Problem { rule: "VP-04", path, message });
-            0
-        })
-    };
+    let mut ms = |path, duration: &Duration| time_ms(path, duration, problems);
     let scaling = &spec.autoscaling;
     let scale_down_window_ms = ms("spec.autoscaling.scaleDownWindow", &scaling.scale_down_window);
     let scale_to_zero_after_ms = ms("spec.autoscaling.scaleToZeroAfter", &scaling.scale_to_zero_after);
@@ -170,6 +164,8 @@ fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Polic
         api_replicas: spec.api.replicas,
         api_workers: spec.api.workers.unwrap_or(sizing.api.workers),
         documents: documents(spec, sizing.documents, read.scratch_mib),
+        page_ms: read.page_ms,
+        document_ms: read.document_ms,
         queue: read.queue,
         ledger: read.ledger,
         graph: graph(spec, sizing.neo4j),
