@@ -81,7 +81,8 @@ codes! {
     ChangedWhileRead = "changed_while_read", Transient,
         "the file changed while it was read", "run again when it is no longer written to";
     Encrypted = "encrypted", Permanent,
-        "the document needs a password", "give it by --passwords-file, or extract.passwordsFile, or save a copy without it";
+        "the document needs a password",
+        "give it by --passwords-file, extract.passwordsFile or spec.extract.passwordsSecretRef, or save a copy without it";
     Damaged = "damaged", Permanent,
         "the parser cannot make sense of the file", "open and save it again with the program that made it";
     LimitFileSize = "limit_file_size", Permanent,

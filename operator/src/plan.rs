@@ -42,8 +42,10 @@ pub struct Plan {
     pub policy: Policy,
     /// Of a worker.
     pub worker: Bounds,
-    /// Documents that a worker does at once.
+    /// Documents that a worker does at once: as many as are asked for, or as its memory has room for.
     pub slots: u32,
+    /// Address space of an extractor, in MiB.
+    pub extractor_mib: u64,
     /// Room for files of a worker, in MiB of memory; part of what it may take.
     pub scratch_mib: u64,
     /// Of an API pod.
@@ -54,6 +56,10 @@ pub struct Plan {
     pub api_workers: u32,
     /// Largest documents.
     pub documents: Documents,
+    /// Longest time of a document without a finished page, in milliseconds.
+    pub page_ms: u64,
+    /// Longest extraction of a document, in milliseconds.
+    pub document_ms: u64,
     /// The queue.
     pub queue: Store<ExternalRedis>,
     /// The ledger.

@@ -1,4 +1,4 @@
-//! What opens the stores, as files in pods of workers and API: `/run/secrets/docmill/PART/FILE`. The
+//! What opens the stores, and documents, as files in pods of workers and API: `/run/secrets/docmill/PART/FILE`. The
 //! configuration names these paths; what is mounted there is said here, so that the two agree.
 
 use k8s_openapi::api::core::v1::{
@@ -26,6 +26,10 @@ pub(super) const SECRET_ACCESS_KEY_FILE: &str = "secret-access-key";
 pub(super) const OPERATOR_KEYS: &str = "/run/secrets/docmill/operator-keys/keys.pem";
 /// File of the first key of the API.
 pub(super) const FIRST_KEY: &str = "/run/secrets/docmill/api-key/key";
+/// Key of the passwords of documents.
+const PASSWORDS: &str = "passwords";
+/// File of the passwords of documents, which workers alone have.
+pub(super) const PASSWORDS_FILE: &str = "/run/secrets/docmill/documents/passwords";
 /// Name of the volume.
 const VOLUME: &str = "secrets";
 
@@ -39,8 +43,8 @@ pub(super) fn folder(part: Part) -> String {
     format!("{FOLDER}/{part}")
 }
 
-/// The volume of a worker, or of an API pod, which has the operator's keys and its own first one beside; none
-/// while a Secret of a managed store has no name yet.
+/// The volume of a worker, which has the passwords of documents beside, or of an API pod, which has the operator's keys
+/// and its own first one; none while a Secret of a managed store has no name yet.
 pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
     let mut sources = stores(input)?;
     if part == Part::Api {
@@ -55,6 +59,12 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
         });
         let key = file(API_KEY, "api-key/key".to_owned());
         sources.push(secret(names::api_key_secret(input.name()), vec![key]));
+    }
+    if part == Part::Worker
+        && let Some(given) = &input.pipeline.spec.extract.passwords_secret_ref
+    {
+        let key = given.key.as_deref().unwrap_or(PASSWORDS);
+        sources.push(secret(given.name.clone(), vec![file(key, "documents/passwords".to_owned())]));
     }
     let projected = ProjectedVolumeSource { default_mode: Some(pods::SECRET_MODE), sources: Some(sources) };
     Some(Volume { name: VOLUME.to_owned(), projected: Some(projected), ..Volume::default() })
@@ -192,6 +202,22 @@ mod tests {
             of("bucket", "secretAccessKey", "s3/secret-access-key"),
         ];
         assert_eq!(mounted(&world.input(), Part::Worker), expected);
+    }
+
+    #[test]
+    fn workers_alone_have_the_passwords_of_documents() {
+        let mut world = fixture::managed();
+        let before = [Part::Worker, Part::Api].map(|part| mounted(&world.input(), part));
+        for (given, key) in [(None, "passwords"), (Some("pdf.txt"), "pdf.txt")] {
+            let name = "vault".to_owned();
+            world.pipeline.spec.extract.passwords_secret_ref =
+                Some(SecretKey { name, key: given.map(str::to_owned) });
+            let worker = mounted(&world.input(), Part::Worker);
+            assert_eq!(worker[..before[0].len()], before[0]);
+            assert_eq!(worker[before[0].len()..], [of("vault", key, "documents/passwords")]);
+            assert_eq!(mounted(&world.input(), Part::Api), before[1]);
+        }
+        assert_eq!(PASSWORDS_FILE, format!("{FOLDER}/documents/passwords"));
     }
 
     #[test]

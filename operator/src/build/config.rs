@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 
 use docmill_core::scale::ModelBudget;
-use docmill_core::sizing::shares::shares;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use super::{Input, access, neo4j, postgres, redis, s3, worker};
 use crate::child::{Child, short_hash};
 use crate::names::{API_PORT, HEALTH_PORT, INTERNAL_PORT, Part, labels};
-use crate::plan::{Plan, Store};
+use crate::plan::Store;
 use crate::resource::{Sandbox, SecretKey};
 
 /// Key of the file, and its name where it is mounted.
@@ -21,8 +20,6 @@ pub(super) const FILE: &str = "worker.json";
 pub(super) const FOLDER: &str = "/etc/docmill";
 /// How long documents in work may go on after SIGTERM, in milliseconds.
 pub(super) const GRACE_MS: u64 = 25_000;
-/// Most address space of an extractor, in MiB: what a worker gives by itself.
-const EXTRACTOR_MIB_MAX: u64 = 2_048;
 
 /// Name of the ConfigMap.
 pub fn name(input: &Input<'_>) -> String {
@@ -167,34 +164,34 @@ fn objects(input: &Input<'_>) -> Value {
 }
 
 fn extract(input: &Input<'_>) -> Value {
-    let (plan, ocr) = (input.plan, &input.pipeline.spec.extract.ocr);
+    let (plan, extract) = (input.plan, &input.pipeline.spec.extract);
+    let ocr = &extract.ocr;
     let languages = match ocr.languages.is_empty() {
         true => "auto".to_owned(),
         false => ocr.languages.join("+"),
     };
     // What workers do by themselves is not written.
-    let sandbox = match input.pipeline.spec.extract.sandbox {
+    let sandbox = match extract.sandbox {
         Sandbox::Required => None,
         Sandbox::BestEffort => Some("bestEffort"),
         Sandbox::Disabled => Some("off"),
     };
     json!({
         "ocrLanguages": languages,
+        "passwordsFile": extract.passwords_secret_ref.as_ref().map(|_| access::PASSWORDS_FILE),
         "sandbox": sandbox,
         "limits": {
             "fileMib": plan.documents.file_mib,
             "pdfMib": plan.documents.file_mib,
             "pdfPages": plan.documents.pages,
-            "extractorMib": extractor_mib(plan),
+            "pagesLostMax": extract.limits.max_lost_pages,
+            "textMib": extract.limits.max_text_mib,
+            "pageMs": plan.page_ms,
+            "documentMs": plan.document_ms,
+            "extractorMib": plan.extractor_mib,
             "ocrDpi": ocr.dpi,
         },
     })
-}
-
-/// Address space of an extractor, by the rule that the worker itself keeps to: where the pod's memory is too little for as
-/// many as are asked for, fewer work at once, which the worker says.
-fn extractor_mib(plan: &Plan) -> u64 {
-    shares(plan.worker.limits.memory_mib, plan.slots, EXTRACTOR_MIB_MAX).extractor_mib
 }
 
 fn rate_limits(budgets: &[ModelBudget]) -> Value {
@@ -238,6 +235,8 @@ fn without_nulls(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+
+    use docmill_core::limits::Limits;
 
     use super::*;
     use crate::build::fixture;
@@ -308,12 +307,27 @@ mod tests {
         world.pipeline.spec.extract.sandbox = Sandbox::BestEffort;
         assert_eq!(read(&world.input())["extract"]["sandbox"], "bestEffort");
         assert_eq!((&found["concurrency"], &found["scratch"]["limitMib"]), (&json!(4), &json!(2_048)));
+        // What is not sized is what workers do by themselves.
+        let own = Limits::default();
         let limits = json!({
-            "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": 200,
+            "fileMib": 500, "pdfMib": 500, "pdfPages": 1_000, "extractorMib": 640, "ocrDpi": own.ocr_dpi,
+            "pagesLostMax": own.pages_lost_max, "textMib": own.text_mib,
+            "pageMs": own.page_ms, "documentMs": own.document_ms,
         });
         assert_eq!(found["extract"]["limits"], limits);
         let rates = json!([{"provider": "OpenAI", "requestsPerMinute": 500, "callsPerDocument": 10}]);
         assert_eq!(found["rateLimits"], rates);
+    }
+
+    #[test]
+    fn passwords_of_documents_are_named_by_their_file() {
+        let mut world = fixture::managed();
+        assert!(read(&world.input())["extract"].get("passwordsFile").is_none());
+        world.pipeline.spec.extract.passwords_secret_ref =
+            Some(SecretKey { name: "vault".into(), key: Some("pdf.txt".into()) });
+        let found = read(&world.input());
+        assert_eq!(found["extract"]["passwordsFile"], "/run/secrets/docmill/documents/passwords");
+        assert!(!found.to_string().contains("vault"));
     }
 
     #[test]
@@ -325,18 +339,5 @@ mod tests {
         assert_ne!(before, name(&world.input()));
         assert!(before.starts_with("knowbase-config-"));
         assert_eq!(child(&world.input()).key().name, name(&world.input()));
-    }
-
-    #[test]
-    fn an_extractor_has_room_and_no_more_than_is_there() {
-        let mut plan = fixture::managed().plan;
-        let mut of = |memory_mib, slots| {
-            plan.worker.limits.memory_mib = memory_mib;
-            plan.slots = slots;
-            extractor_mib(&plan)
-        };
-        assert_eq!([of(256, 4), of(3_072, 4), of(65_536, 1), of(8_192, 0)], [512, 640, 2_048, 2_048]);
-        // Three work at once.
-        assert_eq!(of(2_304, 4), 597);
     }
 }

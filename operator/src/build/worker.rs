@@ -97,6 +97,7 @@ pub(super) fn rolling(bounds: RollingUpdateDeployment) -> DeploymentStrategy {
 mod tests {
     use super::*;
     use crate::build::fixture;
+    use crate::resource::SecretKey;
 
     #[test]
     fn the_number_of_workers_is_not_applied() {
@@ -117,6 +118,20 @@ mod tests {
         assert_eq!(before, template(&world));
         world.pipeline.spec.extract.ocr.dpi = 300;
         assert_ne!(before, template(&world));
+    }
+
+    #[test]
+    fn another_secret_of_passwords_rolls_workers() {
+        let mut world = fixture::managed();
+        let mut of = |name: &str, key: Option<&str>| {
+            world.pipeline.spec.extract.passwords_secret_ref =
+                Some(SecretKey { name: name.to_owned(), key: key.map(str::to_owned) });
+            child(&world.input()).unwrap().object["spec"]["template"].clone()
+        };
+        let before = of("vault", None);
+        assert_eq!(before, of("vault", Some("passwords")), "the default");
+        assert_ne!(before, of("vault", Some("pdf.txt")));
+        assert_ne!(before, of("safe", None));
     }
 
     #[test]

@@ -4,12 +4,16 @@ use std::num::NonZeroU32;
 
 use docmill_core::scale::{self, ModelBudget, Policy};
 use docmill_core::sizing::neo4j::{Memory, Split};
+use docmill_core::sizing::shares::{Shares, shares};
 use docmill_core::sizing::{self, Documents, Node, Resources, Sizing, Wishes, catalogue};
 
 use super::check::check;
-use super::read::{Read, neo4j_store};
+use super::read::{Read, neo4j_store, time_ms};
 use super::{Bounds, Plan, Problem, Store};
 use crate::resource::{Duration, ExternalNeo4j, IngestionPipelineSpec, Quantity};
+
+/// Most address space of an extractor, in MiB: what a worker gives by itself.
+const EXTRACTOR_MIB_MAX: u64 = 2_048;
 
 /// Makes the plan. `smallest` is the smallest node of the cluster, for a pipeline that names none.
 ///
@@ -79,13 +83,7 @@ fn node_name(spec: &IngestionPipelineSpec, node: &Node) -> String {
 }
 
 fn policy(spec: &IngestionPipelineSpec, problems: &mut Vec<Problem>) -> Policy {
-    let mut ms = |path, duration: &Duration| {
-        duration.ms().unwrap_or_else(|| {
-            let message = format!("{:?} is no time; write 300s, 10m or 1h30m", duration.0);
-            problems.push(Problem { rule: "VP-04", path, message });
-            0
-        })
-    };
+    let mut ms = |path, duration: &Duration| time_ms(path, duration, problems);
     let scaling = &spec.autoscaling;
     let scale_down_window_ms = ms("spec.autoscaling.scaleDownWindow", &scaling.scale_down_window);
     let scale_to_zero_after_ms = ms("spec.autoscaling.scaleToZeroAfter", &scaling.scale_to_zero_after);
@@ -152,18 +150,22 @@ fn split(spec: &IngestionPipelineSpec) -> Option<Split> {
 
 /// What was sized, with what is given before it.
 fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Policy) -> Plan {
+    let Shares { extractors, extractor_mib, .. } = worker_shares(spec, sizing);
     Plan {
         node: sizing.node,
         node_name: node_name(spec, &sizing.node),
         fit: sizing.fit,
         workers_sized: sizing.workers.replicas,
         worker: Bounds { requests: sizing.workers.requests, limits: sizing.workers.limits },
-        slots: spec.workers.concurrency.unwrap_or(sizing.workers.slots),
+        slots: extractors,
+        extractor_mib,
         scratch_mib: read.scratch_mib,
         api: Bounds { requests: sizing.api.requests, limits: sizing.api.limits },
         api_replicas: spec.api.replicas,
         api_workers: spec.api.workers.unwrap_or(sizing.api.workers),
         documents: documents(spec, sizing.documents, read.scratch_mib),
+        page_ms: read.page_ms,
+        document_ms: read.document_ms,
         queue: read.queue,
         ledger: read.ledger,
         graph: graph(spec, sizing.neo4j),
@@ -173,6 +175,12 @@ fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Polic
         budgets: policy.budgets.clone(),
         policy,
     }
+}
+
+/// How a worker shares its memory, by the rule that it keeps to itself.
+fn worker_shares(spec: &IngestionPipelineSpec, sizing: &Sizing) -> Shares {
+    let asked = spec.workers.concurrency.unwrap_or(sizing.workers.slots);
+    shares(sizing.workers.limits.memory_mib, asked, EXTRACTOR_MIB_MAX)
 }
 
 /// Where no limit of files is given, it is at most what the scratch holds.

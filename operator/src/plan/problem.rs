@@ -83,7 +83,7 @@ pub const PLAN_RULES: &[PlanRule] = &[
     ),
     rule(
         "VP-04",
-        "`spec.autoscaling.*`",
+        "`spec.autoscaling.*`, `spec.extract.limits.*Timeout`",
         "A time is one, and not too long to be counted.",
         "Write `300s`, `10m` or `1h30m`.",
     ),

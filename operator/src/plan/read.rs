@@ -5,8 +5,8 @@ use docmill_core::sizing::{Given, Neo4jPlace, Resources};
 
 use super::{Bounds, ManagedStore, Problem, Store, has_managed_neo4j};
 use crate::resource::{
-    self, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipelineSpec, Managed, ManagedNeo4j,
-    Quantity, ResourceAmounts,
+    self, Duration, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipelineSpec, Managed,
+    ManagedNeo4j, Quantity, ResourceAmounts,
 };
 
 /// Memory that a managed store asks for and may take, in MiB, unless it is given.
@@ -37,6 +37,8 @@ pub(super) struct Read {
     pub(super) ledger: Store<ExternalPostgres>,
     pub(super) objects: Store<ExternalS3>,
     pub(super) neo4j: Neo4jPlace,
+    pub(super) page_ms: u64,
+    pub(super) document_ms: u64,
 }
 
 impl Read {
@@ -53,6 +55,9 @@ impl Read {
             ledger: reader.ledger(&spec.stores.ledger.postgres),
             objects: reader.objects(&spec.stores.objects.s3),
             neo4j: reader.neo4j_place(spec),
+            page_ms: reader.ms("spec.extract.limits.pageTimeout", &spec.extract.limits.page_timeout),
+            document_ms: reader
+                .ms("spec.extract.limits.documentTimeout", &spec.extract.limits.document_timeout),
         }
     }
 
@@ -79,6 +84,15 @@ pub(super) fn neo4j_store(managed: &ManagedNeo4j, memory: Memory) -> ManagedStor
     }
 }
 
+/// A time in milliseconds; what is none is noted.
+pub(super) fn time_ms(path: &'static str, time: &Duration, problems: &mut Vec<Problem>) -> u64 {
+    time.ms().unwrap_or_else(|| {
+        let message = format!("{:?} is no time; write 300s, 10m or 1h30m", time.0);
+        problems.push(Problem { rule: "VP-04", path, message });
+        0
+    })
+}
+
 struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
 }
@@ -100,6 +114,10 @@ impl Reader<'_> {
             self.not_an_amount(path, quantity);
         }
         mib
+    }
+
+    fn ms(&mut self, path: &'static str, time: &Duration) -> u64 {
+        time_ms(path, time, self.problems)
     }
 
     fn cpu(&mut self, path: &'static str, quantity: &Quantity) -> Option<u64> {

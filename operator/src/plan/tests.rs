@@ -1,5 +1,6 @@
 //! Plans of the published rows number by number, and of every instance type by its properties.
 
+use docmill_core::limits::Limits;
 use docmill_core::sizing::neo4j::Memory;
 use docmill_core::sizing::{CATALOGUE, Documents, Fit, Instance, Node, Resources};
 use serde_json::{Value, json};
@@ -113,6 +114,8 @@ fn published_rows_number_by_number() {
         assert_eq!(plan.documents, Documents { file_mib, pages }, "{}", row.name);
         assert_eq!(plan.fit, row.fit, "{}", row.name);
         assert_eq!((plan.api_replicas, plan.node_name.as_str()), (2, row.name));
+        let own = Limits::default();
+        assert_eq!((plan.page_ms, plan.document_ms), (own.page_ms, own.document_ms), "as a worker's own");
     }
 }
 
@@ -195,7 +198,7 @@ fn what_is_given_goes_before_what_is_sized() {
         "stores": {
             "graph": {"neo4j": {"managed": {"cpu": "6", "storage": "30Gi", "maxConnectionPoolSize": 7}}},
         },
-        "extract": {"limits": {"maxPages": 9}},
+        "extract": {"limits": {"maxPages": 9, "pageTimeout": "2m", "documentTimeout": "1h30m"}},
     }));
     assert_eq!((plan.slots, plan.worker.requests), (2, resources(1_000, 1_024)));
     assert_eq!((plan.api_replicas, plan.api_workers), (3, 5));
@@ -205,6 +208,23 @@ fn what_is_given_goes_before_what_is_sized() {
     assert_eq!(plan.neo4j_connections, 7);
     // A scratch of 256 MiB holds no file of 500.
     assert_eq!(plan.documents, Documents { file_mib: 256, pages: 9 });
+    assert_eq!((plan.page_ms, plan.document_ms), (120_000, 5_400_000));
+}
+
+#[test]
+fn no_more_work_at_once_than_a_worker_has_memory_for() {
+    let of = |memory: &str, concurrency: u32| {
+        let resources = json!({"requests": {"memory": "256Mi"}, "limits": {"memory": memory}});
+        let plan = plan(json!({
+            "instanceType": "c5.4xlarge",
+            "workers": {"concurrency": concurrency, "resources": resources, "scratch": {"tmpfs": "128Mi"}},
+        }));
+        (plan.slots, plan.extractor_mib)
+    };
+    assert_eq!(of("3Gi", 4), (4, 640));
+    assert_eq!(of("64Gi", 1), (1, 2_048), "an extractor has no more than a worker gives");
+    assert_eq!(of("2304Mi", 4), (3, 597), "fewer in place of too little for each");
+    assert_eq!(of("640Mi", 4), (1, 512), "one there is always");
 }
 
 #[test]

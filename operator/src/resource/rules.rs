@@ -113,6 +113,13 @@ pub const SCHEMA_RULES: &[SchemaRule] = &[
         at_most("scaleToZeroAfter", "168h", "168h1s")
     }),
     rule("IP-22", "`spec.autoscaling.maxBusyWait`", "Give 1s to 24h.", busy_waits),
+    rule("IP-23", "`spec.extract.limits.pageTimeout`", "Give 1s to 150s.", page_timeouts),
+    rule(
+        "IP-24",
+        "`spec.extract.limits.documentTimeout`",
+        "Give at least `pageTimeout`, or lower that; at most 24h.",
+        document_timeouts,
+    ),
 ];
 
 fn names() -> Vec<Case> {
@@ -338,4 +345,25 @@ fn at_most(field: &str, most: &str, more: &str) -> Vec<Case> {
 fn busy_waits() -> Vec<Case> {
     let of = |time: &str| scaling("maxBusyWait", time);
     vec![taken(of("1s")), taken(of("24h")), refused(of("999ms")), refused(of("24h1s"))]
+}
+
+fn limits(limits: Value) -> Value {
+    json!({"extract": {"limits": limits}})
+}
+
+fn page_timeouts() -> Vec<Case> {
+    let of = |time: &str| limits(json!({"pageTimeout": time}));
+    vec![taken(of("1s")), taken(of("2m30s")), refused(of("999ms")), refused(of("151s"))]
+}
+
+fn document_timeouts() -> Vec<Case> {
+    let of = |time: &str| limits(json!({"documentTimeout": time}));
+    vec![
+        // A page has 60s unless it is given.
+        taken(of("60s")),
+        refused(of("59s")),
+        taken(limits(json!({"documentTimeout": "5s", "pageTimeout": "5s"}))),
+        taken(of("24h")),
+        refused(of("24h1s")),
+    ]
 }

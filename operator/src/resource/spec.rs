@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::autoscaling::{Autoscaling, RateLimit};
 use super::memory::Memory;
 use super::status::IngestionPipelineStatus;
-use super::stores::{Queue, Stores};
-use super::units::Quantity;
+use super::stores::{Queue, SecretKey, Stores};
+use super::units::{Duration, Quantity};
 use super::workers::{Api, Workers};
 
 /// A pipeline that turns piles of documents into a searchable knowledge base.
@@ -130,6 +130,9 @@ pub struct Extract {
     /// How much of their sandbox extractors need.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Passwords that encrypted PDFs are tried with: one a line, up to 64. Workers read them at their start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passwords_secret_ref: Option<SecretKey>,
 }
 
 /// How much of their sandbox extractors need. (`Off` would be a truth value where YAML is read as it was.)
@@ -168,9 +171,18 @@ impl Default for Ocr {
     }
 }
 
-/// What is refused. Without them: 500 MiB and 1,000 pages from 8 cores on, else 200 MiB and 500 pages.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+/// What is refused or given up. Without `maxFileMib` and `maxPages`: 500 MiB and 1,000 pages from 8 cores on, else 200
+/// MiB and 500 pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("duration(self.pageTimeout) >= duration('1s') && \
+        duration(self.pageTimeout) <= duration('150s')")
+        .message("IP-23: pageTimeout is 1s to 150s").field_path(".pageTimeout"),
+    validation = Rule::new("duration(self.documentTimeout) >= duration(self.pageTimeout) && \
+        duration(self.documentTimeout) <= duration('24h')")
+        .message("IP-24: documentTimeout is pageTimeout to 24h").field_path(".documentTimeout"),
+)]
 pub struct ExtractLimits {
     /// Largest file, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,6 +192,49 @@ pub struct ExtractLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000000))]
     pub max_pages: Option<u32>,
+    /// Most text of a document, in MiB.
+    #[serde(default = "sixty_four")]
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_text_mib: u32,
+    /// Most pages of a document over which extractors may end; one more and the document fails.
+    #[serde(default = "three")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub max_lost_pages: u32,
+    /// Longest time without a finished page.
+    #[serde(default = "one_minute")]
+    pub page_timeout: Duration,
+    /// Longest extraction of a document.
+    #[serde(default = "two_hours")]
+    pub document_timeout: Duration,
+}
+
+fn sixty_four() -> u32 {
+    64
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn one_minute() -> Duration {
+    Duration("60s".into())
+}
+
+fn two_hours() -> Duration {
+    Duration("2h".into())
+}
+
+impl Default for ExtractLimits {
+    fn default() -> Self {
+        Self {
+            max_file_mib: None,
+            max_pages: None,
+            max_text_mib: sixty_four(),
+            max_lost_pages: three(),
+            page_timeout: one_minute(),
+            document_timeout: two_hours(),
+        }
+    }
 }
 
 /// Who makes vectors.

@@ -53,7 +53,7 @@ pub struct PlanStatus {
     pub workers: u32,
     /// What a worker asks for, and may take: `1/2Gi, at most 1500m/3Gi`.
     pub worker: String,
-    /// Documents that a worker does at once.
+    /// Documents that a worker does at once: as many as are asked for, or as its memory has room for.
     pub concurrency: u32,
     /// What an API pod asks for, and may take.
     pub api: String,

@@ -15,7 +15,8 @@ pub struct Workers {
     /// How many there may be.
     #[serde(default)]
     pub replicas: Replicas,
-    /// Documents that a worker does at once; without it, what is published for the instance type, else 4.
+    /// Documents that a worker does at once; without it, what is published for the instance type, else 4. Fewer where
+    /// its memory is too little: 512 MiB for itself and for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 512))]
     pub concurrency: Option<u32>,

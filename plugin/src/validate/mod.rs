@@ -154,6 +154,8 @@ mod tests {
             ),
             ("{autoscaling: {scaleDownWindow: 48h}}", "IP-20", "spec.autoscaling.scaleDownWindow"),
             ("{autoscaling: {maxBusyWait: 0s}}", "IP-22", "spec.autoscaling.maxBusyWait"),
+            ("{extract: {limits: {documentTimeout: 59s}}}", "IP-24", "spec.extract.limits.documentTimeout"),
+            ("{extract: {passwordsSecretRef: hunter2}}", "schema", "spec.extract.passwordsSecretRef"),
             ("{instanceType: c5.4xlrage}", "VP-01", "spec.instanceType"),
             ("{capacity: {cpu: '0', memory: 8Gi}}", "VP-02", "spec.capacity"),
             (

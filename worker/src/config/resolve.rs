@@ -50,10 +50,28 @@ pub struct Settings {
     pub objects: Option<ObjectsOptions>,
     /// Where files lie while they are worked on.
     pub scratch: ScratchOptions,
-    /// How documents are read.
+    /// How documents are read; without the passwords of `passwords_file`.
     pub extract: ExtractOptions,
+    /// File of the passwords that encrypted documents are tried with. [`Settings::read_passwords`] alone reads it: the
+    /// API has this configuration and not the file.
+    pub passwords_file: Option<PathBuf>,
     /// What the accounts of models may be asked.
     pub rate_limits: Vec<RateLimit>,
+}
+
+impl Settings {
+    /// Reads `passwords_file`, as who extracts does before it begins.
+    ///
+    /// # Errors
+    /// What is wrong with the file, without any of it.
+    pub fn read_passwords(&mut self, read_secret: ReadSecret<'_>) -> Result<(), Vec<Problem>> {
+        let (environment, mut problems) = (Environment::new(), Vec::new());
+        let mut judge = Judge { environment: &environment, read_secret, problems: &mut problems };
+        if let Some(file) = self.passwords_file.as_deref().and_then(Path::to_str) {
+            self.extract.passwords = judge.passwords(Some(file), None);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
 }
 
 /// Judges what the types cannot; none where a part could not be made.
@@ -74,7 +92,7 @@ pub(super) fn resolve(
     let objects = judge.objects(&config.objects);
     let scratch = judge.scratch(&config.scratch);
     let languages = judge.languages(&config.extract.ocr_languages);
-    let passwords = judge.passwords(&config.extract);
+    let (passwords_file, passwords) = judge.passwords_place(&config.extract);
     let limits = Limits::from(&config.extract.limits);
     let api = judge.api(&config.api, &scratch.path);
     let lease = LeaseConfig {
@@ -107,6 +125,7 @@ pub(super) fn resolve(
             passwords,
             ..ExtractOptions::default()
         },
+        passwords_file,
         rate_limits: config.rate_limits.clone(),
     })
 }
@@ -304,12 +323,19 @@ impl Judge<'_> {
         OcrLanguages::Fixed(given.to_owned())
     }
 
-    fn passwords(&mut self, given: &Extract) -> Vec<Secret> {
+    /// The file, which stays unread, and the passwords of the variable.
+    fn passwords_place(&mut self, given: &Extract) -> (Option<PathBuf>, Vec<Secret>) {
+        let (file, variable) = (given.passwords_file.as_deref(), given.passwords_env.as_deref());
+        // Beside a file it is refused.
+        let passwords = if variable.is_some() { self.passwords(file, variable) } else { Vec::new() };
+        (self.file("extract.passwordsFile", file), passwords)
+    }
+
+    fn passwords(&mut self, file: Option<&str>, variable: Option<&str>) -> Vec<Secret> {
         let stem = "extract.passwords";
-        let text = self.secret(stem, given.passwords_file.as_deref(), given.passwords_env.as_deref());
-        let Some(text) = text else { return Vec::new() };
+        let Some(text) = self.secret(stem, file, variable) else { return Vec::new() };
         passwords::parse(text.expose()).unwrap_or_else(|what| {
-            let key = if given.passwords_file.is_some() { "File" } else { "Env" };
+            let key = if file.is_some() { "File" } else { "Env" };
             self.wrong(&format!("{stem}{key}"), None, &what, "write one password a line");
             Vec::new()
         })

@@ -118,15 +118,45 @@ fn passwords_of_documents_are_in_a_file_or_a_variable() {
         let passwords = settings.extract.passwords.iter();
         passwords.map(|password| password.expose().to_owned()).collect::<Vec<_>>()
     };
-    let settings = found("extract: {passwordsFile: /secrets/redis}", "").unwrap();
+    let mut settings = found("extract: {passwordsFile: /secrets/redis}", "").unwrap();
+    assert!(shown(&settings).is_empty(), "who does not extract does not have them");
+    settings.read_passwords(&read_secret).unwrap();
     assert_eq!(shown(&settings), ["hunter2"]);
-    let settings = found("extract: {passwordsEnv: PASSWORDS}", "hunter3\nhunter4\n").unwrap();
+    let mut settings = found("extract: {passwordsEnv: PASSWORDS}", "hunter3\nhunter4\n").unwrap();
+    settings.read_passwords(&read_secret).unwrap();
     assert_eq!(shown(&settings), ["hunter3", "hunter4"]);
     assert!(!format!("{settings:?}").contains("hunter"));
     assert!(shown(&found("", "").unwrap()).is_empty());
     let problems = found("extract: {passwordsEnv: PASSWORDS}", &"hunter2".repeat(20)).unwrap_err();
     assert_eq!(problems[0].path, "extract.passwordsEnv");
     assert!(!problems[0].to_string().contains("hunter"), "{}", problems[0]);
+}
+
+#[test]
+fn a_file_of_passwords_is_judged_by_who_reads_it() {
+    let loaded = |keys: &str| {
+        load(&format!("{GOOD}extract: {{{keys}}}"), &environment(&[("PG_PASSWORD", "x")]), &read_secret)
+    };
+    let of_file = |text: &str| {
+        let mut settings = loaded("passwordsFile: /secrets/passwords").unwrap();
+        settings.read_passwords(&|_| Ok(text.to_owned())).map_err(|problems| problems[0].to_string())
+    };
+    assert_eq!(of_file("hunter3\n"), Ok(()));
+    let long = of_file(&format!("a\n{}", "hunter2".repeat(20))).unwrap_err();
+    assert!(long.starts_with("extract.passwordsFile") && long.contains("line 2"), "{long}");
+    assert!(!long.contains("hunter2"), "{long}");
+    assert!(of_file("\n").unwrap_err().contains("empty secret"));
+    let mut gone = loaded("passwordsFile: /secrets/passwords").unwrap();
+    let problems = gone.read_passwords(&read_secret).unwrap_err();
+    assert!(problems[0].to_string().contains("mount the Secret there"), "{}", problems[0]);
+    for (keys, path) in [
+        ("passwordsFile: hunter2", "extract.passwordsFile"),
+        ("passwordsFile: /a, passwordsEnv: PG_PASSWORD", "extract.passwordsEnv"),
+    ] {
+        let problems = loaded(keys).unwrap_err();
+        assert_eq!((problems.len(), problems[0].path.as_str()), (1, path), "{problems:?}");
+        assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+    }
 }
 
 const OBJECTS: &str = "

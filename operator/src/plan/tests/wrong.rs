@@ -41,6 +41,18 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "spec.autoscaling.maxBusyWait",
             "\"\" is no time",
         ),
+        (
+            on(json!({"extract": {"limits": {"pageTimeout": "long"}}})),
+            "VP-04",
+            "spec.extract.limits.pageTimeout",
+            "\"long\" is no time",
+        ),
+        (
+            on(json!({"extract": {"limits": {"documentTimeout": "2"}}})),
+            "VP-04",
+            "spec.extract.limits.documentTimeout",
+            "\"2\" is no time",
+        ),
         (redis(json!({"storage": "lots"})), "VP-05", "spec.queue.redis.managed", "\"lots\" is no amount"),
         (
             on(json!({"stores": {"graph": {"neo4j": {"managed": {"cpu": "all"}}}}})),

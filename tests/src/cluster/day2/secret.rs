@@ -13,11 +13,12 @@ use crate::cluster::{Pipeline, condition};
 /// Namespace of the pipeline without Secrets.
 const NAMESPACE: &str = "without-secrets";
 /// Secrets that the sample names, and their keys.
-const SECRETS: [(&str, &[&str]); 4] = [
+const SECRETS: [(&str, &[&str]); 5] = [
     ("knowbase-redis", &["password", "ca.crt"]),
     ("knowbase-postgres", &["password", "ca.crt"]),
     ("knowbase-neo4j", &["password"]),
     ("knowbase-s3", &["accessKeyId", "secretAccessKey"]),
+    ("knowbase-passwords", &["passwords"]),
 ];
 /// Shortest time until status speaks of it, as a slow start is none, and longest.
 const TOLD_S: std::ops::RangeInclusive<f64> = 55.0..=120.0;

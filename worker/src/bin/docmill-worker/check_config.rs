@@ -18,7 +18,7 @@ const SANDBOX: &str = "extract.sandbox";
 
 /// Checks and tells; 0: fine, 1: problems.
 pub fn run(options: &CheckConfig) -> ExitCode {
-    let settings = match load::load(&options.config) {
+    let settings = match load::load_to_extract(&options.config) {
         Ok(settings) => settings,
         Err(NotLoaded::Unreadable(message)) => {
             let help = "check --config and the file's rights";

@@ -1,5 +1,6 @@
 //! The configuration of a command, from its file and this process's environment.
 
+use std::io;
 use std::path::Path;
 
 use docmill_worker::config::{self, Environment, Problem, Settings};
@@ -21,7 +22,18 @@ pub fn load(file: &Path) -> Result<Settings, NotLoaded> {
     let environment: Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    config::load(&text, &environment, &|path| std::fs::read_to_string(path)).map_err(NotLoaded::Wrong)
+    config::load(&text, &environment, &read_secret).map_err(NotLoaded::Wrong)
+}
+
+/// The same with the passwords of documents, which only who extracts may have.
+pub fn load_to_extract(file: &Path) -> Result<Settings, NotLoaded> {
+    let mut settings = load(file)?;
+    settings.read_passwords(&read_secret).map_err(NotLoaded::Wrong)?;
+    Ok(settings)
+}
+
+fn read_secret(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
 }
 
 /// The ledger's server that a configuration names, connected.

@@ -1,6 +1,7 @@
 //! `run` and `api`: a worker, or the API, until SIGTERM. Exit code 0: it was asked to end and did; 1: it cannot work.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use docmill_worker::api;
@@ -18,7 +19,7 @@ const LOG: &str = "info";
 
 /// Works until it is asked to end.
 pub fn worker(options: &Run) -> ExitCode {
-    until_asked(options, async |settings, stop| {
+    until_asked(options, load::load_to_extract, async |settings, stop| {
         let extractor = std::env::current_exe();
         let extractor = extractor.map_err(|error| format!("the own program cannot be found: {error}"))?;
         // Pods are told apart by it in the ledger; a process by its number and start.
@@ -29,13 +30,14 @@ pub fn worker(options: &Run) -> ExitCode {
 
 /// Answers until it is asked to end.
 pub fn api(options: &Run) -> ExitCode {
-    until_asked(options, async |settings, stop| {
+    until_asked(options, load::load, async |settings, stop| {
         api::run(&settings, stop).await.map_err(|error| error.to_string())
     })
 }
 
 fn until_asked(
     options: &Run,
+    load: fn(&Path) -> Result<Settings, NotLoaded>,
     work: impl AsyncFnOnce(Settings, watch::Receiver<bool>) -> Result<(), String>,
 ) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
@@ -45,7 +47,7 @@ fn until_asked(
     } else {
         log.json().init()
     }
-    let settings = match load::load(&options.config) {
+    let settings = match load(&options.config) {
         Ok(settings) => settings,
         Err(NotLoaded::Unreadable(message)) => return failed(&message),
         Err(NotLoaded::Wrong(problems)) => {
