@@ -162,6 +162,7 @@ fn read(kind: Kind, name: &str, mut bytes: Vec<u8>) {
         name,
         options: &options,
         resume_from_page: 1,
+        lost: &[],
     };
     let (mut infos, mut pages, mut done) = (0, Vec::new(), 0);
     let mut forward = |event| {
