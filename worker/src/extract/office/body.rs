@@ -1,4 +1,5 @@
-//! What passes over Office documents have in common: paragraphs that lie in each other, and tables. Knows no element.
+//! What passes over Office documents have in common: paragraphs that lie in each other, tables, and what is said of
+//! pictures. Knows no element.
 
 use std::collections::HashSet;
 
@@ -10,6 +11,10 @@ use crate::extract::text::Table;
 
 /// Most cells of a row; a row with more is not for readers.
 const CELLS_MAX: usize = 16_384;
+
+/// How names of files end that programs give to pictures where nobody says what is on them.
+const FILE_ENDS: &[&str] =
+    &[".png", ".jpg", ".jpeg", ".gif", ".bmp", ".emf", ".wmf", ".tif", ".tiff", ".svg", ".webp"];
 
 /// Most text, in bytes, that waits for the end of the paragraph around it.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -39,6 +44,8 @@ pub(super) struct Body<'a, 'e> {
     cell: String,
     row: Vec<String>,
     table: Table,
+    /// What was said of pictures: marks and logos are in many places.
+    said: HashSet<String>,
 }
 
 impl<'a, 'e> Body<'a, 'e> {
@@ -53,6 +60,7 @@ impl<'a, 'e> Body<'a, 'e> {
             cell: String::new(),
             row: Vec::new(),
             table: Table::default(),
+            said: HashSet::new(),
         }
     }
 
@@ -110,6 +118,17 @@ impl<'a, 'e> Body<'a, 'e> {
         Ok(())
     }
 
+    /// Sends what is said of a picture to those who cannot see it: once, and as a paragraph that is anchored where it is.
+    pub fn alternative(&mut self, text: &str) -> Result<(), Failure> {
+        let text = text.trim();
+        if text.is_empty() || is_file_name(text) || !self.said.insert(text.to_owned()) {
+            return Ok(());
+        }
+        self.begin_paragraph(Paragraph { text: text.to_owned(), ..Paragraph::default() });
+        self.gathering()?;
+        self.end_paragraph()?.map_or(Ok(()), |done| self.send(done))
+    }
+
     fn block(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
         if let Some(sent) = &mut self.only_new
             && !sent.insert(text.clone())
@@ -143,4 +162,9 @@ impl<'a, 'e> Body<'a, 'e> {
         self.tables = self.tables.saturating_sub(1);
         if self.tables == 0 { self.table.end(self.emitter) } else { Ok(()) }
     }
+}
+
+fn is_file_name(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    !text.contains('\n') && FILE_ENDS.iter().any(|end| lower.ends_with(end))
 }

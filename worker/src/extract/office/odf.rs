@@ -22,12 +22,13 @@ const SKIPPED: &[&str] = &[
     "dc:creator",
     "dc:date",
     "meta:date-string",
-    "svg:title",
-    "svg:desc",
     "office:binary-data",
     "office:scripts",
     "office:forms",
 ];
+
+/// Elements that say what a picture or a drawing shows.
+const ALTERNATIVES: &[&str] = &["svg:title", "svg:desc"];
 
 /// Most spaces in a row that are kept.
 const SPACES_MAX: usize = 64;
@@ -74,6 +75,8 @@ struct Pass<'a, 'e> {
     skipped: u32,
     lists: u32,
     in_title: bool,
+    /// What is being said of a picture.
+    alternative: Option<String>,
 }
 
 impl<'a, 'e> Pass<'a, 'e> {
@@ -82,7 +85,8 @@ impl<'a, 'e> Pass<'a, 'e> {
         only_new: Option<&'a mut HashSet<String>>,
         emitter: &'a mut Emitter<'e>,
     ) -> Self {
-        Self { has_slides, body: Body::new(only_new, emitter), skipped: 0, lists: 0, in_title: false }
+        let body = Body::new(only_new, emitter);
+        Self { has_slides, body, skipped: 0, lists: 0, in_title: false, alternative: None }
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
@@ -104,15 +108,23 @@ impl<'a, 'e> Pass<'a, 'e> {
 
     /// Adds text; runs of white space are one space, as files are broken into lines anywhere.
     fn push(&mut self, text: &str) -> Result<(), Failure> {
-        let Some(paragraph) = self.body.paragraph().filter(|_| self.skipped == 0) else { return Ok(()) };
+        if self.skipped > 0 {
+            return Ok(());
+        }
+        let gathered = match (&mut self.alternative, self.body.paragraph()) {
+            (Some(alternative), _) => alternative,
+            (None, Some(paragraph)) => &mut paragraph.text,
+            (None, None) => return Ok(()),
+        };
         for c in text.chars() {
             if !matches!(c, ' ' | '\t' | '\r' | '\n') {
-                paragraph.text.push(c);
-            } else if !paragraph.text.is_empty() && !paragraph.text.ends_with([' ', '\n', '\t']) {
-                paragraph.text.push(' ');
+                gathered.push(c);
+            } else if !gathered.is_empty() && !gathered.ends_with([' ', '\n', '\t']) {
+                gathered.push(' ');
             }
         }
-        self.body.gathering()
+        let bytes = gathered.len();
+        self.body.emitter.gathering(bytes)
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {
@@ -120,6 +132,10 @@ impl<'a, 'e> Pass<'a, 'e> {
         let name: &str = name.as_ref();
         if self.skipped > 0 || SKIPPED.contains(&name) {
             self.skipped += 1;
+            return;
+        }
+        if ALTERNATIVES.contains(&name) {
+            self.alternative = Some(String::new());
             return;
         }
         match local(name) {
@@ -175,6 +191,10 @@ impl<'a, 'e> Pass<'a, 'e> {
         if self.skipped > 0 {
             self.skipped -= 1;
             return Ok(());
+        }
+        if ALTERNATIVES.contains(&name) {
+            let said = self.alternative.take().unwrap_or_default();
+            return self.body.alternative(&said);
         }
         match local(name) {
             "p" | "h" => return self.end_paragraph(),
@@ -246,6 +266,31 @@ mod tests {
         let info = read.info.unwrap();
         assert_eq!(info.title.as_deref(), Some("A title"));
         assert_eq!(info.media_type, "application/vnd.oasis.opendocument.text");
+    }
+
+    #[test]
+    fn what_is_said_of_pictures_is_read_once_and_where_they_are() {
+        let picture = |title: &str, text: &str| {
+            format!(
+                "<draw:frame><draw:image/><svg:title>{title}</svg:title><svg:desc>{text}</svg:desc></draw:frame>"
+            )
+        };
+        let content = format!(
+            "<office:text><text:p>Before {} and after</text:p>{}<table:table><table:table-row><table:table-cell>\
+             <text:p>cell{}</text:p></table:table-cell></table:table-row></table:table></office:text>",
+            picture("A cat", "It\n sleeps &amp; dreams"),
+            picture("A cat", "image1.PNG"),
+            picture("", "A dog"),
+        );
+        let read = read_bytes("a.odt", zip(&[("content.xml", &content)]));
+        read.outcome.as_ref().unwrap();
+        let expected = [
+            (Paragraph, "Before and after"),
+            (Paragraph, "A cat"),
+            (Paragraph, "It sleeps & dreams"),
+            (Table, "A dog cell"),
+        ];
+        assert_eq!(read.blocks(), expected);
     }
 
     #[test]

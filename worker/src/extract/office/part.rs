@@ -41,8 +41,14 @@ struct Pass<'a, 'e> {
 impl Pass<'_, '_> {
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
         match event {
-            Event::Start(tag) => self.start(&tag),
-            Event::Empty(tag) => self.empty(&tag)?,
+            Event::Start(tag) => {
+                self.alternative(&tag)?;
+                self.start(&tag);
+            }
+            Event::Empty(tag) => {
+                self.alternative(&tag)?;
+                self.empty(&tag)?;
+            }
             Event::Text(text) if self.in_text => self.push(&text)?,
             Event::CData(text) if self.in_text => self.push(&text)?,
             Event::GeneralRef(reference) if self.in_text => {
@@ -63,6 +69,25 @@ impl Pass<'_, '_> {
         let Some(paragraph) = self.body.paragraph() else { return Ok(()) };
         paragraph.text.push_str(text);
         self.body.gathering()
+    }
+
+    /// What pictures and drawings show is said in their properties.
+    fn alternative(&mut self, tag: &BytesStart<'_>) -> Result<(), Failure> {
+        let name = tag.name();
+        let said_in: &[&str] = match local(name.as_ref()) {
+            "docPr" | "cNvPr" => &["title", "descr"],
+            "shape" => &["alt"],
+            _ => return Ok(()),
+        };
+        if self.repeated > 0 {
+            return Ok(());
+        }
+        for said in said_in {
+            if let Some(text) = attribute(tag, said) {
+                self.body.alternative(&text)?;
+            }
+        }
+        Ok(())
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {

@@ -153,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_pictures_is_read_once_and_where_they_are() {
+        let body = r#"<w:document xmlns:w="w" xmlns:wp="wp" xmlns:mc="mc" xmlns:v="v"><w:p><w:r><w:t>Before</w:t></w:r><w:r>
+            <mc:AlternateContent><mc:Choice><w:drawing><wp:inline><wp:docPr id="1" name="Picture 1" title="A cat" descr="It sleeps">
+            <a:hlinkClick/></wp:docPr><pic:pic><pic:cNvPr id="2" name="cat.png" descr="It sleeps"/></pic:pic></wp:inline></w:drawing>
+            </mc:Choice><mc:Fallback><w:pict><v:shape alt="Another cat"/></w:pict></mc:Fallback></mc:AlternateContent></w:r></w:p>
+            <w:p><w:r><w:pict><v:shape id="s" alt="An old &lt;dog&gt;"/></w:pict></w:r><w:r><w:drawing><wp:docPr descr="C:\dog.jpg"/>
+            </w:drawing></w:r></w:p></w:document>"#;
+        let read = read_bytes("a.docx", zip(&[("word/document.xml", body)]));
+        read.outcome.as_ref().unwrap();
+        assert_eq!(read.texts(), ["Before", "A cat", "It sleeps", "An old <dog>"]);
+    }
+
+    #[test]
     fn a_cut_body_keeps_what_came_before_the_cut() {
         let cut = &BODY[..BODY.len() - 40];
         let read = read_bytes("a.docx", zip(&[("word/document.xml", cut)]));
