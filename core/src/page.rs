@@ -81,6 +81,7 @@ reasons! {
     Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
     NoWords = "no_words", "it was recognised, and no word was found";
     Empty = "empty", "it has no text, and no picture that may hold some";
+    PicturesUnread = "pictures_unread", "it has no text, and pictures in documents of this format are not recognised";
     OcrOff = "ocr_off", "it has no text, and recognition is switched off";
     OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
     OcrFailed = "ocr_failed", "it needs recognition, which failed";

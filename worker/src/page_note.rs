@@ -33,7 +33,10 @@ impl Outcome {
             | PageReason::Drawn
             | PageReason::Asked
             | PageReason::Seen => Self::Recognised,
-            PageReason::OcrOff | PageReason::OcrMissing | PageReason::OcrFailed => Self::NotRecognised,
+            PageReason::PicturesUnread
+            | PageReason::OcrOff
+            | PageReason::OcrMissing
+            | PageReason::OcrFailed => Self::NotRecognised,
             PageReason::Blank | PageReason::NoWords | PageReason::Empty => Self::WithoutText,
             PageReason::Cut | PageReason::Repaired | PageReason::PartlyUnmapped => Self::Told,
         }

@@ -34,8 +34,10 @@ pub(super) struct Emitter<'a> {
     /// The same of the page in work.
     page_has_text: bool,
     ocr_missing: Option<String>,
-    /// The note of the first page without text that has one.
+    /// The note of the first page without text.
     first_without: Option<String>,
+    /// Why the page in work has no text, if it has none.
+    why_without: Option<String>,
     first_lost: Option<Failure>,
     /// Names of the sections that are open, as their headings show them; empty outside of any.
     path: String,
@@ -75,6 +77,7 @@ impl<'a> Emitter<'a> {
             page_has_text: false,
             ocr_missing: None,
             first_without: None,
+            why_without: None,
             first_lost: None,
             path: String::new(),
             pages_before: 0,
@@ -178,9 +181,11 @@ impl<'a> Emitter<'a> {
             self.end_page_if_any()?;
         } else {
             let (number, blocks) = (self.next_page, self.take_blocks());
-            let note = Some(PageReason::Empty.note("no text was found in it"));
-            self.send(Page { number, source: PageSource::NoText, blocks, note })?;
+            let why = self.why_without.take();
+            let note = why.unwrap_or_else(|| PageReason::Empty.note("no text was found in it"));
+            self.send(Page { number, source: PageSource::NoText, blocks, note: Some(note) })?;
         }
+        self.why_without = None;
         self.path.truncate(section.path_bytes);
         self.pages_before = section.pages_before;
         Ok(())
@@ -227,11 +232,20 @@ impl<'a> Emitter<'a> {
         std::mem::take(&mut self.blocks)
     }
 
+    /// Says why the page in work has no text, if it ends without any.
+    pub fn without_text(&mut self, why: String) {
+        self.why_without = Some(why);
+    }
+
     /// Ends the page in work, also when it has no text.
     pub fn end_page(&mut self) -> Result<(), Failure> {
-        let source = if self.page_has_text { PageSource::TextLayer } else { PageSource::NoText };
+        let (source, note) = if self.page_has_text {
+            (PageSource::TextLayer, None)
+        } else {
+            (PageSource::NoText, self.why_without.take())
+        };
         let blocks = self.take_blocks();
-        self.send(Page { number: self.next_page, source, blocks, note: None })
+        self.send(Page { number: self.next_page, source, blocks, note })
     }
 
     /// Ends the page in work if it has text.
@@ -249,7 +263,6 @@ impl<'a> Emitter<'a> {
         self.has_text |= !page.blocks.is_empty();
         if page.blocks.is_empty() && page.source != PageSource::Lost {
             page.source = PageSource::NoText;
-            self.first_without = self.first_without.take().or_else(|| page.note.clone());
         }
         self.count(page.text_bytes())?;
         // Only the heading of a section waits here.
@@ -281,6 +294,11 @@ impl<'a> Emitter<'a> {
                 format!("more than {pages_max} pages with all that is in it, {pages_max} are allowed");
             return Err(Failure::new(FailureCode::LimitPages, detail));
         }
+        self.why_without = None;
+        if page.source == PageSource::NoText {
+            let note = page.note.get_or_insert_with(|| PageReason::Empty.note("no text was found on it"));
+            self.first_without.get_or_insert_with(|| note.clone());
+        }
         page.cut_note();
         self.next_page += 1;
         if page.number < self.resume_from_page { Ok(()) } else { (self.forward)(Event::Page(page)) }
@@ -296,7 +314,8 @@ impl<'a> Emitter<'a> {
                 (Some(lost), _) => lost,
                 (None, Some(why)) => Failure::new(FailureCode::OcrUnavailable, why),
                 (None, None) => {
-                    let why = self.first_without.map(|note| format!(": {note}")).unwrap_or_default();
+                    let why = self.first_without.or(self.why_without);
+                    let why = why.map(|note| format!(": {note}")).unwrap_or_default();
                     let detail = format!("{} pages, none with text{why}", self.next_page - 1);
                     Failure::new(FailureCode::NoText, detail)
                 }

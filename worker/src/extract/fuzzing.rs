@@ -202,8 +202,8 @@ fn page_keeps_its_rules(page: &Page) {
         assert!(!block.text.contains(steers), "{:?}", block.text);
         assert!(!matches!(block.kind, BlockKind::Heading(0 | 7..)), "{:?}", block.kind);
     }
-    if page.source == PageSource::Lost {
-        assert!(page.note.is_some(), "a loss says why");
+    if matches!(page.source, PageSource::Lost | PageSource::NoText) {
+        assert!(page.note.is_some(), "a page that was lost or has no text says why");
     }
 }
 

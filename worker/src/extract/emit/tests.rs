@@ -140,6 +140,31 @@ fn a_document_without_text_says_why() {
 }
 
 #[test]
+fn no_page_without_text_is_silent() {
+    let (pages, outcome) = pages_of(|emitter| {
+        emitter.without_text("empty: a footer".to_owned());
+        emitter.end_page()?;
+        emitter.end_page()?;
+        emitter.without_text("empty: not so".to_owned());
+        emitter.block(BlockKind::Paragraph, "text")?;
+        emitter.end_page()?;
+        emitter.end_page()?;
+        let section = emitter.begin_section("a.docx")?;
+        emitter.without_text("pictures_unread: two".to_owned());
+        emitter.end_section(section)
+    });
+    outcome.unwrap();
+    let notes: Vec<_> = pages.iter().map(|page| page.note.as_deref()).collect();
+    let none = Some("empty: no text was found on it");
+    assert_eq!(notes, [Some("empty: a footer"), none, None, none, Some("pictures_unread: two")]);
+    let (_, outcome) = pages_of(|emitter| {
+        emitter.without_text("pictures_unread: one".to_owned());
+        Ok(())
+    });
+    assert_eq!(outcome.unwrap_err().detail, "0 pages, none with text: pictures_unread: one");
+}
+
+#[test]
 fn there_are_no_more_pages_than_allowed_and_lost_ones_count() {
     let limits = Limits { pages_max: 2, pdf_pages: 1, ..Limits::default() };
     let mut pages = Vec::new();

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use docmill_core::failure::Failure;
-use docmill_core::page::BlockKind;
+use docmill_core::page::{BlockKind, PageReason};
 
 use crate::extract::emit::Emitter;
 use crate::extract::text::Table;
@@ -28,9 +28,32 @@ pub(super) struct Paragraph {
     pub is_item: bool,
 }
 
+/// What a part has that is not read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unread {
+    pub has_pictures: bool,
+    /// Footers, dates and numbers of slides.
+    pub has_footer: bool,
+}
+
+impl Unread {
+    /// Why a page has no text that has nothing else.
+    pub fn note(self) -> String {
+        match self {
+            Self { has_pictures: true, .. } => PageReason::PicturesUnread
+                .note("there are only pictures on it, and nothing is said of them"),
+            Self { has_footer: true, .. } => {
+                PageReason::Empty.note("there is nothing on it but a footer, a date or its number")
+            }
+            _ => PageReason::Empty.note("there is nothing written on it"),
+        }
+    }
+}
+
 /// The text of a part, on its way out in the order in which it is read.
 pub(super) struct Body<'a, 'e> {
     pub emitter: &'a mut Emitter<'e>,
+    pub unread: Unread,
     /// What was sent, where nothing is to be sent twice.
     only_new: Option<&'a mut HashSet<String>>,
     /// Paragraphs that are open, outermost first: those of text boxes, notes and annotations lie in the one that they are
@@ -52,6 +75,7 @@ impl<'a, 'e> Body<'a, 'e> {
     pub fn new(only_new: Option<&'a mut HashSet<String>>, emitter: &'a mut Emitter<'e>) -> Self {
         Self {
             emitter,
+            unread: Unread::default(),
             only_new,
             open: Vec::new(),
             waiting: Vec::new(),

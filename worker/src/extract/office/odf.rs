@@ -27,6 +27,9 @@ const SKIPPED: &[&str] = &[
     "office:forms",
 ];
 
+/// Shapes of a slide that say the same on all of them.
+const FURNITURE: &[&str] = &["header", "footer", "date-time", "page-number"];
+
 /// Elements that say what a picture or a drawing shows.
 const ALTERNATIVES: &[&str] = &["svg:title", "svg:desc"];
 
@@ -43,6 +46,7 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     let has_slides = work.kind == Kind::Odp;
     let mut pass = Pass::new(has_slides, None, emitter);
     let read = package.events("content.xml", |event| pass.event(event));
+    let unread = pass.body.unread;
     let read = read.and_then(|found| {
         let missing = || Failure::new(FailureCode::Damaged, "it has no content.xml");
         found.then_some(()).ok_or_else(missing)
@@ -51,6 +55,7 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     if has_slides {
         return Ok(());
     }
+    emitter.without_text(unread.note());
     let mut sent = HashSet::new();
     let mut pass = Pass::new(false, Some(&mut sent), emitter);
     let read = package.events("styles.xml", |event| pass.event(event)).map(|_| ());
@@ -90,9 +95,16 @@ impl<'a, 'e> Pass<'a, 'e> {
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
+        if let Event::Start(tag) | Event::Empty(tag) = &event
+            && self.skipped == 0
+        {
+            let name = tag.name();
+            let name: &str = name.as_ref();
+            self.body.unread.has_pictures |= name == "draw:image";
+        }
         match event {
             Event::Start(tag) => self.start(&tag),
-            Event::Empty(tag) => self.empty(&tag),
+            Event::Empty(tag) => self.empty(&tag)?,
             Event::Text(text) => self.push(&text)?,
             Event::CData(text) => self.push(&text)?,
             Event::GeneralRef(reference) => {
@@ -155,19 +167,26 @@ impl<'a, 'e> Pass<'a, 'e> {
             }
             "list" => self.lists += 1,
             "table" => self.body.begin_table(),
-            "frame" => self.in_title = attribute(tag, "class").as_deref() == Some("title"),
+            "frame" => {
+                let class = attribute(tag, "class").unwrap_or_default();
+                self.in_title = class == "title";
+                if FURNITURE.contains(&class.as_str()) {
+                    self.body.unread.has_footer = true;
+                    self.skipped = 1;
+                }
+            }
             _ => self.space(tag),
         }
     }
 
-    fn empty(&mut self, tag: &BytesStart<'_>) {
+    fn empty(&mut self, tag: &BytesStart<'_>) -> Result<(), Failure> {
         let name = tag.name();
-        let is_cell = matches!(local(name.as_ref()), "table-cell" | "covered-table-cell");
-        if is_cell && self.body.is_in_table() {
-            self.body.end_cell();
-        } else {
-            self.space(tag);
+        match local(name.as_ref()) {
+            "table-cell" | "covered-table-cell" if self.body.is_in_table() => self.body.end_cell(),
+            "page" if self.has_slides && self.skipped == 0 => return self.end_slide(),
+            _ => self.space(tag),
         }
+        Ok(())
     }
 
     /// Spaces, tabs and line breaks are elements.
@@ -203,13 +222,17 @@ impl<'a, 'e> Pass<'a, 'e> {
             "table-cell" | "covered-table-cell" if self.body.is_in_table() => self.body.end_cell(),
             "table-row" if self.body.is_in_table() => return self.body.end_row(),
             "table" => return self.body.end_table(),
-            "page" if self.has_slides => {
-                self.body.send_waiting()?;
-                return self.body.emitter.end_page();
-            }
+            "page" if self.has_slides => return self.end_slide(),
             _ => {}
         }
         Ok(())
+    }
+
+    fn end_slide(&mut self) -> Result<(), Failure> {
+        self.body.send_waiting()?;
+        let unread = std::mem::take(&mut self.body.unread);
+        self.body.emitter.without_text(unread.note());
+        self.body.emitter.end_page()
     }
 
     fn end_paragraph(&mut self) -> Result<(), Failure> {
@@ -313,6 +336,33 @@ mod tests {
         let expected =
             [(Heading(1), "First"), (Paragraph, "one"), (Heading(1), "Second"), (Paragraph, "two")];
         assert_eq!(read.blocks(), expected);
+    }
+
+    #[test]
+    fn a_slide_without_text_says_what_it_has_instead() {
+        let frame = |class: &str, text: &str| {
+            format!(
+                r#"<draw:frame presentation:class="{class}"><draw:text-box><text:p>{text}</text:p></draw:text-box></draw:frame>"#
+            )
+        };
+        let footer = format!("{}{}", frame("footer", "The house"), frame("page-number", "&lt;number&gt;"));
+        let content = format!(
+            "<office:presentation><draw:page>{}{footer}</draw:page><draw:page>{footer}</draw:page><draw:page><draw:frame>\
+             <draw:image/></draw:frame>{footer}</draw:page><draw:page/><draw:page></draw:page></office:presentation>",
+            frame("title", "First"),
+        );
+        let read = read_bytes("a.odp", zip(&[("content.xml", &content)]));
+        read.outcome.as_ref().unwrap();
+        assert_eq!(read.texts(), ["First"]);
+        let notes: Vec<_> = read.pages.iter().map(|page| page.note.as_deref()).collect();
+        let expected = [
+            None,
+            Some("empty: there is nothing on it but a footer, a date or its number"),
+            Some("pictures_unread: there are only pictures on it, and nothing is said of them"),
+            Some("empty: there is nothing written on it"),
+            Some("empty: there is nothing written on it"),
+        ];
+        assert_eq!(notes, expected);
     }
 
     #[test]

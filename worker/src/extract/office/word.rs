@@ -30,8 +30,11 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
     // Without styles there are no headings, but all of the text.
     let styles = heading_styles(&mut package).unwrap_or_default();
     let read = part::read(&mut package, &body, &styles, None, emitter);
-    let read = read.and_then(|found| found.then_some(()).ok_or_else(|| missing(&body)));
-    emitter.or_lost(read)?;
+    let read = read.and_then(|found| found.ok_or_else(|| missing(&body)));
+    if let Ok(unread) = &read {
+        emitter.without_text(unread.note());
+    }
+    emitter.or_lost(read.map(|_| ()))?;
     beside(&mut package, &body, &styles, emitter)
 }
 
