@@ -2,7 +2,7 @@
 //! letters has the last word, and another version of it another one.
 
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{Page, PageSource};
+use docmill_core::page::{Page, PageReason, PageSource};
 
 /// All of it has text, or a reason on its page.
 pub const READ: &str = "read";
@@ -52,7 +52,7 @@ pub enum Told {
 
 /// Of one page.
 pub fn told(page: &Page) -> Told {
-    let by_recogniser = page.note.as_deref().is_some_and(|note| note.starts_with("ocr:"));
+    let by_recogniser = page.note.as_deref().and_then(PageReason::of) == Some(PageReason::NoWords);
     match page.source {
         PageSource::TextLayer | PageSource::Ocr if page.blocks.is_empty() => Told::Silent,
         PageSource::Lost if page.note.is_none() => Told::Silent,
@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(told(&page(PageSource::TextLayer, None)), Told::Silent);
         assert_eq!(told(&page(PageSource::Lost, None)), Told::Silent);
         assert_eq!(told(&page(PageSource::NoText, None)), Told::Nothing);
-        assert_eq!(told(&page(PageSource::NoText, Some("ocr: eng"))), Told::Recognised);
+        assert_eq!(told(&page(PageSource::NoText, Some("blank: a picture"))), Told::Nothing);
+        assert_eq!(told(&page(PageSource::NoText, Some("no_words: read as eng"))), Told::Recognised);
     }
 }
