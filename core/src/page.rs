@@ -81,6 +81,7 @@ reasons! {
     Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
     NoWords = "no_words", "it was recognised, and no word was found";
     Empty = "empty", "it has no text, and no picture that may hold some";
+    PicturesUnread = "pictures_unread", "it has no text, and pictures in documents of this format are not recognised";
     OcrOff = "ocr_off", "it has no text, and recognition is switched off";
     OcrMissing = "ocr_missing", "it needs recognition, and there is no recogniser or no model for it";
     OcrFailed = "ocr_failed", "it needs recognition, which failed";
@@ -88,9 +89,15 @@ reasons! {
     Repaired = "repaired", "the file is damaged, and this was read from a repaired copy of it";
     PartlyUnmapped = "partly_unmapped", "some of its characters have no meaning in their fonts";
     Lost = "lost", "it could not be read, or not to its end";
+    LostPart = "lost_part", "it stands for the rest of a document within this one, of which nothing more could be read";
 }
 
 impl PageReason {
+    /// Whether it tells of something that was not read.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Lost | Self::LostPart)
+    }
+
     /// A note with this reason.
     pub fn note(self, detail: impl Display) -> String {
         format!("{}: {detail}", self.as_str())
@@ -124,7 +131,16 @@ impl Page {
 
     /// A page of which nothing could be read, for this reason.
     pub fn lost(number: u32, failure: &Failure) -> Self {
-        let note = Some(PageReason::Lost.note(failure));
+        Self::lost_for(PageReason::Lost, number, failure)
+    }
+
+    /// A page that stands for the rest of a document within this one, of which nothing more could be read.
+    pub fn lost_part(number: u32, failure: &Failure) -> Self {
+        Self::lost_for(PageReason::LostPart, number, failure)
+    }
+
+    fn lost_for(reason: PageReason, number: u32, failure: &Failure) -> Self {
+        let note = Some(reason.note(failure));
         let mut page = Self { number, source: PageSource::Lost, blocks: Vec::new(), note };
         page.cut_note();
         page
@@ -133,9 +149,13 @@ impl Page {
     /// What it was lost to, where a failure is known.
     pub fn lost_to(&self) -> Option<FailureCode> {
         let note = self.note.as_deref().filter(|_| self.source == PageSource::Lost)?;
-        let mut words = note.split(": ");
-        words.next().filter(|reason| *reason == PageReason::Lost.as_str())?;
-        FailureCode::parse(words.next()?)
+        PageReason::of(note).filter(|reason| reason.is_loss())?;
+        FailureCode::parse(note.split(": ").nth(1)?)
+    }
+
+    /// Whether it stands for more than itself: see [`Page::lost_part`].
+    pub fn is_lost_part(&self) -> bool {
+        self.note.as_deref().and_then(PageReason::of) == Some(PageReason::LostPart)
     }
 
     /// Cuts the note to its limit.
@@ -222,6 +242,13 @@ mod tests {
         assert_eq!(page.note.as_ref().unwrap().chars().count(), Page::NOTE_CHARS_MAX);
         let other = Page { note: Some("pdf: this page cannot be read".to_owned()), ..page.clone() };
         assert_eq!(other.lost_to(), None);
-        assert_eq!(Page { source: PageSource::Ocr, ..page }.lost_to(), None, "a note is not a loss");
+        assert_eq!(
+            Page { source: PageSource::Ocr, ..page.clone() }.lost_to(),
+            None,
+            "a note is not a loss"
+        );
+        let part = Page::lost_part(7, &failure);
+        assert_eq!(part.lost_to(), Some(FailureCode::ExtractorDied));
+        assert!(part.is_lost_part() && !page.is_lost_part());
     }
 }

@@ -26,14 +26,17 @@ pub enum Outcome {
 impl Outcome {
     fn of(reason: PageReason) -> Self {
         match reason {
-            PageReason::Lost => Self::Lost,
+            PageReason::Lost | PageReason::LostPart => Self::Lost,
             PageReason::Scan
             | PageReason::Picture
             | PageReason::Unmapped
             | PageReason::Drawn
             | PageReason::Asked
             | PageReason::Seen => Self::Recognised,
-            PageReason::OcrOff | PageReason::OcrMissing | PageReason::OcrFailed => Self::NotRecognised,
+            PageReason::PicturesUnread
+            | PageReason::OcrOff
+            | PageReason::OcrMissing
+            | PageReason::OcrFailed => Self::NotRecognised,
             PageReason::Blank | PageReason::NoWords | PageReason::Empty => Self::WithoutText,
             PageReason::Cut | PageReason::Repaired | PageReason::PartlyUnmapped => Self::Told,
         }
@@ -72,7 +75,7 @@ impl PageNote {
             });
         };
         let said = note.split_once(": ").map_or("", |(_, detail)| detail);
-        let failure = said.split_once(": ").filter(|_| reason == PageReason::Lost);
+        let failure = said.split_once(": ").filter(|_| reason.is_loss());
         let failure = failure.and_then(|(code, detail)| Some((FailureCode::parse(code)?, detail)));
         let detail = failure.map_or(said, |(_, detail)| detail);
         Some(Self {
@@ -93,9 +96,13 @@ impl PageNote {
 /// A sentence for a person.
 impl fmt::Display for PageNote {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_part = self.reason == Some(PageReason::LostPart.as_str());
+        let lost = if is_part { "lost with the rest of its document" } else { "lost" };
         match (self.outcome, self.code) {
-            (Outcome::Lost, Some(code)) => write!(formatter, "lost: {} ({})", code.meaning(), self.detail),
-            (Outcome::Lost, None) => write!(formatter, "lost: {}", self.detail),
+            (Outcome::Lost, Some(code)) => {
+                write!(formatter, "{lost}: {} ({})", code.meaning(), self.detail)
+            }
+            (Outcome::Lost, None) => write!(formatter, "{lost}: {}", self.detail),
             (Outcome::Recognised, _) => write!(formatter, "read by OCR: {}", self.detail),
             (Outcome::NotRecognised, _) => write!(formatter, "not read by OCR: {}", self.detail),
             (Outcome::WithoutText, _) => write!(formatter, "no text: {}", self.detail),
@@ -150,6 +157,12 @@ mod tests {
                 "lost: the parser cannot make sense of the file (bad: font)",
             ),
             ("3: lost: a page: torn", Outcome::Lost, None, "lost: a page: torn"),
+            (
+                "3: lost_part: damaged: torn",
+                Outcome::Lost,
+                Some(FailureCode::Damaged),
+                "lost with the rest of its document: the parser cannot make sense of the file (torn)",
+            ),
             (
                 "3: scan: eng, word confidence 91 %",
                 Outcome::Recognised,

@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(told(&page(PageSource::TextLayer, None)), Told::Silent);
         assert_eq!(told(&page(PageSource::Lost, None)), Told::Silent);
         assert_eq!(told(&page(PageSource::NoText, None)), Told::Nothing);
+        assert_eq!(told(&page(PageSource::NoText, Some("blank: a picture"))), Told::Nothing);
         assert_eq!(told(&page(PageSource::NoText, Some("no_words: read as eng"))), Told::Recognised);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::format::has_pages_apart;
+use super::format::Apart;
 use super::frame::{self, Reply, Request};
 use super::source::Source;
 use super::work::{self, Task, Tools};
@@ -61,6 +61,7 @@ fn serve() -> io::Result<()> {
             name: &request.name,
             options: &request.options,
             resume_from_page: request.resume_from_page,
+            lost: &request.lost,
         };
         let outcome = work::read(task, &mut tools, &mut forward);
         if let Err(failure) = outcome {
@@ -123,7 +124,7 @@ impl<W: Write> Replies<W> {
         frame::push(&mut self.waiting, reply)?;
         let ends = match reply {
             Reply::Event(Event::Info(info)) => {
-                self.nothing_waits = has_pages_apart(info);
+                self.nothing_waits = Apart::of(info) != Apart::Nothing;
                 false
             }
             Reply::Event(Event::Page(_)) => false,
@@ -147,11 +148,17 @@ impl<W: Write> Replies<W> {
 /// each page. A document whose name is an attempt to get out has it made: `sandbox::attempts`.
 #[cfg(feature = "testing")]
 mod hooks {
+    use docmill_core::page::PageSource;
+
     use super::{Event, Request};
 
     /// May hold the event up, change it, or never return.
     pub(super) fn before(request: &Request, event: Event) -> Event {
         let Event::Page(mut page) = event else { return event };
+        // What is left out does no harm.
+        if page.source == PageSource::Lost {
+            return Event::Page(page);
+        }
         if let Some(said) = super::super::sandbox::attempts::Asked::tried(&request.name, page.number) {
             page.note = Some(said);
         }
@@ -259,7 +266,9 @@ mod tests {
 
     #[test]
     fn the_parent_knows_at_which_page_a_child_is_that_may_lose_one() {
-        let pages = [info("application/pdf", Some(2)), page(10), page(10), done()];
-        assert_eq!(writes(&pages, Duration::ZERO), 4);
+        for (media_type, page_count) in [("application/pdf", Some(2)), ("application/zip", None)] {
+            let pages = [info(media_type, page_count), page(10), page(10), done()];
+            assert_eq!(writes(&pages, Duration::ZERO), 4, "{media_type}");
+        }
     }
 }

@@ -37,13 +37,17 @@ pub(super) struct Emitter<'a> {
     /// The same of the page in work.
     page_has_text: bool,
     ocr_missing: Option<String>,
-    /// The note of the first page without text that has one.
+    /// The note of the first page without text.
     first_without: Option<String>,
+    /// Why the page in work has no text, if it has none.
+    why_without: Option<String>,
     first_lost: Option<Failure>,
     /// Names of the sections that are open, as their headings show them; empty outside of any.
     path: String,
     /// Pages before the document in work, which counts its own from 1.
     pages_before: u32,
+    /// Pages that are left out, as they are sent instead.
+    lost: &'a [Page],
 }
 
 /// A section that is open, with what to come back to at its end.
@@ -76,22 +80,54 @@ impl<'a> Emitter<'a> {
             page_has_text: false,
             ocr_missing: None,
             first_without: None,
+            why_without: None,
             first_lost: None,
             path: String::new(),
             pages_before: 0,
+            lost: &[],
         }
     }
 
+    /// The same without these pages, over which others ended before: they are sent as they are here.
+    pub fn without(self, lost: &'a [Page]) -> Self {
+        Self { lost, ..self }
+    }
+
     /// Whether this page is wanted; one that is not counts as sent. For formats that find a page without those before it.
-    pub fn wants(&mut self, number: u32) -> bool {
+    pub fn wants(&mut self, number: u32) -> Result<bool, Failure> {
         let number = self.number_of(number);
+        if self.leaves_out(number, |_| true)? {
+            return Ok(false);
+        }
         let wanted = number >= self.resume_from_page;
         if !wanted {
             // The heading of a section stands on its first page.
             self.take_blocks();
             self.next_page = number + 1;
         }
-        wanted
+        Ok(wanted)
+    }
+
+    /// Whether a document whose first page would be the next one is left out. For formats without pages of their own.
+    pub fn leaves_out_document(&mut self) -> Result<bool, Failure> {
+        self.leaves_out(self.next_page, |_| true)
+    }
+
+    /// Whether all is left out of a section that begins with the next page.
+    pub fn leaves_out_section(&mut self) -> Result<bool, Failure> {
+        self.leaves_out(self.next_page, Page::is_lost_part)
+    }
+
+    fn leaves_out(&mut self, number: u32, is_meant: impl Fn(&Page) -> bool) -> Result<bool, Failure> {
+        let lost = self.lost;
+        let Some(lost) = lost.iter().find(|page| page.number == number && is_meant(page)) else {
+            return Ok(false);
+        };
+        self.next_page = number;
+        // The heading of a section stands on its first page.
+        let blocks = self.take_blocks();
+        self.send(Page { number, source: lost.source, blocks, note: lost.note.clone() })?;
+        Ok(true)
     }
 
     /// What number the document as a whole gives to this page of the one in work.
@@ -163,9 +199,11 @@ impl<'a> Emitter<'a> {
             self.end_page_if_any()?;
         } else {
             let (number, blocks) = (self.next_page, self.take_blocks());
-            let note = Some(PageReason::Empty.note("no text was found in it"));
-            self.send(Page { number, source: PageSource::NoText, blocks, note })?;
+            let why = self.why_without.take();
+            let note = why.unwrap_or_else(|| PageReason::Empty.note("no text was found in it"));
+            self.send(Page { number, source: PageSource::NoText, blocks, note: Some(note) })?;
         }
+        self.why_without = None;
         self.path.truncate(section.path_bytes);
         self.pages_before = section.pages_before;
         Ok(())
@@ -212,11 +250,20 @@ impl<'a> Emitter<'a> {
         std::mem::take(&mut self.blocks)
     }
 
+    /// Says why the page in work has no text, if it ends without any.
+    pub fn without_text(&mut self, why: String) {
+        self.why_without = Some(why);
+    }
+
     /// Ends the page in work, also when it has no text.
     pub fn end_page(&mut self) -> Result<(), Failure> {
-        let source = if self.page_has_text { PageSource::TextLayer } else { PageSource::NoText };
+        let (source, note) = if self.page_has_text {
+            (PageSource::TextLayer, None)
+        } else {
+            (PageSource::NoText, self.why_without.take())
+        };
         let blocks = self.take_blocks();
-        self.send(Page { number: self.next_page, source, blocks, note: None })
+        self.send(Page { number: self.next_page, source, blocks, note })
     }
 
     /// Ends the page in work if it has text.
@@ -234,7 +281,6 @@ impl<'a> Emitter<'a> {
         self.has_text |= !page.blocks.is_empty();
         if page.blocks.is_empty() && page.source != PageSource::Lost {
             page.source = PageSource::NoText;
-            self.first_without = self.first_without.take().or_else(|| page.note.clone());
         }
         self.count(page.text_bytes())?;
         // Only the heading of a section waits here.
@@ -266,6 +312,11 @@ impl<'a> Emitter<'a> {
                 format!("more than {pages_max} pages with all that is in it, {pages_max} are allowed");
             return Err(Failure::new(FailureCode::LimitPages, detail));
         }
+        self.why_without = None;
+        if page.source == PageSource::NoText {
+            let note = page.note.get_or_insert_with(|| PageReason::Empty.note("no text was found on it"));
+            self.first_without.get_or_insert_with(|| note.clone());
+        }
         page.cut_note();
         self.next_page += 1;
         if page.number < self.resume_from_page { Ok(()) } else { (self.forward)(Event::Page(page)) }
@@ -274,13 +325,15 @@ impl<'a> Emitter<'a> {
     /// Ends the document: `Done`, or the failure of one without any text.
     pub fn finish(mut self) -> Result<(), Failure> {
         self.end_page_if_any()?;
-        // A resumed document may have had its text on pages that are not read again.
-        if !self.has_text && self.resume_from_page == 1 {
+        // A resumed document may have had its text on pages that are not read again, and what pages are left out for is
+        // no failure of this reader's.
+        if !self.has_text && self.resume_from_page == 1 && self.lost.is_empty() {
             return Err(match (self.first_lost, self.ocr_missing) {
                 (Some(lost), _) => lost,
                 (None, Some(why)) => Failure::new(FailureCode::OcrUnavailable, why),
                 (None, None) => {
-                    let why = self.first_without.map(|note| format!(": {note}")).unwrap_or_default();
+                    let why = self.first_without.or(self.why_without);
+                    let why = why.map(|note| format!(": {note}")).unwrap_or_default();
                     let detail = format!("{} pages, none with text{why}", self.next_page - 1);
                     Failure::new(FailureCode::NoText, detail)
                 }
@@ -338,139 +391,4 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// Runs a parser and gives its blocks of all pages, for tests of formats.
-    pub fn blocks_of(parse: impl FnOnce(&mut Emitter) -> Result<(), Failure>) -> Vec<(BlockKind, String)> {
-        let mut blocks = Vec::new();
-        let mut forward = |event| {
-            if let Event::Page(page) = event {
-                blocks.extend(page.blocks.into_iter().map(|block| (block.kind, block.text)));
-            }
-            Ok(())
-        };
-        let limits = Limits::default();
-        let mut emitter = Emitter::new(&mut forward, &limits, 1);
-        parse(&mut emitter).unwrap();
-        emitter.finish().unwrap();
-        blocks
-    }
-
-    #[test]
-    fn text_is_cleaned() {
-        assert_eq!(clean(" \u{feff}a\r\nb\0c\rd\u{ad}e \n"), "a\nbc\nde");
-    }
-
-    /// What is sent while `parse` runs, without the document's end.
-    fn pages_of(
-        parse: impl FnOnce(&mut Emitter) -> Result<(), Failure>,
-    ) -> (Vec<Page>, Result<(), Failure>) {
-        let mut pages = Vec::new();
-        let mut forward = |event| {
-            if let Event::Page(page) = event {
-                pages.push(page);
-            }
-            Ok(())
-        };
-        let limits = Limits::default();
-        let mut emitter = Emitter::new(&mut forward, &limits, 1);
-        parse(&mut emitter).unwrap();
-        let outcome = emitter.finish();
-        (pages, outcome)
-    }
-
-    #[test]
-    fn sections_have_pages_of_their_own_below_their_name() {
-        let (pages, outcome) = pages_of(|emitter| {
-            emitter.block(BlockKind::Paragraph, "before")?;
-            let outer = emitter.begin_section("a\n.zip")?;
-            let inner = emitter.begin_section("b\u{202e}.pdf")?;
-            let block = Block { kind: BlockKind::Heading(1), text: "own".to_owned() };
-            let page = Page { number: 1, source: PageSource::TextLayer, blocks: vec![block], note: None };
-            emitter.page(page)?;
-            emitter.end_section(inner)?;
-            emitter.end_section(outer)?;
-            emitter.block(BlockKind::Heading(1), "after")
-        });
-        outcome.unwrap();
-        let found: Vec<_> = pages
-            .iter()
-            .map(|page| {
-                let blocks = page.blocks.iter().map(|block| (block.kind, block.text.as_str()));
-                (page.number, page.source, blocks.collect::<Vec<_>>())
-            })
-            .collect();
-        use BlockKind::{Heading, Paragraph};
-        let expected = [
-            (1, PageSource::TextLayer, vec![(Paragraph, "before")]),
-            (2, PageSource::TextLayer, vec![(Heading(1), "a.zip › b.pdf"), (Heading(2), "own")]),
-            (3, PageSource::TextLayer, vec![(Heading(1), "after")]),
-        ];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn a_document_of_lost_parts_fails_as_the_first_of_them() {
-        let locked = Failure::new(FailureCode::Encrypted, "a password");
-        let (pages, outcome) = pages_of(|emitter| {
-            let section = emitter.begin_section("a.pdf")?;
-            emitter.lost(&locked)?;
-            emitter.end_section(section)
-        });
-        assert_eq!(outcome.unwrap_err(), locked);
-        assert_eq!(pages[0].source, PageSource::Lost);
-        assert_eq!(pages[0].note.as_deref(), Some("lost: encrypted: a password"));
-    }
-
-    #[test]
-    fn a_document_without_text_says_why() {
-        let without = |number, reason: PageReason| {
-            let note = Some(reason.note("because"));
-            Page { number, source: PageSource::Ocr, blocks: Vec::new(), note }
-        };
-        let (pages, outcome) = pages_of(|emitter| {
-            emitter.page(without(1, PageReason::Blank))?;
-            emitter.page(without(2, PageReason::NoWords))
-        });
-        let failure = outcome.unwrap_err();
-        assert_eq!(failure.code, FailureCode::NoText);
-        assert_eq!(failure.detail, "2 pages, none with text: blank: because");
-        assert!(pages.iter().all(|page| page.source == PageSource::NoText));
-    }
-
-    #[test]
-    fn there_are_no_more_pages_than_allowed_and_lost_ones_count() {
-        let limits = Limits { pages_max: 2, pdf_pages: 1, ..Limits::default() };
-        let mut pages = Vec::new();
-        let mut forward = |event| {
-            if let Event::Page(page) = event {
-                pages.push(page.number);
-            }
-            Ok(())
-        };
-        let mut emitter = Emitter::new(&mut forward, &limits, 1);
-        emitter.block(BlockKind::Paragraph, "text").unwrap();
-        emitter.end_page().unwrap();
-        emitter.lost(&Failure::new(FailureCode::Damaged, "torn")).unwrap();
-        let failure = emitter.or_lost(Err(Failure::new(FailureCode::Damaged, "torn"))).unwrap_err();
-        assert_eq!(failure.code, FailureCode::LimitPages);
-        assert_eq!(pages, [1, 2]);
-    }
-
-    #[test]
-    fn much_text_becomes_pages_and_too_much_fails() {
-        let limits = Limits { text_mib: 5, ..Limits::default() };
-        let mut pages = Vec::new();
-        let mut forward = |event| {
-            if let Event::Page(page) = event {
-                pages.push(page.number);
-            }
-            Ok(())
-        };
-        let mut emitter = Emitter::new(&mut forward, &limits, 2);
-        let failure = (0..9).find_map(|_| emitter.block(BlockKind::Paragraph, "x".repeat(1 << 20)).err());
-        assert_eq!(failure.unwrap().code, FailureCode::LimitText);
-        assert_eq!(pages, [0u32; 0], "page 1 was not wanted, page 2 was not finished");
-    }
-}
+pub(super) mod tests;

@@ -220,11 +220,37 @@ impl Kind {
     }
 }
 
-/// Whether a page of such a document can be lost without the rest: readers of these formats find a page without looking
-/// at those before it.
-pub(super) fn has_pages_apart(info: &DocumentInfo) -> bool {
-    let is = |kind: Kind| info.media_type == kind.media_type();
-    (is(Kind::Pdf) || is(Kind::Tiff)) && info.page_count != Some(1)
+/// What can be lost of a document without the rest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Apart {
+    /// Nothing: it is read as a whole.
+    Nothing,
+    /// Pages: readers of these formats find a page without looking at those before it.
+    Pages,
+    /// What lies in it, or pages of that.
+    Documents,
+}
+
+impl Apart {
+    /// Of documents of a kind.
+    pub fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Pdf | Kind::Tiff => Self::Pages,
+            // Containers of which it is not known yet which document they are.
+            Kind::Zip | Kind::Ole | Kind::Gzip => Self::Documents,
+            Kind::Tar | Kind::SevenZ | Kind::Eml | Kind::Mbox | Kind::Msg => Self::Documents,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Of a document that has said what it is.
+    pub fn of(info: &DocumentInfo) -> Self {
+        let format = FORMATS.iter().find(|format| format.media_type == info.media_type);
+        match format.map_or(Self::Nothing, |format| Self::of_kind(format.kind)) {
+            Self::Pages if info.page_count == Some(1) => Self::Nothing,
+            apart => apart,
+        }
+    }
 }
 
 /// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
@@ -253,15 +279,16 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_several_pages_of_its_own_can_lose_one() {
+    fn only_what_has_several_pages_of_its_own_or_documents_in_it_can_lose_one() {
         let apart = |kind: Kind, page_count| {
-            has_pages_apart(&DocumentInfo {
-                title: None,
-                media_type: kind.media_type().to_owned(),
-                page_count,
-            })
+            Apart::of(&DocumentInfo { title: None, media_type: kind.media_type().to_owned(), page_count })
         };
-        assert!(apart(Kind::Pdf, Some(2)) && apart(Kind::Tiff, None));
-        assert!(!apart(Kind::Pdf, Some(1)) && !apart(Kind::Docx, None) && !apart(Kind::Pptx, Some(9)));
+        assert_eq!((apart(Kind::Pdf, Some(2)), apart(Kind::Tiff, None)), (Apart::Pages, Apart::Pages));
+        for kind in [Kind::Zip, Kind::Tar, Kind::SevenZ, Kind::Eml, Kind::Mbox, Kind::Msg] {
+            assert_eq!(apart(kind, None), Apart::Documents);
+        }
+        for (kind, pages) in [(Kind::Pdf, Some(1)), (Kind::Docx, None), (Kind::Pptx, Some(9))] {
+            assert_eq!(apart(kind, pages), Apart::Nothing);
+        }
     }
 }

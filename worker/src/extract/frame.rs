@@ -27,6 +27,8 @@ pub(super) struct Request {
     pub name: String,
     pub options: ExtractOptions,
     pub resume_from_page: u32,
+    /// Pages that are not to be read and that are sent as these, if they are asked for.
+    pub lost: Vec<Page>,
 }
 
 /// What the child answers: events, or instead of the rest a failure.
@@ -230,10 +232,17 @@ mod tests {
         let (parent, mut child) = UnixStream::pair().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
-        let request = Request { name: "a".into(), options: ExtractOptions::default(), resume_from_page: 3 };
+        let lost =
+            vec![Page::lost(2, &Failure::new(docmill_core::failure::FailureCode::Empty, "no bytes"))];
+        let request = Request {
+            name: "a".into(),
+            options: ExtractOptions::default(),
+            resume_from_page: 3,
+            lost: lost.clone(),
+        };
         send_with_file(&parent, &request, &file).unwrap();
         let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
-        assert_eq!(got.resume_from_page, 3);
+        assert_eq!((got.resume_from_page, got.lost), (3, lost));
         assert_eq!(std::fs::File::from(file).metadata().unwrap().len(), 7);
         drop(parent);
         assert!(receive_with_file::<Request>(&mut child).unwrap().is_none());

@@ -162,6 +162,7 @@ fn read(kind: Kind, name: &str, mut bytes: Vec<u8>) {
         name,
         options: &options,
         resume_from_page: 1,
+        lost: &[],
     };
     let (mut infos, mut pages, mut done) = (0, Vec::new(), 0);
     let mut forward = |event| {
@@ -201,8 +202,8 @@ fn page_keeps_its_rules(page: &Page) {
         assert!(!block.text.contains(steers), "{:?}", block.text);
         assert!(!matches!(block.kind, BlockKind::Heading(0 | 7..)), "{:?}", block.kind);
     }
-    if page.source == PageSource::Lost {
-        assert!(page.note.is_some(), "a loss says why");
+    if matches!(page.source, PageSource::Lost | PageSource::NoText) {
+        assert!(page.note.is_some(), "a page that was lost or has no text says why");
     }
 }
 

@@ -28,6 +28,7 @@ impl Here {
             name: &input.name,
             options,
             resume_from_page: input.resume_from_page.max(1),
+            lost: &input.lost,
         };
         let mut events = Vec::new();
         let mut keep = |event| {

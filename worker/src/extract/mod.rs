@@ -115,8 +115,9 @@ pub struct Input {
     pub bytes: u64,
     /// First page to hand out, from 1: a resumed document passes the last finished page + 1.
     pub resume_from_page: u32,
-    /// Pages before it that were lost to extractors which ended over them.
-    pub pages_lost: u32,
+    /// Pages before it that were lost to extractors which ended over them, without text. What lies in an archive or a mail
+    /// is read again on the way to that page, without these.
+    pub lost: Vec<Page>,
 }
 
 impl Input {
@@ -125,7 +126,7 @@ impl Input {
         let path = path.into();
         let bytes = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { path, name, bytes, resume_from_page: 1, pages_lost: 0 }
+        Self { path, name, bytes, resume_from_page: 1, lost: Vec::new() }
     }
 }
 

@@ -10,6 +10,7 @@ mod seen;
 use docmill_core::page::PageReason;
 use pdfium_render::prelude::*;
 
+use super::emit::clean;
 use super::tesseract::{Engine, Grey, Tesseract};
 use super::{ExtractOptions, OcrLanguages};
 use languages::{Known, Looked, Read, Step};
@@ -231,7 +232,8 @@ fn found((read, text): &(Read, String), why: &Why, first: Option<Place>, documen
     let turn = if read.turn == 0 { String::new() } else { format!(", turned by {} degrees", read.turn) };
     let how = format!("read as {}{turn}", read.models);
     let detail = &why.detail;
-    if text.trim().is_empty() {
+    // What is nothing but control characters and soft hyphens is no block of a page.
+    if clean(text).is_empty() {
         return Found { text: String::new(), note: PageReason::NoWords.note(format!("{how}; {detail}")) };
     }
     let how = format!("{how}, word confidence {} %; {detail}", read.confidence);
@@ -264,7 +266,10 @@ mod tests {
             note(" \n", 90, None),
             format!("no_words: read as rus+eng, turned by 90 degrees; {covers}")
         );
+        assert!(note("\u{ad}\u{c}\n", 0, None).starts_with("no_words: "));
         let here = Some(Place { document: 7, page: 3 });
+        // Whether it was seen before says less than that nothing was on it.
+        assert!(note("", 0, here).starts_with("no_words: "));
         assert_eq!(note("text", 0, here), format!("seen: the same picture as on page 3, {how}; {covers}"));
         let elsewhere = Some(Place { document: 6, page: 3 });
         let expected = format!("seen: the same picture as in another document, {how}; {covers}");

@@ -76,7 +76,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     let mut lost_pages = 0;
     for number in 1..=count {
         let loaded = first.take().filter(|_| number == 1);
-        if !emitter.wants(number) {
+        if !emitter.wants(number)? {
             continue;
         }
         let no_headings = Vec::new();

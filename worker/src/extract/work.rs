@@ -3,9 +3,10 @@
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
+use docmill_core::page::Page;
 
 use super::emit::{Emitter, Forward};
-use super::format::Format;
+use super::format::{Apart, Format};
 use super::ocr::Recogniser;
 use super::pdf::PdfReader;
 use super::source::Source;
@@ -38,13 +39,15 @@ pub(super) struct Task<'a> {
     pub name: &'a str,
     pub options: &'a ExtractOptions,
     pub resume_from_page: u32,
+    /// Pages that are not read, but sent as these.
+    pub lost: &'a [Page],
 }
 
 /// Reads a document and sends its events.
 pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> Result<(), Failure> {
-    let Task { source, kind, name, options, resume_from_page } = task;
+    let Task { source, kind, name, options, resume_from_page, lost } = task;
     tools.recogniser.begin_document();
-    let mut emitter = Emitter::new(forward, &options.limits, resume_from_page);
+    let mut emitter = Emitter::new(forward, &options.limits, resume_from_page).without(lost);
     let mut nesting = Nesting::new(&options.limits);
     let mut work = Work {
         kind: kind.unwrap_or(Kind::Unknown),
@@ -80,6 +83,11 @@ impl Work<'_, '_> {
                 format!("{name} is of no known format"),
             ));
         };
+        // Of what lies in another document and has no pages apart, nothing is read that cannot be read whole.
+        let is_whole = self.nesting.depth > 0 && Apart::of_kind(kind) == Apart::Nothing;
+        if is_whole && self.emitter.leaves_out_document()? {
+            return Ok(());
+        }
         let mut work = Work {
             kind,
             name,
@@ -103,23 +111,33 @@ impl Work<'_, '_> {
     /// Reads a document that lies in this one, as a section of it with its name as heading. What it is, is found out if it
     /// is not known. If it cannot be read, that is a loss of this document and not its failure.
     pub fn read_nested(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
-        let section = self.emitter.begin_section(name)?;
-        let read = self.nesting.enter(name).and_then(|()| {
+        self.section(name, |work| {
+            work.nesting.enter(name)?;
             let read = match kind {
-                Some(kind) => self.read_as(kind, name, source),
-                None => self.read(name, source),
+                Some(kind) => work.read_as(kind, name, source),
+                None => work.read(name, source),
             };
-            self.nesting.leave();
+            work.nesting.leave();
             read
-        });
-        self.emitter.or_lost(read)?;
-        self.emitter.end_section(section)
+        })
     }
 
     /// Notes the loss of a document that lies in this one.
     pub fn lose_nested(&mut self, name: &str, failure: Failure) -> Result<(), Failure> {
+        self.section(name, |_| Err(failure))
+    }
+
+    /// Reads a part of this document as a section of it, unless that is one which is left out.
+    pub fn section(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let section = self.emitter.begin_section(name)?;
-        self.emitter.or_lost(Err(failure))?;
+        if !self.emitter.leaves_out_section()? {
+            let read = read(self);
+            self.emitter.or_lost(read)?;
+        }
         self.emitter.end_section(section)
     }
 
@@ -186,9 +204,10 @@ impl Nesting {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use docmill_core::page::{BlockKind, DocumentInfo, Page};
+    use docmill_core::page::{BlockKind, DocumentInfo};
 
     use super::super::Event;
+    use super::super::package::tests::zip;
     use super::*;
 
     /// What a document gives.
@@ -213,9 +232,14 @@ pub(super) mod tests {
 
     /// Reads these bytes as a file of this name, with these limits.
     pub fn read_with(name: &str, bytes: impl Into<Vec<u8>>, limits: Limits) -> Read {
+        read_without(name, bytes.into(), limits, &[])
+    }
+
+    /// The same without these pages.
+    fn read_without(name: &str, bytes: Vec<u8>, limits: Limits, lost: &[Page]) -> Read {
         let options = ExtractOptions { limits, ..ExtractOptions::default() };
-        let source = Source::memory(bytes.into());
-        let task = Task { source, kind: None, name, options: &options, resume_from_page: 1 };
+        let source = Source::memory(bytes);
+        let task = Task { source, kind: None, name, options: &options, resume_from_page: 1, lost };
         let (mut info, mut pages) = (None, Vec::new());
         let mut forward = |event| {
             match event {
@@ -232,6 +256,32 @@ pub(super) mod tests {
     /// The same with the limits that there are without any given.
     pub fn read_bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Read {
         read_with(name, bytes, Limits::default())
+    }
+
+    #[test]
+    fn what_ended_others_is_left_out_wherever_it_lies() {
+        let died = Failure::new(FailureCode::ExtractorDied, "SIGKILL");
+        let mails = "From a Mon Jan  1\nFrom: a\nMessage-ID: <1>\nSubject: one\n\nFirst.\n\n\
+            From b Mon Jan  1\nFrom: b\nMessage-ID: <2>\nSubject: two\n\nSecond.\n";
+        let inner = zip(&[("page.html", "<html><p>bad"), ("same.html", "<html><p>good")]);
+        let mut writer = ::tar::Builder::new(Vec::new());
+        for (name, bytes) in [("in.zip", inner.as_slice()), ("b.mbox", mails.as_bytes())] {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            writer.append_data(&mut header, name, bytes).unwrap();
+        }
+        let archive = writer.into_inner().unwrap();
+        let lost = [Page::lost(1, &died), Page::lost_part(3, &died)];
+        let read = read_without("a.tar", archive, Limits::default(), &lost);
+        assert_eq!(read.outcome, Ok(()));
+        let found: Vec<_> = read.pages.iter().map(|page| (page.note.clone(), page.text())).collect();
+        let expected = [
+            (lost[0].note.clone(), "in.zip › page.html"),
+            (None, "in.zip › same.html\n\ngood"),
+            (lost[1].note.clone(), "b.mbox"),
+        ];
+        assert_eq!(found, expected.map(|(note, text)| (note, text.to_owned())));
     }
 
     #[test]

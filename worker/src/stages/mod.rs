@@ -201,7 +201,7 @@ impl Stages {
             name: file_uri::name(&grant.uri).to_owned(),
             bytes: grant.bytes,
             resume_from_page: pages.len() as u32 + 1,
-            pages_lost: lost_to_extractors(&pages),
+            lost: lost_to_extractors(&pages),
         };
         let (sender, mut events) = tokio::sync::mpsc::channel(PAGES_IN_FLIGHT);
         let reading = self.pool.extract(&grant.tenant, input, sender);
@@ -256,11 +256,17 @@ fn checkpoint_due(pages: usize, seconds: f64, recognised: bool) -> bool {
     (many_or_dear && seconds >= CHECKPOINT_SECONDS_MIN) || seconds >= CHECKPOINT_SECONDS
 }
 
-/// How many pages were lost to extractors that ended over them: over all trials of a document there are no more of them
-/// than the limit allows.
-fn lost_to_extractors(pages: &[Page]) -> u32 {
+/// The pages that were lost to extractors which ended over them, without what is on them: over all trials of a document
+/// there are no more of them than the limit allows, and none is tried again.
+fn lost_to_extractors(pages: &[Page]) -> Vec<Page> {
     let ended = |page: &&Page| page.lost_to().is_some_and(|code| code.class() == FailureClass::ChildCrash);
-    pages.iter().filter(ended).count() as u32
+    let bare = |page: &Page| Page {
+        number: page.number,
+        source: page.source,
+        blocks: Vec::new(),
+        note: page.note.clone(),
+    };
+    pages.iter().filter(ended).map(bare).collect()
 }
 
 /// Nobody knows what stood on a page that was lost, so such a document fails as the page did.
@@ -349,7 +355,7 @@ mod tests {
             lost(FailureCode::Encrypted),
             page(3, PageSource::Lost, Some("pdf: torn")),
         ];
-        assert_eq!(lost_to_extractors(&pages), 1);
+        assert_eq!(lost_to_extractors(&pages), pages[..1]);
     }
 
     #[test]

@@ -107,10 +107,16 @@ pub fn picture(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
 
 /// A zip archive of these parts.
 pub fn zip(parts: &[(&str, &str)]) -> Vec<u8> {
+    let parts: Vec<(&str, &[u8])> = parts.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    archive(&parts)
+}
+
+/// A zip archive of these files.
+pub fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, text) in parts {
+    for (name, bytes) in members {
         writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
-        writer.write_all(text.as_bytes()).unwrap();
+        writer.write_all(bytes).unwrap();
     }
     writer.finish().unwrap().into_inner()
 }

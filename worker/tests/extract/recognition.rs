@@ -1,12 +1,12 @@
 //! Recognition of pages without text: a text page is rendered and its picture put into a PDF.
 
 use docmill_core::failure::FailureCode;
-use docmill_core::page::{PageReason, PageSource};
+use docmill_core::page::{Page, PageReason, PageSource};
 use docmill_worker::extract::{ExtractOptions, Input, OcrLanguages, OcrMode};
 use pdfium_render::prelude::*;
 use tempfile::tempdir;
 
-use crate::files::{file, pdf, pdf_of, picture, scan_pdf, stream, text_pdf};
+use crate::files::{archive, file, pdf, pdf_of, picture, scan_pdf, stream, text_pdf};
 use crate::{Read, cache, pool, read, read_input};
 
 const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wizards mix a potion in the cellar.\n\
@@ -45,28 +45,37 @@ pub fn scan(halves: usize) -> Vec<u8> {
     scan_pdf(WIDTH, HEIGHT, &pixels)
 }
 
-/// The page as a PNG.
-fn png() -> Vec<u8> {
+/// These pixels of a page as a PNG.
+fn png(pixels: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, WIDTH as u32, HEIGHT as u32);
     encoder.set_color(png::ColorType::Grayscale);
     let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(page()).unwrap();
+    writer.write_image_data(pixels).unwrap();
     writer.finish().unwrap();
     bytes
 }
 
-/// The page twice as a TIFF.
-fn tiff() -> Vec<u8> {
+/// The pixels of pages as a TIFF.
+fn tiff(pages: &[&[u8]]) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     {
         let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
-        for _ in 0..2 {
+        for pixels in pages {
             let (width, height) = (WIDTH as u32, HEIGHT as u32);
-            encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, page()).unwrap();
+            encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, pixels).unwrap();
         }
     }
     bytes.into_inner()
+}
+
+/// A page with a black square on it: much ink, and no letter.
+fn square() -> Vec<u8> {
+    let mut pixels = vec![252; WIDTH * HEIGHT];
+    for row in pixels.chunks_exact_mut(WIDTH).skip(400).take(1_500) {
+        row[300..1_300].fill(30);
+    }
+    pixels
 }
 
 #[tokio::test]
@@ -74,8 +83,8 @@ async fn pictures_are_recognised_page_by_page() {
     let folder = tempdir().unwrap();
     let pool =
         pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
-    let one = file(folder.path(), "page.png", png());
-    let two = file(folder.path(), "pages.tiff", tiff());
+    let one = file(folder.path(), "page.png", png(page()));
+    let two = file(folder.path(), "pages.tiff", tiff(&[page(); 2]));
     for (path, pages) in [(&one, 1), (&two, 2)] {
         let found = read(&pool, path).await;
         assert!(found.text().contains("quick brown fox"), "{}: {:?}", path.display(), found.outcome);
@@ -152,6 +161,37 @@ async fn an_empty_scan_is_not_recognised_and_says_so() {
     assert_eq!(found.failure().code, FailureCode::NoText);
     assert!(found.failure().detail.contains("blank: "), "{:?}", found.failure());
     assert_eq!(found.pages[0].note.as_deref(), Some("blank: image covers 100 % of the page, 0 letters"));
+}
+
+#[tokio::test]
+async fn a_page_on_which_no_word_was_found_says_so_wherever_it_is() {
+    let folder = tempdir().unwrap();
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    let square = square();
+    let pdf = scan_pdf(WIDTH, HEIGHT, &square);
+    let archive = archive(&[("words.html", b"<p>Words"), ("square.pdf", &pdf)]);
+    let says_so = |page: &Page| {
+        let reason = PageReason::of(page.note.as_deref().unwrap());
+        assert_eq!((page.source, reason), (PageSource::NoText, Some(PageReason::NoWords)), "{page:?}");
+    };
+    for (name, bytes, count) in [
+        ("square.pdf", pdf, 1),
+        ("square.png", png(&square), 1),
+        ("square.tiff", tiff(&[&square, &square]), 2),
+    ] {
+        let found = read(&pool, &file(folder.path(), name, bytes)).await;
+        assert_eq!(found.failure().code, FailureCode::NoText, "{name}");
+        assert!(found.failure().detail.contains("none with text: no_words: "), "{}", found.failure());
+        assert_eq!(found.pages.len(), count, "{name}");
+        found.pages.iter().for_each(says_so);
+    }
+    // Beside pages that have words.
+    for (name, bytes, at) in [("mixed.tiff", tiff(&[page(), &square]), 1), ("mixed.zip", archive, 1)] {
+        let found = read(&pool, &file(folder.path(), name, bytes)).await;
+        assert_eq!(found.outcome, Ok(()), "{name}");
+        says_so(&found.pages[at]);
+    }
 }
 
 #[tokio::test]

@@ -21,10 +21,8 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
         let parsed = Mail::parse(mail, work.options.limits.entries_max);
         let subject = parsed.as_ref().ok().and_then(|mail| mail.subject.clone());
         let name = subject.filter(|subject| !subject.trim().is_empty());
-        let section = work.emitter.begin_section(&name.unwrap_or_else(|| format!("mail {number}")))?;
-        let read = parsed.and_then(|mail| mail.send(work));
-        work.emitter.or_lost(read)?;
-        work.emitter.end_section(section)?;
+        let name = name.unwrap_or_else(|| format!("mail {number}"));
+        work.section(&name, |work| parsed.and_then(|mail| mail.send(work)))?;
     }
     Ok(())
 }

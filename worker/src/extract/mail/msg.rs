@@ -157,15 +157,13 @@ fn send_attached(
     let name = name.unwrap_or_else(|| "attachment".to_owned());
     let inner = format!("{}/__substg1.0_{DATA:04X}000D", attached.path);
     if container.has_storage(&inner) {
-        let section = work.emitter.begin_section(&name)?;
-        let read = work.nesting.enter(&name).and_then(|()| {
+        return work.section(&name, |work| {
+            work.nesting.enter(&name)?;
             let read = Storage::open(container, &inner, INNER_HEADER);
             let read = read.and_then(|message| send(container, &message, work));
             work.nesting.leave();
             read
         });
-        work.emitter.or_lost(read)?;
-        return work.emitter.end_section(section);
     }
     // What is only linked has no data.
     let Some(bytes) = attached.bytes(container, DATA, 0x0102)? else { return Ok(()) };

@@ -1,15 +1,20 @@
-//! What passes over Office documents have in common: paragraphs that lie in each other, and tables. Knows no element.
+//! What passes over Office documents have in common: paragraphs that lie in each other, tables, and what is said of
+//! pictures. Knows no element.
 
 use std::collections::HashSet;
 
 use docmill_core::failure::Failure;
-use docmill_core::page::BlockKind;
+use docmill_core::page::{BlockKind, PageReason};
 
 use crate::extract::emit::Emitter;
 use crate::extract::text::Table;
 
 /// Most cells of a row; a row with more is not for readers.
 const CELLS_MAX: usize = 16_384;
+
+/// How names of files end that programs give to pictures where nobody says what is on them.
+const FILE_ENDS: &[&str] =
+    &[".png", ".jpg", ".jpeg", ".gif", ".bmp", ".emf", ".wmf", ".tif", ".tiff", ".svg", ".webp"];
 
 /// Most text, in bytes, that waits for the end of the paragraph around it.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -23,9 +28,32 @@ pub(super) struct Paragraph {
     pub is_item: bool,
 }
 
+/// What a part has that is not read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unread {
+    pub has_pictures: bool,
+    /// Footers, dates and numbers of slides.
+    pub has_footer: bool,
+}
+
+impl Unread {
+    /// Why a page has no text that has nothing else.
+    pub fn note(self) -> String {
+        match self {
+            Self { has_pictures: true, .. } => PageReason::PicturesUnread
+                .note("there are only pictures on it, and nothing is said of them"),
+            Self { has_footer: true, .. } => {
+                PageReason::Empty.note("there is nothing on it but a footer, a date or its number")
+            }
+            _ => PageReason::Empty.note("there is nothing written on it"),
+        }
+    }
+}
+
 /// The text of a part, on its way out in the order in which it is read.
 pub(super) struct Body<'a, 'e> {
     pub emitter: &'a mut Emitter<'e>,
+    pub unread: Unread,
     /// What was sent, where nothing is to be sent twice.
     only_new: Option<&'a mut HashSet<String>>,
     /// Paragraphs that are open, outermost first: those of text boxes, notes and annotations lie in the one that they are
@@ -39,12 +67,15 @@ pub(super) struct Body<'a, 'e> {
     cell: String,
     row: Vec<String>,
     table: Table,
+    /// What was said of pictures: marks and logos are in many places.
+    said: HashSet<String>,
 }
 
 impl<'a, 'e> Body<'a, 'e> {
     pub fn new(only_new: Option<&'a mut HashSet<String>>, emitter: &'a mut Emitter<'e>) -> Self {
         Self {
             emitter,
+            unread: Unread::default(),
             only_new,
             open: Vec::new(),
             waiting: Vec::new(),
@@ -53,6 +84,7 @@ impl<'a, 'e> Body<'a, 'e> {
             cell: String::new(),
             row: Vec::new(),
             table: Table::default(),
+            said: HashSet::new(),
         }
     }
 
@@ -110,6 +142,17 @@ impl<'a, 'e> Body<'a, 'e> {
         Ok(())
     }
 
+    /// Sends what is said of a picture to those who cannot see it: once, and as a paragraph that is anchored where it is.
+    pub fn alternative(&mut self, text: &str) -> Result<(), Failure> {
+        let text = text.trim();
+        if text.is_empty() || is_file_name(text) || !self.said.insert(text.to_owned()) {
+            return Ok(());
+        }
+        self.begin_paragraph(Paragraph { text: text.to_owned(), ..Paragraph::default() });
+        self.gathering()?;
+        self.end_paragraph()?.map_or(Ok(()), |done| self.send(done))
+    }
+
     fn block(&mut self, kind: BlockKind, text: String) -> Result<(), Failure> {
         if let Some(sent) = &mut self.only_new
             && !sent.insert(text.clone())
@@ -143,4 +186,9 @@ impl<'a, 'e> Body<'a, 'e> {
         self.tables = self.tables.saturating_sub(1);
         if self.tables == 0 { self.table.end(self.emitter) } else { Ok(()) }
     }
+}
+
+fn is_file_name(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    !text.contains('\n') && FILE_ENDS.iter().any(|end| lower.ends_with(end))
 }

@@ -1,5 +1,5 @@
 //! Word, PowerPoint and OpenDocument, as parts of XML and as they were before. Text, headings, lists and tables; no layout,
-//! no pictures.
+//! and of pictures what is said of them.
 
 mod body;
 mod doc;

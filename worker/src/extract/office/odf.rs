@@ -22,12 +22,16 @@ const SKIPPED: &[&str] = &[
     "dc:creator",
     "dc:date",
     "meta:date-string",
-    "svg:title",
-    "svg:desc",
     "office:binary-data",
     "office:scripts",
     "office:forms",
 ];
+
+/// Shapes of a slide that say the same on all of them.
+const FURNITURE: &[&str] = &["header", "footer", "date-time", "page-number"];
+
+/// Elements that say what a picture or a drawing shows.
+const ALTERNATIVES: &[&str] = &["svg:title", "svg:desc"];
 
 /// Most spaces in a row that are kept.
 const SPACES_MAX: usize = 64;
@@ -42,6 +46,7 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     let has_slides = work.kind == Kind::Odp;
     let mut pass = Pass::new(has_slides, None, emitter);
     let read = package.events("content.xml", |event| pass.event(event));
+    let unread = pass.body.unread;
     let read = read.and_then(|found| {
         let missing = || Failure::new(FailureCode::Damaged, "it has no content.xml");
         found.then_some(()).ok_or_else(missing)
@@ -50,6 +55,7 @@ pub(in crate::extract) fn zipped(source: Source, work: &mut Work<'_, '_>) -> Res
     if has_slides {
         return Ok(());
     }
+    emitter.without_text(unread.note());
     let mut sent = HashSet::new();
     let mut pass = Pass::new(false, Some(&mut sent), emitter);
     let read = package.events("styles.xml", |event| pass.event(event)).map(|_| ());
@@ -74,6 +80,8 @@ struct Pass<'a, 'e> {
     skipped: u32,
     lists: u32,
     in_title: bool,
+    /// What is being said of a picture.
+    alternative: Option<String>,
 }
 
 impl<'a, 'e> Pass<'a, 'e> {
@@ -82,13 +90,21 @@ impl<'a, 'e> Pass<'a, 'e> {
         only_new: Option<&'a mut HashSet<String>>,
         emitter: &'a mut Emitter<'e>,
     ) -> Self {
-        Self { has_slides, body: Body::new(only_new, emitter), skipped: 0, lists: 0, in_title: false }
+        let body = Body::new(only_new, emitter);
+        Self { has_slides, body, skipped: 0, lists: 0, in_title: false, alternative: None }
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
+        if let Event::Start(tag) | Event::Empty(tag) = &event
+            && self.skipped == 0
+        {
+            let name = tag.name();
+            let name: &str = name.as_ref();
+            self.body.unread.has_pictures |= name == "draw:image";
+        }
         match event {
             Event::Start(tag) => self.start(&tag),
-            Event::Empty(tag) => self.empty(&tag),
+            Event::Empty(tag) => self.empty(&tag)?,
             Event::Text(text) => self.push(&text)?,
             Event::CData(text) => self.push(&text)?,
             Event::GeneralRef(reference) => {
@@ -104,15 +120,23 @@ impl<'a, 'e> Pass<'a, 'e> {
 
     /// Adds text; runs of white space are one space, as files are broken into lines anywhere.
     fn push(&mut self, text: &str) -> Result<(), Failure> {
-        let Some(paragraph) = self.body.paragraph().filter(|_| self.skipped == 0) else { return Ok(()) };
+        if self.skipped > 0 {
+            return Ok(());
+        }
+        let gathered = match (&mut self.alternative, self.body.paragraph()) {
+            (Some(alternative), _) => alternative,
+            (None, Some(paragraph)) => &mut paragraph.text,
+            (None, None) => return Ok(()),
+        };
         for c in text.chars() {
             if !matches!(c, ' ' | '\t' | '\r' | '\n') {
-                paragraph.text.push(c);
-            } else if !paragraph.text.is_empty() && !paragraph.text.ends_with([' ', '\n', '\t']) {
-                paragraph.text.push(' ');
+                gathered.push(c);
+            } else if !gathered.is_empty() && !gathered.ends_with([' ', '\n', '\t']) {
+                gathered.push(' ');
             }
         }
-        self.body.gathering()
+        let bytes = gathered.len();
+        self.body.emitter.gathering(bytes)
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {
@@ -120,6 +144,10 @@ impl<'a, 'e> Pass<'a, 'e> {
         let name: &str = name.as_ref();
         if self.skipped > 0 || SKIPPED.contains(&name) {
             self.skipped += 1;
+            return;
+        }
+        if ALTERNATIVES.contains(&name) {
+            self.alternative = Some(String::new());
             return;
         }
         match local(name) {
@@ -139,19 +167,26 @@ impl<'a, 'e> Pass<'a, 'e> {
             }
             "list" => self.lists += 1,
             "table" => self.body.begin_table(),
-            "frame" => self.in_title = attribute(tag, "class").as_deref() == Some("title"),
+            "frame" => {
+                let class = attribute(tag, "class").unwrap_or_default();
+                self.in_title = class == "title";
+                if FURNITURE.contains(&class.as_str()) {
+                    self.body.unread.has_footer = true;
+                    self.skipped = 1;
+                }
+            }
             _ => self.space(tag),
         }
     }
 
-    fn empty(&mut self, tag: &BytesStart<'_>) {
+    fn empty(&mut self, tag: &BytesStart<'_>) -> Result<(), Failure> {
         let name = tag.name();
-        let is_cell = matches!(local(name.as_ref()), "table-cell" | "covered-table-cell");
-        if is_cell && self.body.is_in_table() {
-            self.body.end_cell();
-        } else {
-            self.space(tag);
+        match local(name.as_ref()) {
+            "table-cell" | "covered-table-cell" if self.body.is_in_table() => self.body.end_cell(),
+            "page" if self.has_slides && self.skipped == 0 => return self.end_slide(),
+            _ => self.space(tag),
         }
+        Ok(())
     }
 
     /// Spaces, tabs and line breaks are elements.
@@ -176,6 +211,10 @@ impl<'a, 'e> Pass<'a, 'e> {
             self.skipped -= 1;
             return Ok(());
         }
+        if ALTERNATIVES.contains(&name) {
+            let said = self.alternative.take().unwrap_or_default();
+            return self.body.alternative(&said);
+        }
         match local(name) {
             "p" | "h" => return self.end_paragraph(),
             "list" => self.lists = self.lists.saturating_sub(1),
@@ -183,13 +222,17 @@ impl<'a, 'e> Pass<'a, 'e> {
             "table-cell" | "covered-table-cell" if self.body.is_in_table() => self.body.end_cell(),
             "table-row" if self.body.is_in_table() => return self.body.end_row(),
             "table" => return self.body.end_table(),
-            "page" if self.has_slides => {
-                self.body.send_waiting()?;
-                return self.body.emitter.end_page();
-            }
+            "page" if self.has_slides => return self.end_slide(),
             _ => {}
         }
         Ok(())
+    }
+
+    fn end_slide(&mut self) -> Result<(), Failure> {
+        self.body.send_waiting()?;
+        let unread = std::mem::take(&mut self.body.unread);
+        self.body.emitter.without_text(unread.note());
+        self.body.emitter.end_page()
     }
 
     fn end_paragraph(&mut self) -> Result<(), Failure> {
@@ -249,6 +292,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_pictures_is_read_once_and_where_they_are() {
+        let picture = |title: &str, text: &str| {
+            format!(
+                "<draw:frame><draw:image/><svg:title>{title}</svg:title><svg:desc>{text}</svg:desc></draw:frame>"
+            )
+        };
+        let content = format!(
+            "<office:text><text:p>Before {} and after</text:p>{}<table:table><table:table-row><table:table-cell>\
+             <text:p>cell{}</text:p></table:table-cell></table:table-row></table:table></office:text>",
+            picture("A cat", "It\n sleeps &amp; dreams"),
+            picture("A cat", "image1.PNG"),
+            picture("", "A dog"),
+        );
+        let read = read_bytes("a.odt", zip(&[("content.xml", &content)]));
+        read.outcome.as_ref().unwrap();
+        let expected = [
+            (Paragraph, "Before and after"),
+            (Paragraph, "A cat"),
+            (Paragraph, "It sleeps & dreams"),
+            (Table, "A dog cell"),
+        ];
+        assert_eq!(read.blocks(), expected);
+    }
+
+    #[test]
     fn a_presentation_has_a_page_a_slide() {
         let slide = |title: &str, text: &str| {
             format!(
@@ -268,6 +336,33 @@ mod tests {
         let expected =
             [(Heading(1), "First"), (Paragraph, "one"), (Heading(1), "Second"), (Paragraph, "two")];
         assert_eq!(read.blocks(), expected);
+    }
+
+    #[test]
+    fn a_slide_without_text_says_what_it_has_instead() {
+        let frame = |class: &str, text: &str| {
+            format!(
+                r#"<draw:frame presentation:class="{class}"><draw:text-box><text:p>{text}</text:p></draw:text-box></draw:frame>"#
+            )
+        };
+        let footer = format!("{}{}", frame("footer", "The house"), frame("page-number", "&lt;number&gt;"));
+        let content = format!(
+            "<office:presentation><draw:page>{}{footer}</draw:page><draw:page>{footer}</draw:page><draw:page><draw:frame>\
+             <draw:image/></draw:frame>{footer}</draw:page><draw:page/><draw:page></draw:page></office:presentation>",
+            frame("title", "First"),
+        );
+        let read = read_bytes("a.odp", zip(&[("content.xml", &content)]));
+        read.outcome.as_ref().unwrap();
+        assert_eq!(read.texts(), ["First"]);
+        let notes: Vec<_> = read.pages.iter().map(|page| page.note.as_deref()).collect();
+        let expected = [
+            None,
+            Some("empty: there is nothing on it but a footer, a date or its number"),
+            Some("pictures_unread: there are only pictures on it, and nothing is said of them"),
+            Some("empty: there is nothing written on it"),
+            Some("empty: there is nothing written on it"),
+        ];
+        assert_eq!(notes, expected);
     }
 
     #[test]

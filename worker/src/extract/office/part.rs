@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use docmill_core::failure::Failure;
 use quick_xml::events::{BytesStart, Event};
 
-use super::body::{Body, Paragraph};
+use super::body::{Body, Paragraph, Unread};
 use crate::extract::emit::Emitter;
 use crate::extract::package::Package;
 use crate::extract::xml::{attribute, local, push_reference};
@@ -16,17 +16,18 @@ const REPEATED: &[&str] = &["Fallback", "moveFrom"];
 /// Levels of headings by the id of their style.
 pub(super) type Styles = HashMap<String, u8>;
 
-/// Sends the text of a part; `false` when there is no such part. With `only_new`, what was sent before is not sent again.
+/// Sends the text of a part, and gives what it has besides; `None` when there is no such part. With `only_new`, what was sent before is not sent again.
 pub(super) fn read(
     package: &mut Package<'_>,
     name: &str,
     styles: &Styles,
     only_new: Option<&mut HashSet<String>>,
     emitter: &mut Emitter<'_>,
-) -> Result<bool, Failure> {
+) -> Result<Option<Unread>, Failure> {
     let body = Body::new(only_new, emitter);
     let mut pass = Pass { styles, body, in_text: false, repeated: 0, placeholder: String::new() };
-    package.events(name, |event| pass.event(event))
+    let is_there = package.events(name, |event| pass.event(event))?;
+    Ok(is_there.then_some(pass.body.unread))
 }
 
 struct Pass<'a, 'e> {
@@ -41,8 +42,14 @@ struct Pass<'a, 'e> {
 impl Pass<'_, '_> {
     fn event(&mut self, event: Event<'_>) -> Result<(), Failure> {
         match event {
-            Event::Start(tag) => self.start(&tag),
-            Event::Empty(tag) => self.empty(&tag)?,
+            Event::Start(tag) => {
+                self.picture(&tag)?;
+                self.start(&tag);
+            }
+            Event::Empty(tag) => {
+                self.picture(&tag)?;
+                self.empty(&tag)?;
+            }
             Event::Text(text) if self.in_text => self.push(&text)?,
             Event::CData(text) if self.in_text => self.push(&text)?,
             Event::GeneralRef(reference) if self.in_text => {
@@ -63,6 +70,29 @@ impl Pass<'_, '_> {
         let Some(paragraph) = self.body.paragraph() else { return Ok(()) };
         paragraph.text.push_str(text);
         self.body.gathering()
+    }
+
+    /// What pictures and drawings show is said in their properties.
+    fn picture(&mut self, tag: &BytesStart<'_>) -> Result<(), Failure> {
+        let name = tag.name();
+        let said_in: &[&str] = match local(name.as_ref()) {
+            "docPr" | "cNvPr" => &["title", "descr"],
+            "shape" => &["alt"],
+            "pic" | "imagedata" => {
+                self.body.unread.has_pictures = true;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if self.repeated > 0 {
+            return Ok(());
+        }
+        for said in said_in {
+            if let Some(text) = attribute(tag, said) {
+                self.body.alternative(&text)?;
+            }
+        }
+        Ok(())
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) {
@@ -131,7 +161,10 @@ impl Pass<'_, '_> {
     fn end_paragraph(&mut self) -> Result<(), Failure> {
         let Some(mut done) = self.body.end_paragraph()? else { return Ok(()) };
         match self.placeholder.as_str() {
-            "sldNum" | "dt" | "ftr" | "sldImg" | "hdr" => return Ok(()),
+            "sldNum" | "dt" | "ftr" | "sldImg" | "hdr" => {
+                self.body.unread.has_footer |= !done.text.trim().is_empty();
+                return Ok(());
+            }
             "title" | "ctrTitle" => done.level = done.level.or(Some(1)),
             _ => {}
         }

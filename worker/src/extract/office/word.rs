@@ -30,8 +30,11 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
     // Without styles there are no headings, but all of the text.
     let styles = heading_styles(&mut package).unwrap_or_default();
     let read = part::read(&mut package, &body, &styles, None, emitter);
-    let read = read.and_then(|found| found.then_some(()).ok_or_else(|| missing(&body)));
-    emitter.or_lost(read)?;
+    let read = read.and_then(|found| found.ok_or_else(|| missing(&body)));
+    if let Ok(unread) = &read {
+        emitter.without_text(unread.note());
+    }
+    emitter.or_lost(read.map(|_| ()))?;
     beside(&mut package, &body, &styles, emitter)
 }
 
@@ -150,6 +153,19 @@ mod tests {
         );
         read.outcome.as_ref().unwrap();
         assert_eq!(read.texts(), ["body", "a note", "is that so?", "the house", "page"]);
+    }
+
+    #[test]
+    fn what_is_said_of_pictures_is_read_once_and_where_they_are() {
+        let body = r#"<w:document xmlns:w="w" xmlns:wp="wp" xmlns:mc="mc" xmlns:v="v"><w:p><w:r><w:t>Before</w:t></w:r><w:r>
+            <mc:AlternateContent><mc:Choice><w:drawing><wp:inline><wp:docPr id="1" name="Picture 1" title="A cat" descr="It sleeps">
+            <a:hlinkClick/></wp:docPr><pic:pic><pic:cNvPr id="2" name="cat.png" descr="It sleeps"/></pic:pic></wp:inline></w:drawing>
+            </mc:Choice><mc:Fallback><w:pict><v:shape alt="Another cat"/></w:pict></mc:Fallback></mc:AlternateContent></w:r></w:p>
+            <w:p><w:r><w:pict><v:shape id="s" alt="An old &lt;dog&gt;"/></w:pict></w:r><w:r><w:drawing><wp:docPr descr="C:\dog.jpg"/>
+            </w:drawing></w:r></w:p></w:document>"#;
+        let read = read_bytes("a.docx", zip(&[("word/document.xml", body)]));
+        read.outcome.as_ref().unwrap();
+        assert_eq!(read.texts(), ["Before", "A cat", "It sleeps", "An old <dog>"]);
     }
 
     #[test]

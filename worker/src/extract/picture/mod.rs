@@ -27,7 +27,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     let bytes = source.into_bytes(work.bytes_max())?;
     let grey = decode::decode(work.kind, &bytes, work.options.limits.pixels_max)?;
     drop(bytes);
-    if work.emitter.wants(1) { send(1, grey, work) } else { Ok(()) }
+    if work.emitter.wants(1)? { send(1, grey, work) } else { Ok(()) }
 }
 
 /// Reads a picture that may have many pages.
@@ -40,7 +40,7 @@ pub(super) fn pages(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failu
             let detail = format!("more than {pages_max} pages, {pages_max} are allowed");
             return Err(Failure::new(FailureCode::LimitPages, detail));
         }
-        if work.emitter.wants(number) {
+        if work.emitter.wants(number)? {
             match pages.page() {
                 Ok(grey) => send(number, grey, work)?,
                 Err(failure) => work.emitter.or_lost(Err(failure))?,

@@ -6,7 +6,7 @@ use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page};
 
 use crate::extract::Event;
-use crate::extract::format::{FORMATS, has_pages_apart};
+use crate::extract::format::{Apart, FORMATS};
 use crate::extract::frame::Reply;
 
 /// What may come next.
@@ -54,7 +54,7 @@ impl Judge {
             (Awaited::Info, Event::Info(info)) => {
                 check_info(info)?;
                 // Chapters and slides are counted so too, and one with much text becomes several pages.
-                if let Some(count) = info.page_count.filter(|_| has_pages_apart(info)) {
+                if let Some(count) = info.page_count.filter(|_| Apart::of(info) == Apart::Pages) {
                     self.pages_max = self.pages_max.min(count);
                 }
                 Awaited::Page(self.from_page)

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
-use docmill_core::page::{DocumentInfo, Page};
+use docmill_core::page::{DocumentInfo, Page, PageSource};
 use tokio::sync::mpsc;
 
 use super::judge::Judge;
 use super::losses::{Losses, Next};
 use super::{Guard, receiver_gone};
 use crate::extract::emit::text_limit;
-use crate::extract::format::has_pages_apart;
+use crate::extract::format::Apart;
 use crate::extract::frame::Reply;
 use crate::extract::process::classify_death;
 use crate::extract::{Event, Input};
@@ -56,13 +56,18 @@ impl<'a> Reading<'a> {
             text_bytes: 0,
             has_text: false,
             info: None,
-            losses: Losses::new(limits, input.pages_lost),
+            losses: Losses::new(limits, input.lost.clone()),
         }
     }
 
     /// The page at which the next child begins.
     pub fn page(&self) -> u32 {
         self.page
+    }
+
+    /// The pages that it is to leave out.
+    pub fn lost(&self) -> &[Page] {
+        self.losses.lost()
     }
 
     /// Sends on what a child says that was asked for the pages from [`Reading::page`] on.
@@ -142,16 +147,17 @@ impl<'a> Reading<'a> {
         if self.text_bytes > self.limits.text_mib << 20 {
             return Err(text_limit(self.limits).at_page(page.number));
         }
-        self.has_text |= !page.blocks.is_empty();
+        self.has_text |= has_text(&page);
         self.page = page.number.saturating_add(1);
         self.send(Event::Page(page)).await
     }
 
     /// A child ended before the document did.
     async fn ended(&mut self, failure: Failure, said_info: bool) -> Result<Ending, Failure> {
-        let apart = self.info.as_ref().filter(|_| said_info).filter(|info| has_pages_apart(info));
-        let pages = apart.and_then(|info| info.page_count);
-        match self.losses.after(failure, self.page, apart.is_some()) {
+        let info = self.info.as_ref().filter(|_| said_info);
+        let apart = info.map_or(Apart::Nothing, Apart::of);
+        let pages = info.filter(|_| apart == Apart::Pages).and_then(|info| info.page_count);
+        match self.losses.after(failure, self.page, apart) {
             Next::GiveUp(failure) => Err(failure),
             // It ended over what comes after the last page, and all pages are here.
             Next::Again | Next::Lose(_) if pages.is_some_and(|pages| self.page > pages) => {
@@ -172,7 +178,6 @@ impl<'a> Reading<'a> {
                     note = page.note,
                     "a page is lost"
                 );
-                self.forward(page).await?;
                 Ok(Ending::GoOn)
             }
         }
@@ -189,5 +194,13 @@ impl<'a> Reading<'a> {
 
     async fn send(&self, event: Event) -> Result<(), Failure> {
         self.sink.send(event).await.map_err(|_| receiver_gone())
+    }
+}
+
+/// Whether a page has more than the name of what it lies in.
+fn has_text(page: &Page) -> bool {
+    match page.source {
+        PageSource::TextLayer | PageSource::Ocr => !page.blocks.is_empty(),
+        PageSource::NoText | PageSource::Lost => page.blocks.len() > 1,
     }
 }

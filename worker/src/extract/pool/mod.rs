@@ -97,6 +97,7 @@ impl Pool {
         let mut reading = Reading::new(&self.options.limits, &input, &sink);
         while let Ending::GoOn = reading.listen(guard).await? {
             request.resume_from_page = reading.page();
+            request.lost = reading.lost().to_vec();
             guard = self.start(tenant).await?;
             guard.extractor()?.ask(&request, &file).map_err(|error| internal(&error))?;
         }
@@ -108,6 +109,7 @@ impl Pool {
             name: input.name.clone(),
             options: self.options.clone(),
             resume_from_page: input.resume_from_page.max(1),
+            lost: input.lost.clone(),
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) fn open_or_read(
         name: &input.name,
         options,
         resume_from_page: input.resume_from_page,
+        lost: &[],
     };
     work::read(task, &mut Tools::default(), &mut forward)?;
     Ok(None)
