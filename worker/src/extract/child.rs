@@ -60,7 +60,7 @@ fn serve() -> io::Result<()> {
             kind: None,
             name: &request.name,
             options: &request.options,
-            resume_from_page: request.resume_from_page,
+            pages: request.resume_from_page..=request.last_page,
             lost: &request.lost,
         };
         let outcome = work::read(task, &mut tools, &mut forward);

@@ -29,6 +29,7 @@ pub(super) struct Emitter<'a> {
     limits: &'a Limits,
     text_bytes: u64,
     resume_from_page: u32,
+    last_page: u32,
     next_page: u32,
     blocks: Vec<Block>,
     page_bytes: usize,
@@ -73,6 +74,7 @@ impl<'a> Emitter<'a> {
             limits,
             text_bytes: 0,
             resume_from_page: resume_from_page.max(1),
+            last_page: u32::MAX,
             next_page: 1,
             blocks: Vec::new(),
             page_bytes: 0,
@@ -88,6 +90,11 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// The same of no page after this one, of a format that has them apart.
+    pub fn until(self, last_page: u32) -> Self {
+        Self { last_page, ..self }
+    }
+
     /// The same without these pages, over which others ended before: they are sent as they are here.
     pub fn without(self, lost: &'a [Page]) -> Self {
         Self { lost, ..self }
@@ -96,6 +103,9 @@ impl<'a> Emitter<'a> {
     /// Whether this page is wanted; one that is not counts as sent. For formats that find a page without those before it.
     pub fn wants(&mut self, number: u32) -> Result<bool, Failure> {
         let number = self.number_of(number);
+        if number > self.last_page {
+            return Ok(false);
+        }
         if self.leaves_out(number, |_| true)? {
             return Ok(false);
         }

@@ -22,11 +22,13 @@ use super::{Event, ExtractOptions};
 pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
 
 /// What the parent asks of the child; the open file travels beside it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
     pub name: String,
     pub options: ExtractOptions,
     pub resume_from_page: u32,
+    /// Pages after this one are another's, where the format has them apart.
+    pub last_page: u32,
     /// Pages that are not to be read and that are sent as these, if they are asked for.
     pub lost: Vec<Page>,
 }
@@ -238,11 +240,12 @@ mod tests {
             name: "a".into(),
             options: ExtractOptions::default(),
             resume_from_page: 3,
+            last_page: 9,
             lost: lost.clone(),
         };
         send_with_file(&parent, &request, &file).unwrap();
         let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
-        assert_eq!((got.resume_from_page, got.lost), (3, lost));
+        assert_eq!((got.resume_from_page, got.last_page, got.lost), (3, 9, lost));
         assert_eq!(std::fs::File::from(file).metadata().unwrap().len(), 7);
         drop(parent);
         assert!(receive_with_file::<Request>(&mut child).unwrap().is_none());

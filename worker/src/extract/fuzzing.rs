@@ -161,7 +161,7 @@ fn read(kind: Kind, name: &str, mut bytes: Vec<u8>) {
         kind: Some(kind),
         name,
         options: &options,
-        resume_from_page: 1,
+        pages: 1..=u32::MAX,
         lost: &[],
     };
     let (mut infos, mut pages, mut done) = (0, Vec::new(), 0);

@@ -27,7 +27,7 @@ impl Here {
             kind: None,
             name: &input.name,
             options,
-            resume_from_page: input.resume_from_page.max(1),
+            pages: input.resume_from_page.max(1)..=u32::MAX,
             lost: &input.lost,
         };
         let mut events = Vec::new();

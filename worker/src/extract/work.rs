@@ -1,6 +1,8 @@
 //! What every reader gets beside the document: options, the way out, the tools that are kept over documents, and the one
 //! budget of all that is packed into each other. Knows no format.
 
+use std::ops::RangeInclusive;
+
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
 use docmill_core::page::Page;
@@ -38,16 +40,18 @@ pub(super) struct Task<'a> {
     pub kind: Option<Kind>,
     pub name: &'a str,
     pub options: &'a ExtractOptions,
-    pub resume_from_page: u32,
+    /// Those that are wanted, of a format that has them apart; of others, those from the first one on.
+    pub pages: RangeInclusive<u32>,
     /// Pages that are not read, but sent as these.
     pub lost: &'a [Page],
 }
 
 /// Reads a document and sends its events.
 pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> Result<(), Failure> {
-    let Task { source, kind, name, options, resume_from_page, lost } = task;
+    let Task { source, kind, name, options, pages, lost } = task;
     tools.recogniser.begin_document();
-    let mut emitter = Emitter::new(forward, &options.limits, resume_from_page).without(lost);
+    let mut emitter =
+        Emitter::new(forward, &options.limits, *pages.start()).until(*pages.end()).without(lost);
     let mut nesting = Nesting::new(&options.limits);
     let mut work = Work {
         kind: kind.unwrap_or(Kind::Unknown),
@@ -239,7 +243,7 @@ pub(super) mod tests {
     fn read_without(name: &str, bytes: Vec<u8>, limits: Limits, lost: &[Page]) -> Read {
         let options = ExtractOptions { limits, ..ExtractOptions::default() };
         let source = Source::memory(bytes);
-        let task = Task { source, kind: None, name, options: &options, resume_from_page: 1, lost };
+        let task = Task { source, kind: None, name, options: &options, pages: 1..=u32::MAX, lost };
         let (mut info, mut pages) = (None, Vec::new());
         let mut forward = |event| {
             match event {

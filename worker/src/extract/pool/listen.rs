@@ -1,6 +1,7 @@
 //! One document from its first page to its end, read by one child after another where they end over it: what is sent on,
 //! how long is waited, how much text there may be. Over all of them there is one deadline and one budget.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page, PageSource};
 use tokio::sync::mpsc;
 
+use super::ahead::{Ahead, Helpers};
 use super::judge::Judge;
 use super::losses::{Losses, Next};
 use super::{Guard, receiver_gone};
@@ -31,6 +33,11 @@ pub(super) struct Reading<'a> {
     limits: &'a Limits,
     name: &'a str,
     sink: &'a mpsc::Sender<Event>,
+    helpers: Helpers<'a>,
+    /// What others read of the pages that are to come, in order.
+    ahead: VecDeque<Ahead>,
+    /// The last page was recognised, so that the next one is likely to take its time.
+    recognises: bool,
     begins_at: u32,
     /// The page that is awaited.
     page: u32,
@@ -44,12 +51,20 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// Nothing read yet.
-    pub fn new(limits: &'a Limits, input: &'a Input, sink: &'a mpsc::Sender<Event>) -> Self {
+    pub fn new(
+        limits: &'a Limits,
+        input: &'a Input,
+        sink: &'a mpsc::Sender<Event>,
+        helpers: Helpers<'a>,
+    ) -> Self {
         let begins_at = input.resume_from_page.max(1);
         Self {
             limits,
             name: &input.name,
             sink,
+            helpers,
+            ahead: VecDeque::new(),
+            recognises: false,
             begins_at,
             page: begins_at,
             waited: Duration::ZERO,
@@ -77,6 +92,11 @@ impl<'a> Reading<'a> {
     pub async fn listen(&mut self, mut guard: Guard<'_>) -> Result<Ending, Failure> {
         let mut judge = Judge::new(self.limits, self.page);
         loop {
+            if self.ahead.front().is_some_and(|ahead| ahead.first <= self.page) {
+                guard.kill().await;
+                return self.follow().await;
+            }
+            self.look_ahead();
             let left = self.limits.document_deadline().saturating_sub(self.waited);
             let started = Instant::now();
             let answer =
@@ -126,6 +146,36 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Has children that are idle read pages that are to come.
+    fn look_ahead(&mut self) {
+        // Of a document without text a child says why, who has read all of it.
+        if !self.recognises || !self.has_text || !self.ahead.is_empty() {
+            return;
+        }
+        let count = self.info.as_ref().filter(|info| Apart::of(info) == Apart::Pages);
+        if let Some(count) = count.and_then(|info| info.page_count) {
+            self.ahead = self.helpers.read_ahead(self.page, count, self.losses.lost()).into();
+        }
+    }
+
+    /// Sends on what others have read from the awaited page on.
+    async fn follow(&mut self) -> Result<Ending, Failure> {
+        while let Some(mut ahead) = self.ahead.pop_front_if(|ahead| ahead.first <= self.page) {
+            loop {
+                let started = Instant::now();
+                // It ends by itself: who reads ahead has the same deadline for a page.
+                let page = ahead.pages.recv().await;
+                self.waited += started.elapsed();
+                let Some(page) = page.filter(|page| page.number == self.page) else { break };
+                self.forward(page).await?;
+            }
+        }
+        match self.info.as_ref().and_then(|info| info.page_count) {
+            Some(count) if self.page > count => self.done().await,
+            _ => Ok(Ending::GoOn),
+        }
+    }
+
     /// Ends a child that says what none of ours would.
     async fn refused(&self, guard: Guard<'_>, detail: &str) -> Result<Failure, Failure> {
         let stderr = guard.into_extractor()?.kill().await;
@@ -149,6 +199,7 @@ impl<'a> Reading<'a> {
         }
         self.has_text |= has_text(&page);
         self.page = page.number.saturating_add(1);
+        self.recognises = page.source == PageSource::Ocr;
         self.send(Event::Page(page)).await
     }
 

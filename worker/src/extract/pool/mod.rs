@@ -1,6 +1,7 @@
 //! A bounded number of extractor children and the deadlines they are held to. Does not parse anything
 //! itself, except plain text, which needs no child.
 
+mod ahead;
 mod judge;
 mod listen;
 mod losses;
@@ -11,13 +12,20 @@ mod starter;
 mod tests;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 
+use self::ahead::{Helpers, Task};
 use self::listen::{Ending, Reading};
 use self::memory::Texts;
 use self::open::open_or_read;
@@ -71,8 +79,8 @@ impl Pool {
     }
 
     /// Reads one document and sends its events. One that needs a child waits for a free slot first. A page over which
-    /// two children ended is sent as a lost one. On a failure with a page, all pages before that one were sent. Dropping
-    /// the future kills the child that works on it.
+    /// two children ended is sent as a lost one. On a failure with a page, all pages before that one were sent. Pages that
+    /// are recognised are shared with children that would be idle. Dropping the future kills all that work on it.
     pub async fn extract(
         &self,
         tenant: &TenantId,
@@ -87,21 +95,72 @@ impl Pool {
         let slot = self.slots.acquire().await;
         let _slot =
             slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
+        let (helpers, tasks) = Helpers::of(self);
+        let request = self.request(&input);
+        let beside = self.help(tenant, &request, &file, tasks);
+        let reading = Reading::new(&self.options.limits, &input, &sink, helpers);
+        let read = self.read(tenant, request.clone(), &file, reading);
+        tokio::select! {
+            read = read => read,
+            never = beside => match never {},
+        }
+    }
+
+    /// Reads one document page by page, whoever has read them.
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        mut request: Request,
+        file: &File,
+        mut reading: Reading<'_>,
+    ) -> Result<(), Failure> {
+        let mut guard = self.ask(tenant, &request, file).await?;
+        loop {
+            guard = match reading.listen(guard).await? {
+                Ending::Done => return Ok(()),
+                Ending::GoOn => {
+                    request.resume_from_page = reading.page();
+                    request.lost = reading.lost().to_vec();
+                    self.ask(tenant, &request, file).await?
+                }
+            }
+        }
+    }
+
+    /// Has children read ahead what is handed over here, beside the one that reads the document; goes on for ever.
+    async fn help(
+        &self,
+        tenant: &TenantId,
+        request: &Request,
+        file: &File,
+        mut tasks: mpsc::UnboundedReceiver<Task<'_>>,
+    ) -> Infallible {
+        let mut running = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(task) = tasks.recv() => running.push(async {
+                    let request = Self::request_ahead(request, &task);
+                    // Who reads the same open file moves the place at which others read.
+                    let Ok(own) = opened_again(file) else { return };
+                    if let Ok(guard) = self.ask(tenant, &request, &own).await {
+                        self.go_ahead(task, guard, request).await;
+                    }
+                }),
+                Some(()) = running.next() => {}
+                else => std::future::pending().await,
+            }
+        }
+    }
+
+    /// A child that was handed the document.
+    async fn ask(&self, tenant: &TenantId, request: &Request, file: &File) -> Result<Guard<'_>, Failure> {
         let mut guard = self.take(tenant).await?;
-        let mut request = self.request(&input);
-        if guard.extractor()?.ask(&request, &file).is_err() {
+        if guard.extractor()?.ask(request, file).is_err() {
             // It died while idle (by the kernel's memory killer, say): that is not this document's fault.
             guard = self.start(tenant).await?;
-            guard.extractor()?.ask(&request, &file).map_err(|error| internal(&error))?;
+            guard.extractor()?.ask(request, file).map_err(|error| internal(&error))?;
         }
-        let mut reading = Reading::new(&self.options.limits, &input, &sink);
-        while let Ending::GoOn = reading.listen(guard).await? {
-            request.resume_from_page = reading.page();
-            request.lost = reading.lost().to_vec();
-            guard = self.start(tenant).await?;
-            guard.extractor()?.ask(&request, &file).map_err(|error| internal(&error))?;
-        }
-        Ok(())
+        Ok(guard)
     }
 
     fn request(&self, input: &Input) -> Request {
@@ -109,6 +168,7 @@ impl Pool {
             name: input.name.clone(),
             options: self.options.clone(),
             resume_from_page: input.resume_from_page.max(1),
+            last_page: u32::MAX,
             lost: input.lost.clone(),
         }
     }
@@ -233,6 +293,11 @@ impl Drop for Guard<'_> {
             lock(&self.pool.pids).remove(&extractor.pid());
         }
     }
+}
+
+/// The same file, read from a place of its own.
+fn opened_again(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

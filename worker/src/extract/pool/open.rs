@@ -36,7 +36,7 @@ pub(super) fn open_or_read(
         kind: Some(kind),
         name: &input.name,
         options,
-        resume_from_page: input.resume_from_page,
+        pages: input.resume_from_page..=u32::MAX,
         lost: &[],
     };
     work::read(task, &mut Tools::default(), &mut forward)?;
