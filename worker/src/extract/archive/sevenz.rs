@@ -118,7 +118,7 @@ mod tests {
         let whole = archive();
         let cut = &whole[..whole.len() - 9];
         assert_eq!(read_bytes("a.7z", cut).outcome.unwrap_err().code, FailureCode::Damaged);
-        let empty = [&b"7z\xbc\xaf\x27\x1c\0\x03\x8d\x9b\xd5\x0f"[..], &[0; 20]].concat();
+        let empty = [&b"7z\xbc\xaf\x27\x1c\0\x03\x8d\x9b\xd5\x0f"[..], &[0u8; 20]].concat();
         assert_eq!(read_bytes("a.7z", empty).outcome.unwrap_err().code, FailureCode::NoText);
     }
 }

@@ -220,7 +220,7 @@ impl Pass<'_, '_> {
     }
 }
 
-/// The word that an equation shows with its reading above it, which is how Japanese is set: `EQ \o\ad(\s\up 10(reading),word)`.
+/// The word that an equation shows with its reading above it, as Japanese is set: `EQ \o\ad(\s\up 10(reading),word)`.
 fn word_with_reading(instruction: &str) -> Option<&str> {
     let (_, over) = instruction.trim_start().strip_prefix("EQ")?.split_once("\\s\\up")?;
     let (_, word) = over.split_once("),").or_else(|| over.split_once(");"))?;
@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_word_with_its_reading_above_it_is_read() {
-        let ruby = "\x13 EQ \\* jc2 \\* \"Font:MS Mincho\" \\* hps11 \\o\\ad(\\s\\up 10(とうきょう),東京)\x15 です。\x13 EQ \\f(1,2)\x15\r";
+        let ruby = "\x13 EQ \\* jc2 \\* \"Font:MS Mincho\" \\* hps11 \\o\\ad(\\s\\up 10(とうきょう),東京)\x15 です。\
+            \x13 EQ \\f(1,2)\x15\r";
         let read = read_bytes("a.doc", document(0x0200, b"", ruby, ""));
         assert_eq!(read.blocks(), [(Paragraph, "東京 です。")]);
     }
