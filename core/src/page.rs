@@ -72,7 +72,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Scan = "scan", "pictures cover the page and it has hardly a letter: it was recognised";
+    Scan = "scan", "pictures cover the page and it has hardly a letter, or are all that is on it: it was recognised";
     Picture = "picture", "the document is a picture: it was recognised";
     Unmapped = "unmapped", "its characters have no meaning: it was recognised";
     Drawn = "drawn", "it has no letters, but lines and shapes that may be some: it was recognised";

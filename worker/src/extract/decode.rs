@@ -71,6 +71,19 @@ pub(super) fn utf32(bytes: &[u8]) -> Option<Number> {
     [little, big].into_iter().find(|&number| fits(number))
 }
 
+/// UTF-16 by its byte order mark, with which other files may begin as well: after it there must be characters.
+pub(super) fn utf16_with_bom(bytes: &[u8]) -> Option<&'static Encoding> {
+    let (encoding, mark) = Encoding::for_bom(bytes).filter(|(encoding, _)| *encoding != UTF_8)?;
+    let units = &bytes[mark..bytes.len().min(4_096)];
+    let (text, _) = encoding.decode_without_bom_handling(&units[..units.len() & !1]);
+    let is_odd = |c: &char| {
+        let is_usual = matches!(c, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1b}');
+        (c.is_control() && !is_usual) || matches!(c, '\u{fffd}'..='\u{ffff}')
+    };
+    let odd = text.chars().filter(is_odd).count();
+    (odd * 50 <= text.chars().count()).then_some(encoding)
+}
+
 /// UTF-16 by its zeros, which stand all at odd or all at even places in mostly Latin text.
 pub(super) fn utf16_without_bom(bytes: &[u8]) -> Option<&'static Encoding> {
     let pairs = bytes[..bytes.len().min(4_096)].chunks_exact(2);

@@ -185,6 +185,17 @@ impl<'a> Emitter<'a> {
         if is_full { self.end_page() } else { Ok(()) }
     }
 
+    /// Names the page in work, which is no text of it.
+    pub fn name_page(&mut self, name: &str) -> Result<(), Failure> {
+        let text = clean(name);
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.count(text.len())?;
+        self.blocks.push(Block { kind: self.below_section(BlockKind::Heading(1)), text });
+        Ok(())
+    }
+
     /// Begins a section for a document that lies in the one in work: a page of its own, with its name as heading.
     pub fn begin_section(&mut self, name: &str) -> Result<Section, Failure> {
         if self.page_has_text {

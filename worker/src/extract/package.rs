@@ -72,7 +72,21 @@ pub(super) fn open_zip(mut source: Source) -> Result<ZipArchive<BufReader<Source
         let detail = format!("the archive says that it has {entries} members");
         return Err(Failure::new(FailureCode::LimitEntries, detail));
     }
-    ZipArchive::new(BufReader::new(source)).map_err(damaged)
+    let is_locked = has_locked_directory(&mut source).map_err(damaged)?;
+    ZipArchive::new(BufReader::new(source)).map_err(|error| match is_locked {
+        true => Failure::new(FailureCode::Encrypted, "the archive needs a password, for its directory too"),
+        false => damaged(error),
+    })
+}
+
+/// Whether the first member says that all that is said of members is encrypted.
+fn has_locked_directory(source: &mut Source) -> std::io::Result<bool> {
+    const DIRECTORY_ENCRYPTED: u8 = 0x20;
+    source.rewind()?;
+    let mut head = Vec::new();
+    source.by_ref().take(8).read_to_end(&mut head)?;
+    let flags = head.get(7).filter(|_| head.starts_with(b"PK\x03\x04"));
+    Ok(flags.is_some_and(|flags| flags & DIRECTORY_ENCRYPTED != 0))
 }
 
 /// What the end of the archive says of the number of its members. What says nothing there is no archive, as its reader
@@ -107,6 +121,21 @@ pub(super) fn zip_failure(what: &str, error: ZipError) -> Failure {
             Failure::new(FailureCode::TypeUnsupported, format!("{what}: {error}"))
         }
         error => damaged(format!("{what}: {error}")),
+    }
+}
+
+/// What it means that a part or a member cannot be read to its end.
+pub(super) fn read_failure(what: &str, error: &std::io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ZipError>());
+    match inner {
+        // So Apple's programs mark what they have encrypted.
+        Some(ZipError::CompressionMethodNotSupported(25_451 | 25_452)) => {
+            Failure::new(FailureCode::Encrypted, format!("{what} needs a password"))
+        }
+        _ if error.kind() == std::io::ErrorKind::Unsupported => {
+            Failure::new(FailureCode::TypeUnsupported, format!("{what}: {error}"))
+        }
+        _ => damaged(format!("{what}: {error}")),
     }
 }
 
@@ -221,7 +250,7 @@ impl<'a> Package<'a> {
         let mut bytes = Vec::new();
         let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
         self.nesting.unpacked(bytes.len() as u64)?;
-        read.map_err(|error| damaged(format!("{part}: {error}")))?;
+        read.map_err(|error| read_failure(part, &error))?;
         if bytes.len() as u64 > bytes_max {
             let detail = format!("{part} is larger than {} MiB", bytes_max >> 20);
             return Err(Failure::new(FailureCode::LimitFileSize, detail));
@@ -324,6 +353,15 @@ pub(super) mod tests {
         let relations = r#"<Relationships><Relationship Id="r" Type="http://x/relationships/officeDocument"
             Target="/word/document2.xml"/></Relationships>"#;
         assert_eq!(kind(&[("_rels/.rels", relations), ("word/document2.xml", "")]), Some(Kind::Docx));
+    }
+
+    #[test]
+    fn a_directory_that_is_encrypted_is_no_damage() {
+        let code = |flags: u8| {
+            let head = [b"PK\x03\x04\x33\0\x41".as_slice(), &[flags], &[0u8; 40], b"PK\x05\x06"].concat();
+            open_zip(Source::memory(head)).err().map(|failure| failure.code)
+        };
+        assert_eq!((code(0x20), code(0)), (Some(FailureCode::Encrypted), Some(FailureCode::Damaged)));
     }
 
     #[test]

@@ -8,6 +8,10 @@ use super::{Kind, archive, mail, picture};
 /// As many first bytes as [`sniff`] can make use of.
 pub(super) const HEAD_BYTES: usize = 8_192;
 
+/// How files begin, in lower case, that look like text for as long as we look: PostScript, pictures of astronomers, and
+/// lists of properties, which hold pages of the web.
+const BINARIES_LIKE_TEXT: &[&str] = &["%!ps", "simple  =", "bplist0"];
+
 /// The kind of a file with this name and these first bytes. Content decides, not the name.
 pub fn sniff(name: &str, head: &[u8]) -> Kind {
     if head.starts_with(b"\x1f\x8b") {
@@ -45,7 +49,7 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
     }
     let start: String =
         head.iter().filter(|&&b| b != 0).take(1_024).map(|&b| b.to_ascii_lowercase() as char).collect();
-    if start.starts_with("%!ps") {
+    if BINARIES_LIKE_TEXT.iter().any(|begin| start.starts_with(begin)) {
         return Kind::Unknown;
     }
     if start.contains("<office:document") {
@@ -69,7 +73,9 @@ pub fn sniff(name: &str, head: &[u8]) -> Kind {
 
 /// The failure for bytes that are no known format, naming what they are where that is known.
 pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
-    let detail = match infer::get(head) {
+    // Two letters are enough for it to take something for a script.
+    let found = infer::get(head).filter(|found| found.matcher_type() != infer::MatcherType::Text);
+    let detail = match found {
         Some(found) => format!("{name} is {}", found.mime_type()),
         None => format!("{name} is neither text nor a known document format"),
     };
@@ -78,8 +84,7 @@ pub(super) fn unsupported(name: &str, head: &[u8]) -> Failure {
 
 /// Text has no control characters to speak of; UTF-16 has zeros, but all at even or all at odd places.
 fn is_text(head: &[u8]) -> bool {
-    if head.starts_with(b"\xff\xfe")
-        || head.starts_with(b"\xfe\xff")
+    if super::decode::utf16_with_bom(head).is_some()
         || super::decode::utf32(head).is_some()
         || super::decode::utf16_without_bom(head).is_some()
     {
@@ -87,14 +92,14 @@ fn is_text(head: &[u8]) -> bool {
     }
     let binary_type = infer::get(head).is_some_and(|found| {
         use infer::MatcherType::{App, Archive, Audio, Book, Doc, Font, Image, Video};
-        // A text may speak of PDF: what is one was told before.
-        found.mime_type() != "application/pdf"
+        // A text may speak of PDF, or begin with the two letters of a bitmap: what is one was told before.
+        !matches!(found.mime_type(), "application/pdf" | "image/bmp")
             && matches!(found.matcher_type(), App | Archive | Audio | Book | Doc | Font | Image | Video)
     });
     // Escape is allowed for ISO-2022-JP.
     let odd = head
         .iter()
-        .filter(|&&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0x08))
+        .filter(|&&b| b == 0x7f || b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0x08))
         .count();
     !head.contains(&0) && odd * 50 <= head.len() && !binary_type
 }
@@ -120,6 +125,14 @@ mod tests {
             ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Kind::Png),
             ("a.txt", b"\x7fELF\x02\x01\x01\0\0\0", Kind::Unknown),
             ("a.txt", "é".as_bytes(), Kind::Text),
+            ("a.txt", b"BMW builds a hybrid sports car", Kind::Text),
+            ("a.bmp", b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0", Kind::Unknown),
+            ("a.txt", b"\xff\xfeh\0i\0", Kind::Text),
+            ("a.txt", b"\xfe\xff\x65\xe5\x67\x2c", Kind::Text),
+            // Its first bytes are its length.
+            ("a.fli", b"\xff\xfe\0\xa3\x11\xaf\x0a\0\0\x10\0\x10\xff\0\0\0\0\0", Kind::Unknown),
+            ("a.fits", b"SIMPLE  =                    T / file does conform", Kind::Unknown),
+            ("a.webarchive", b"bplist00\xd2_<html>", Kind::Unknown),
             ("a.txt", b"h\0i\0 \0t\0h\0e\0r\0e\0", Kind::Text),
             ("a.txt", b"h\0\0\0i\0\0\0 \0\0\0t\0\0\0h\0\0\0", Kind::Text),
             ("main.rs", b"fn main() {}", Kind::Code),
@@ -137,6 +150,8 @@ mod tests {
         ] {
             assert_eq!(sniff(name, head), kind, "{name}");
         }
+        let script = unsupported("a.amr", b"#!AMR-WB\n\0\0\0");
+        assert_eq!(script.detail, "a.amr is neither text nor a known document format");
         let late = [&[0u8; 3_000][..], b"%PDF-1.4"].concat();
         assert_eq!(sniff("a", &late), Kind::Pdf);
         let spoken_of = ["words ".repeat(300).as_bytes(), b"%PDF-1.4"].concat();

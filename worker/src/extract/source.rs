@@ -1,10 +1,10 @@
 //! A document's bytes: an open file, or what was unpacked from one. Does not interpret them.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
 use docmill_core::failure::{Failure, FailureCode};
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 /// Bytes that can be read from any place.
 pub(super) enum Source {
@@ -37,7 +37,27 @@ impl Source {
 
     /// Unpacks gzip into memory, at most the allowed number of bytes.
     pub fn gunzip(self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
-        read_bounded(MultiGzDecoder::new(io::BufReader::new(self)), bytes_max, "the unpacked file")
+        let members = Members(Some(GzDecoder::new(io::BufReader::new(self))));
+        read_bounded(members, bytes_max, "the unpacked file")
+    }
+}
+
+/// The members of a gzip file, one after the other. What follows the last of them and is none is left out, as by gzip
+/// itself: tapes are filled up with zeros.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let begins_another = member.get_mut().fill_buf()?.first() == Some(&0x1f);
+            self.0 =
+                self.0.take().filter(|_| begins_another).map(|ended| GzDecoder::new(ended.into_inner()));
+        }
+        Ok(0)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Workbooks (XLSX, XLSB, XLS, ODS): a page a sheet, its rows as tables. Formulas by their stored values. A sheet that
-//! cannot be read is lost, the others are not.
+//! cannot be read is lost, the others are not. Charts, drawings and what is embedded are not read.
 
 use std::io::BufReader;
 
 use calamine::{Data, Ods, Range, Reader, SheetType, Xls, Xlsb, Xlsx};
 use docmill_core::failure::{Failure, FailureCode};
-use docmill_core::page::{BlockKind, DocumentInfo};
+use docmill_core::page::{DocumentInfo, PageReason};
 
 use super::emit::Emitter;
 use super::package::Package;
@@ -40,10 +40,10 @@ pub(super) fn xlsx(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     let (info, emitter) = (info(work), &mut *work.emitter);
     emitter.info(info)?;
     for (name, has_cells) in sheet_names(&workbook) {
-        emitter.block(BlockKind::Heading(1), &name)?;
+        emitter.name_page(&name)?;
         let read = if has_cells { xlsx_sheet(&mut workbook, &name, emitter) } else { Ok(()) };
         match read {
-            Ok(()) => emitter.end_page_if_any()?,
+            Ok(()) => end_sheet(emitter)?,
             lost => emitter.or_lost(lost)?,
         }
     }
@@ -110,7 +110,7 @@ where
     let (info, emitter) = (info(work), &mut *work.emitter);
     emitter.info(info)?;
     for (name, has_cells) in sheet_names(&workbook) {
-        emitter.block(BlockKind::Heading(1), &name)?;
+        emitter.name_page(&name)?;
         let range =
             if has_cells { workbook.worksheet_range(&name).map_err(damaged) } else { Ok(Range::empty()) };
         match range {
@@ -120,12 +120,20 @@ where
                     table.row(row.iter().map(shown), emitter)?;
                 }
                 table.end(emitter)?;
-                emitter.end_page_if_any()?;
+                end_sheet(emitter)?;
             }
             Err(failure) => emitter.or_lost(Err(failure))?,
         }
     }
     Ok(())
+}
+
+/// The name of a sheet is no text: one without cells has none.
+fn end_sheet(emitter: &mut Emitter<'_>) -> Result<(), Failure> {
+    emitter.without_text(
+        PageReason::Empty.note("no cell of the sheet holds anything; charts and drawings are not read"),
+    );
+    emitter.end_page_if_any()
 }
 
 /// Names of the sheets in order, and whether they have cells: charts and macros have none.

@@ -13,11 +13,15 @@ use std::io::Read;
 
 use docmill_core::failure::{Failure, FailureCode};
 
+use super::package::read_failure;
 use super::source::Source;
 use super::work::Work;
 
 /// What is in archives and nobody put there.
 const LITTER: &[&str] = &["__MACOSX/", ".DS_Store", "Thumbs.db"];
+
+/// First bytes of what macOS packs beside a file, named after it: its attributes.
+const APPLE_DOUBLE: &[u8] = b"\0\x05\x16\x07";
 
 /// First bytes of 7z.
 pub(super) const SEVENZ_MAGIC: &[u8] = b"7z\xbc\xaf\x27\x1c";
@@ -57,7 +61,7 @@ fn unpack(from: impl Read, name: &str, work: &mut Work<'_, '_>) -> Result<Vec<u8
     let mut bytes = Vec::new();
     let read = from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     work.nesting.unpacked(bytes.len() as u64)?;
-    read.map_err(|error| Failure::new(FailureCode::Damaged, format!("{name}: {error}")))?;
+    read.map_err(|error| read_failure(name, &error))?;
     if bytes.len() as u64 > bytes_max {
         let detail = format!("{name} is larger than {} MiB", bytes_max >> 20);
         return Err(Failure::new(FailureCode::LimitFileSize, detail));
@@ -65,9 +69,16 @@ fn unpack(from: impl Read, name: &str, work: &mut Work<'_, '_>) -> Result<Vec<u8
     Ok(bytes)
 }
 
+/// Whether a member says something of another one, and nothing to people.
+fn has_attributes(name: &str, bytes: &[u8]) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.starts_with("._") && bytes.starts_with(APPLE_DOUBLE)
+}
+
 /// Sends a member, or why there is none.
 fn send(name: &str, bytes: Result<Vec<u8>, Failure>, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     match bytes {
+        Ok(bytes) if has_attributes(name, &bytes) => Ok(()),
         Ok(bytes) => work.read_nested(name, None, Source::memory(bytes)),
         Err(failure) => work.lose_nested(name, failure),
     }
@@ -126,6 +137,73 @@ mod tests {
         let read = read_bytes("a.zip", zipped(&[("a/b.txt", "first"), ("c.csv", "x,y")]));
         assert_eq!(read.texts(), ["a/b.txt", "first", "c.csv", "x\ty"]);
         assert_eq!(read.info.unwrap().media_type, "application/zip");
+    }
+
+    #[test]
+    fn members_that_nobody_put_there_are_left_out() {
+        let members: &[(&str, &[u8])] =
+            &[("a/._b.txt", b"\0\x05\x16\x07\0\x02"), ("a/b.txt", b"text"), ("._c.txt", b"and text")];
+        let read = read_bytes("a.tar", tarred(members));
+        assert_eq!(read.texts(), ["a/b.txt", "text", "._c.txt", "and text"]);
+    }
+
+    #[test]
+    fn members_with_holes_are_read_and_counted() {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_path("a.txt").unwrap();
+        header.set_mode(0o644);
+        header.set_entry_type(::tar::EntryType::GNUSparse);
+        header.set_size(4);
+        let sparse = |real: u64, mut header: ::tar::Header| {
+            let gnu = header.as_gnu_mut().unwrap();
+            gnu.sparse[0].offset[..12].copy_from_slice(format!("{:011o}\0", real - 4).as_bytes());
+            gnu.sparse[0].numbytes[..12].copy_from_slice(format!("{:011o}\0", 4).as_bytes());
+            gnu.realsize[..12].copy_from_slice(format!("{real:011o}\0").as_bytes());
+            header.set_cksum();
+            let mut builder = ::tar::Builder::new(Vec::new());
+            builder.append(&header, b"text".as_slice()).unwrap();
+            builder.into_inner().unwrap()
+        };
+        let read = read_bytes("a.tar", sparse(4, header.clone()));
+        assert_eq!(read.texts(), ["a.txt", "text"]);
+        let small = Limits { unpacked_mib: 1, file_mib: 1, ..Limits::default() };
+        let large = read_with("a.tar", sparse(1 << 22, header), small);
+        assert_eq!(large.outcome.unwrap_err().code, FailureCode::LimitUnpacked);
+    }
+
+    #[test]
+    fn what_follows_the_packed_file_is_no_damage() {
+        let packed = gzipped(&tarred(&[("a.txt", b"text")]));
+        let twice = [gzipped(b"one "), gzipped(b"two")].concat();
+        for (name, bytes, expected) in
+            [("a.tgz", packed, vec!["a.txt", "text"]), ("a.txt.gz", twice, vec!["one two"])]
+        {
+            for after in [b"".as_slice(), &[0u8; 40], b"rubbish"] {
+                let read = read_bytes(name, [bytes.as_slice(), after].concat());
+                assert_eq!(read.outcome, Ok(()), "{name} {after:?}");
+                assert_eq!(read.texts(), expected);
+            }
+        }
+        assert_eq!(
+            read_bytes("a.gz", b"\x1f\x8b\x08rubbish").outcome.unwrap_err().code,
+            FailureCode::Damaged
+        );
+    }
+
+    #[test]
+    fn what_is_packed_in_an_unknown_way_is_no_damage() {
+        let zip = zipped(&[("a.txt", "text")]);
+        // How it is packed stands in the member's head and in the directory.
+        let packed_by = |method: u16| {
+            let mut zip = zip.clone();
+            let directory = zip.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap();
+            zip[8..10].copy_from_slice(&method.to_le_bytes());
+            zip[directory + 10..directory + 12].copy_from_slice(&method.to_le_bytes());
+            read_bytes("a.zip", zip).outcome.map_err(|failure| failure.code)
+        };
+        assert_eq!(read_bytes("a.zip", zip.clone()).outcome, Ok(()));
+        assert_eq!(packed_by(93), Err(FailureCode::TypeUnsupported));
+        assert_eq!(packed_by(25_451), Err(FailureCode::Encrypted));
     }
 
     #[test]

@@ -11,8 +11,19 @@ use crate::extract::work::Work;
 /// Most memory of a decoder, in KiB: dictionaries may be 4 GiB, and usual ones are 64 MiB at most.
 const DECODER_KIB_MAX: usize = 256 << 10;
 
+/// Whether an archive says that it has no members: then it is its first bytes alone.
+fn is_empty(head: &[u8]) -> bool {
+    head.get(12..32).is_some_and(|rest| rest.iter().all(|&byte| byte == 0))
+}
+
 /// Reads all members.
-pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+    let head = source.head();
+    let head = head.map_err(|error| Failure::new(FailureCode::Unreadable, error.to_string()))?;
+    if is_empty(&head) {
+        let media_type = work.kind.media_type().to_owned();
+        return work.emitter.info(DocumentInfo { title: None, media_type, page_count: None });
+    }
     let source = std::io::BufReader::new(source);
     let reader = ArchiveReader::new_with_memory_limit(source, Password::empty(), DECODER_KIB_MAX);
     let mut reader = reader.map_err(|error| failure(&error))?;
@@ -107,5 +118,7 @@ mod tests {
         let whole = archive();
         let cut = &whole[..whole.len() - 9];
         assert_eq!(read_bytes("a.7z", cut).outcome.unwrap_err().code, FailureCode::Damaged);
+        let empty = [&b"7z\xbc\xaf\x27\x1c\0\x03\x8d\x9b\xd5\x0f"[..], &[0u8; 20]].concat();
+        assert_eq!(read_bytes("a.7z", empty).outcome.unwrap_err().code, FailureCode::NoText);
     }
 }

@@ -3,7 +3,7 @@
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
 
-use super::{is_wanted, send};
+use super::{is_wanted, send, unpack};
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 
@@ -11,7 +11,8 @@ fn damaged(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::Damaged, error.to_string())
 }
 
-/// Reads all members in order. They are not packed, so all together are no larger than the file.
+/// Reads all members in order. They are not packed, so all together are no larger than the file; but for those with holes,
+/// which are counted.
 pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let media_type = work.kind.media_type().to_owned();
     work.emitter.info(DocumentInfo { title: None, media_type, page_count: None })?;
@@ -24,11 +25,14 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
         };
         let kind = entry.header().entry_type();
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if !(kind.is_file() || kind.is_contiguous()) || !is_wanted(&name) {
+        let has_holes = kind.is_gnu_sparse();
+        if !(kind.is_file() || kind.is_contiguous() || has_holes) || !is_wanted(&name) {
             continue;
         }
         let (size, bytes_max) = (entry.size(), work.bytes_max());
-        let bytes = if size > bytes_max {
+        let bytes = if has_holes {
+            unpack(&mut entry, &name, work)
+        } else if size > bytes_max {
             let detail = format!("{name} is larger than {} MiB", bytes_max >> 20);
             Err(Failure::new(FailureCode::LimitFileSize, detail))
         } else {

@@ -165,6 +165,23 @@ fn no_page_without_text_is_silent() {
 }
 
 #[test]
+fn the_name_of_a_page_is_no_text() {
+    let named = |text: &'static str| {
+        pages_of(move |emitter| {
+            emitter.name_page("Sheet1")?;
+            emitter.block(BlockKind::Table, text)?;
+            emitter.end_page_if_any()
+        })
+    };
+    let (pages, outcome) = named("a\tb");
+    assert_eq!((outcome, pages[0].source), (Ok(()), PageSource::TextLayer));
+    assert_eq!(pages[0].text(), "Sheet1\n\na\tb");
+    let (pages, outcome) = named("");
+    assert_eq!(outcome.unwrap_err().code, FailureCode::NoText);
+    assert_eq!((pages[0].source, pages[0].text()), (PageSource::NoText, "Sheet1".to_owned()));
+}
+
+#[test]
 fn there_are_no_more_pages_than_allowed_and_lost_ones_count() {
     let limits = Limits { pages_max: 2, pdf_pages: 1, ..Limits::default() };
     let mut pages = Vec::new();

@@ -11,6 +11,9 @@ const LETTERS_MIN: usize = 32;
 /// Share of a page above which its pictures may be all there is to it, in percent.
 const COVERED_PERCENT: u32 = 50;
 
+/// The same of a page without any text: there is nothing to it but its pictures. Less is a mark or a logo.
+const PICTURED_PERCENT: u32 = 10;
+
 /// A page without a letter that has this many lines and shapes may have letters among them: some programs write text
 /// as outlines.
 const SHAPES_MIN: usize = 32;
@@ -65,7 +68,8 @@ fn decide(mode: OcrMode, text: &str, shown: impl FnOnce() -> Shown) -> Need {
     } else {
         let Shown { covered_percent, shapes } = shown();
         let letters = found.letters;
-        if covered_percent > COVERED_PERCENT {
+        let is_pictured = found.visible == 0 && covered_percent >= PICTURED_PERCENT;
+        if covered_percent > COVERED_PERCENT || is_pictured {
             let detail = format!("image covers {covered_percent} % of the page, {letters} letters");
             Why { reason: PageReason::Scan, detail }
         } else if letters == 0 && shapes >= SHAPES_MIN {
@@ -171,6 +175,7 @@ mod tests {
             (OcrMode::Auto, sentence, 100, 0, "own text"),
             (OcrMode::Auto, number, 100, 0, "recognise: scan"),
             (OcrMode::Auto, "", 51, 0, "recognise: scan"),
+            (OcrMode::Auto, " \n", 10, 0, "recognise: scan"),
             // Half of the page may be a figure.
             (OcrMode::Auto, number, 50, 900, "own text"),
             (OcrMode::Auto, &garbage, 0, 0, "recognise: unmapped"),

@@ -28,6 +28,9 @@ const HEADERS: usize = 2;
 /// Most cells of a row.
 const CELLS_MAX: usize = 16_384;
 
+/// Most of a field's instruction that is kept, in bytes: longer ones are none that show words.
+const INSTRUCTION_BYTES_MAX: usize = 4 << 10;
+
 fn damaged(detail: &str) -> Failure {
     Failure::new(FailureCode::Damaged, detail)
 }
@@ -54,6 +57,7 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
         text: String::new(),
         fields: Vec::new(),
         instructions: 0,
+        instruction: String::new(),
         row: Vec::new(),
         table: Table::default(),
         after_cell: false,
@@ -125,6 +129,8 @@ struct Pass<'a, 'e> {
     fields: Vec<bool>,
     /// How many of them are at their instruction.
     instructions: usize,
+    /// The instruction of the innermost.
+    instruction: String,
     row: Vec<String>,
     table: Table,
     after_cell: bool,
@@ -137,14 +143,28 @@ impl Pass<'_, '_> {
             '\x13' => {
                 self.fields.push(true);
                 self.instructions += 1;
+                self.instruction.clear();
             }
             '\x14' => {
                 if let Some(is_instruction) = self.fields.last_mut() {
                     self.instructions -= usize::from(std::mem::take(is_instruction));
                 }
             }
-            '\x15' => self.instructions -= usize::from(self.fields.pop().unwrap_or_default()),
-            _ if self.instructions > 0 => {}
+            '\x15' => {
+                let shows_nothing = self.fields.pop().unwrap_or_default();
+                self.instructions -= usize::from(shows_nothing);
+                if shows_nothing
+                    && self.instructions == 0
+                    && let Some(word) = word_with_reading(&self.instruction)
+                {
+                    self.text.push_str(word);
+                }
+            }
+            c if self.instructions > 0 => {
+                if self.instruction.len() < INSTRUCTION_BYTES_MAX {
+                    self.instruction.push(c);
+                }
+            }
             '\x07' => return self.cell(),
             '\r' | '\x0c' => {
                 // Within a row it parts words.
@@ -193,10 +213,18 @@ impl Pass<'_, '_> {
 
     fn end_part(&mut self) -> Result<(), Failure> {
         (self.fields, self.instructions) = (Vec::new(), 0);
+        self.instruction.clear();
         self.table.row(self.row.drain(..), self.emitter)?;
         self.end_paragraph()?;
         self.table.end(self.emitter)
     }
+}
+
+/// The word that an equation shows with its reading above it, as Japanese is set: `EQ \o\ad(\s\up 10(reading),word)`.
+fn word_with_reading(instruction: &str) -> Option<&str> {
+    let (_, over) = instruction.trim_start().strip_prefix("EQ")?.split_once("\\s\\up")?;
+    let (_, word) = over.split_once("),").or_else(|| over.split_once(");"))?;
+    word.trim_end().strip_suffix(')').filter(|word| !word.contains('\\'))
 }
 
 #[cfg(test)]
@@ -245,6 +273,14 @@ mod tests {
         ];
         assert_eq!(read.blocks(), expected);
         assert_eq!(read.info.unwrap().media_type, "application/msword");
+    }
+
+    #[test]
+    fn a_word_with_its_reading_above_it_is_read() {
+        let ruby = "\x13 EQ \\* jc2 \\* \"Font:MS Mincho\" \\* hps11 \\o\\ad(\\s\\up 10(とうきょう),東京)\x15 です。\
+            \x13 EQ \\f(1,2)\x15\r";
+        let read = read_bytes("a.doc", document(0x0200, b"", ruby, ""));
+        assert_eq!(read.blocks(), [(Paragraph, "東京 です。")]);
     }
 
     #[test]

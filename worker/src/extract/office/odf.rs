@@ -30,8 +30,8 @@ const SKIPPED: &[&str] = &[
 /// Shapes of a slide that say the same on all of them.
 const FURNITURE: &[&str] = &["header", "footer", "date-time", "page-number"];
 
-/// Elements that say what a picture or a drawing shows.
-const ALTERNATIVES: &[&str] = &["svg:title", "svg:desc"];
+/// Elements that say what a picture, a drawing or a formula shows.
+const ALTERNATIVES: &[&str] = &["svg:title", "svg:desc", "math:annotation", "annotation"];
 
 /// Most spaces in a row that are kept.
 const SPACES_MAX: usize = 64;
@@ -314,6 +314,15 @@ mod tests {
             (Table, "A dog cell"),
         ];
         assert_eq!(read.blocks(), expected);
+    }
+
+    #[test]
+    fn a_formula_is_read_as_it_was_written() {
+        let formula = r#"<math><semantics><mrow><mi>E</mi></mrow><annotation encoding="StarMath 5.0">E = m
+            c^2</annotation></semantics></math>"#;
+        let stated = ("mimetype", "application/vnd.oasis.opendocument.formula");
+        let read = read_bytes("a.odf", zip(&[stated, ("content.xml", formula)]));
+        assert_eq!(read.blocks(), [(Paragraph, "E = m c^2")]);
     }
 
     #[test]

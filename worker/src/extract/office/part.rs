@@ -16,7 +16,8 @@ const REPEATED: &[&str] = &["Fallback", "moveFrom"];
 /// Levels of headings by the id of their style.
 pub(super) type Styles = HashMap<String, u8>;
 
-/// Sends the text of a part, and gives what it has besides; `None` when there is no such part. With `only_new`, what was sent before is not sent again.
+/// Sends the text of a part, and gives what it has besides; `None` when there is no such part. With `only_new`, what was
+/// sent before is not sent again.
 pub(super) fn read(
     package: &mut Package<'_>,
     name: &str,
