@@ -19,6 +19,10 @@ mod vector_index;
 
 use std::process::ExitCode;
 
+/// A fifth of what pdfium does with a page of text is asking for memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = std::env::args_os().nth(1);
     if command.as_deref() == Some(docmill_worker::extract::CHILD_COMMAND.as_ref()) {
