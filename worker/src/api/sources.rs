@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::Shared;
 use super::problem::Problem;
 use super::upload::FOLDER;
+use crate::desk::{Admission, Content};
 use crate::objects::{self, Meta, ObjectKey, ObjectsOptions, PAGE_MAX};
-use crate::postgres::{Admission, Content};
 use crate::service::below;
 use crate::stages::file_uri;
 

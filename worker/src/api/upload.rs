@@ -19,8 +19,8 @@ use super::idempotency::{self, Fingerprint};
 use super::problem::Problem;
 use super::request::Params;
 use super::{Shared, keys};
+use crate::desk::{Admission, Admitted, Change, Content};
 use crate::objects::{self, ObjectKey, Objects};
-use crate::postgres::{Admission, Admitted, Change, Content};
 use crate::stages::upload_uri;
 
 /// First part of the names of uploaded objects. What lies below is nobody's to name by a URI.
@@ -181,7 +181,8 @@ async fn take(
         fingerprint.add(file.content.0);
     }
     let fingerprint = fingerprint.done();
-    if let Some(answer) = idempotency::first_answer(&api.database, &caller.tenant, key, fingerprint).await?
+    if let Some(answer) =
+        idempotency::first_answer(api.desk.as_ref(), &caller.tenant, key, fingerprint).await?
     {
         return Ok(answer);
     }
@@ -190,7 +191,7 @@ async fn take(
     let settled = tokio::spawn(async move {
         let accepted =
             accept(&api, &caller.tenant, params.batch, kind.as_deref(), received, unclaimed).await?;
-        idempotency::answer(&api.database, &caller.tenant, key, fingerprint, &accepted).await
+        idempotency::answer(api.desk.as_ref(), &caller.tenant, key, fingerprint, &accepted).await
     });
     settled.await.unwrap_or_else(|_| Err(Problem::ledger_away()))
 }
@@ -368,7 +369,7 @@ async fn replaced(
     if !matches!(objects.head(&key).await, Err(objects::Error::Missing(_))) {
         return false;
     }
-    let replaced = api.database.replace_object(tenant, file.content, relied_on, file.object.as_str()).await;
+    let replaced = api.desk.replace_object(tenant, file.content, relied_on, file.object.as_str()).await;
     // Not known is as good as yes: an object too many is swept, one too few is lost.
     replaced.unwrap_or(true)
 }
