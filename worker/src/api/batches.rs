@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::idempotency::{self, Fingerprint};
+use super::plain;
 use super::problem::Problem;
 use super::request::{Body, Id, Params, cursor, limit};
 use super::upload::{AcceptedDocument, told};
@@ -173,8 +174,8 @@ pub async fn create(
     headers: HeaderMap,
     Body(new): Body<NewBatch>,
 ) -> Result<Response, Problem> {
-    if new.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX || name.contains('\0')) {
-        return Err(Problem::invalid("name", "is too long", format!("up to {NAME_CHARS_MAX} characters")));
+    if let Some(name) = &new.name {
+        plain::judged("name", name, NAME_CHARS_MAX)?;
     }
     let key = idempotency::key_of(&headers)?;
     let batch = match key {

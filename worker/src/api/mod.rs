@@ -49,6 +49,7 @@ mod events;
 mod export;
 mod first_key;
 mod fleet;
+mod form;
 mod graph_memory;
 mod idempotency;
 mod indexes;
