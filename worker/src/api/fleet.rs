@@ -254,7 +254,7 @@ async fn observe(
 }
 
 /// What waits, and whether the queue answers.
-pub(super) async fn lanes(api: &Shared, counts: &[LaneCounts; 2], now: u64) -> (Vec<LaneView>, bool) {
+async fn lanes(api: &Shared, counts: &[LaneCounts; 2], now: u64) -> (Vec<LaneView>, bool) {
     let depths = async {
         let mut depths = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
@@ -287,8 +287,7 @@ pub(super) async fn lanes(api: &Shared, counts: &[LaneCounts; 2], now: u64) -> (
     (lanes, depths.is_some())
 }
 
-/// A worker as users see it.
-pub(super) fn view(worker: LiveWorker, now: u64) -> WorkerView {
+fn view(worker: LiveWorker, now: u64) -> WorkerView {
     WorkerView {
         name: worker.name,
         pod: worker.report.host,

@@ -69,7 +69,7 @@ fn document() -> Value {
     // Health and metrics are on both ports; the public ones are described.
     let internal = INTERNAL.iter().filter(|operation| operation.access == Access::Operator);
     for operation in PUBLIC.iter().chain(internal) {
-        let path = paths.entry(operation.path.replace("{*", "{")).or_insert_with(|| json!({}));
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = described(operation);
     }
     json!({
@@ -137,7 +137,6 @@ fn asking(components: ComponentsBuilder) -> ComponentsBuilder {
 
 fn described(operation: &Operation) -> Value {
     let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| name.trim_start_matches('*'));
     let mut parameters: Vec<Value> = in_path
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();

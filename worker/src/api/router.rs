@@ -34,7 +34,7 @@ pub enum Access {
 pub struct Operation {
     /// In small letters, as descriptions have it.
     pub method: &'static str,
-    /// With parameters in braces; one that begins with `*` is all that is left of the path.
+    /// With parameters in braces.
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -153,7 +153,7 @@ operations! {
     ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
     ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
     ("get" "/" OPEN, "The dashboard", &[], None, (200, None), get(dashboard::page))
-    ("get" "/assets/{*name}" OPEN, "A part of the dashboard", &[], None, (200, None), get(dashboard::asset))
+    ("get" "/assets/{name}" OPEN, "A part of the dashboard", &[], None, (200, None), get(dashboard::asset))
     ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
     ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
     ("get" "/readyz" OPEN, "It takes documents and answers questions", &[], None, (200, None), get(ready))
