@@ -149,6 +149,7 @@ fn metrics() {
     }
     let api = ApiMetrics::new().unwrap();
     api.observe("GET", "/v1/queues", 200, Duration::from_millis(1));
+    api.asks.with_label_values(&["answered"]).inc();
     let mut page = format!(
         "# Metrics\n\n<!-- Generated: {HOW} -->\n\n\
          In Prometheus' text format. No label holds anything of a document, a tenant or a key: outcomes, codes,\n\

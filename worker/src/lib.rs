@@ -6,14 +6,20 @@
 #[cfg(feature = "services")]
 pub mod api;
 #[cfg(feature = "services")]
+pub mod ask;
+#[cfg(feature = "services")]
 mod attempts;
 #[cfg(feature = "services")]
 pub mod backends;
 pub mod cache;
 pub mod clock;
 #[cfg(feature = "services")]
+pub mod concepts;
+#[cfg(feature = "services")]
 pub mod config;
 pub mod delivery;
+#[cfg(feature = "services")]
+pub mod desk;
 pub mod embed;
 pub mod embedded;
 #[cfg(feature = "services")]

@@ -131,9 +131,10 @@ impl Client {
         let stream = BufReader::new(self.begin("GET", path, &[], b"")?);
         for line in stream.lines() {
             let line = line?;
-            // Between the head and it are sizes of chunks.
-            if line.starts_with('{') {
-                return Ok(line);
+            // Between the head and it are sizes of chunks, and what else an event has.
+            let data = line.strip_prefix("data: ").unwrap_or(&line);
+            if data.starts_with('{') {
+                return Ok(data.to_owned());
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())

@@ -192,7 +192,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     let (entries, cached) = town.runtime.block_on(stores::cache(&town, &wanted))?;
     outcome.add("cache", entries);
     outcome.cached = cached;
-    outcome.add("metrics", siege::metrics(&town, &wanted)?);
+    outcome.add("metrics", siege::metrics(&town, &sides, &wanted)?);
     outcome.add_texts("refused configurations", &wanted, &town.refused_configurations()?);
     outcome.add_texts("logs", &wanted, &town.logs()?);
     let (entries, lines) = watch.end()?;

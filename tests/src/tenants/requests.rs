@@ -25,6 +25,19 @@ const IMPOSTOR: &[&str] = &[
 ];
 /// Places that are uploaded to: few, so that there is little to work on.
 const PLACES: usize = 6;
+/// What is asked of searches and of who answers questions, as the description names it.
+const QUESTIONS: &[&str] = &["SearchBody", "AskBody", "ChatRequest", "EmbeddingsRequest"];
+/// The operation of tenants whose answer has no end.
+pub const EVENTS: &str = "/v1/events";
+/// What may have no good answer here: nothing was cut off, decided or made that it could show.
+pub const NOTHING_TO_SHOW: &[&str] = &[
+    "/v1/ask/{run}",
+    "/v1/documents/{id}/pages/{page}/image",
+    "/v1/concepts/{name}",
+    "/v1/concepts/{name}/path",
+    "/v1/scaling",
+    "/v1/keys/{id}",
+];
 /// Every how many audits one is of somebody who may: each reads everything.
 const AUDITS: u32 = 40;
 
@@ -39,6 +52,8 @@ pub struct Operation {
     pub scope: Option<String>,
     /// On the operator's port.
     pub internal: bool,
+    /// Its answer may repeat what was asked.
+    pub is_question: bool,
     /// Name, and whether it is a header.
     parameters: Vec<(String, bool)>,
     body: Option<String>,
@@ -59,12 +74,17 @@ pub fn operations() -> Result<Vec<Operation>> {
             let content = &described["requestBody"]["content"];
             let schema = content["application/json"]["schema"]["$ref"].as_str();
             let schema = schema.and_then(|reference| reference.rsplit('/').next()).map(str::to_owned);
+            if path == EVENTS {
+                continue;
+            }
+            let is_search = path == "/v1/search";
             let is_form = content["multipart/form-data"].is_object();
             operations.push(Operation {
                 method: method.to_ascii_uppercase(),
                 path: path.clone(),
                 scope: described["x-scope"].as_str().map(str::to_owned),
                 internal: path.starts_with("/internal"),
+                is_question: is_search || schema.as_deref().is_some_and(|name| QUESTIONS.contains(&name)),
                 parameters: parameters
                     .map(|parameter| {
                         (
@@ -132,7 +152,14 @@ pub fn plain(own: &Side, operation: &Operation) -> Option<Request> {
         _ => own.documents.first(),
     };
     let who = if operation.scope.as_deref() == Some("admin") { Who::Admin } else { Who::Key };
-    let path = operation.path.replace("{id}", id?);
+    let path = operation.path.replace("{id}", id?).replace("{page}", "1").replace("{run}", "0-1");
+    let path = path.replace("{name}", &own.marks.name);
+    let query = match operation.path.as_str() {
+        "/v1/search" => format!("?q={}", own.marks.text),
+        "/v1/concepts/{name}/path" => format!("?to={}", own.marks.name),
+        _ => String::new(),
+    };
+    let path = path + &query;
     Some(Request { method: operation.method.clone(), path, headers: Vec::new(), body: Vec::new(), who })
 }
 
@@ -243,7 +270,11 @@ impl Maker<'_> {
             "kind" => {
                 ["txt", "pdf", "html"].choose(&mut self.random).copied().unwrap_or_default().to_owned()
             }
-            "name" => "worker-0".to_owned(),
+            "name" if operation.internal => "worker-0".to_owned(),
+            "name" if operation.path.contains("/assets/") => "app.js".to_owned(),
+            "name" => self.other.marks.name.clone(),
+            "page" => "1".to_owned(),
+            "run" => format!("{:032x}-1", self.random.random::<u128>()),
             _ if operation.path.contains("/batches/") => {
                 let own = if operation.path.ends_with("/cancel") {
                     &self.own.scratch[1]
@@ -292,6 +323,12 @@ impl Maker<'_> {
                 .unwrap_or_default()
                 .to_owned(),
             "code" => "damaged".to_owned(),
+            "q" => self.other.marks.text.clone(),
+            "to" => self.other.marks.name.clone(),
+            "document" => pick(&mut self.random, &self.other.documents),
+            "uriPrefix" => pick(&mut self.random, &self.other.uris),
+            "explain" => "true".to_owned(),
+            "facets" => "language,mediaType".to_owned(),
             "idempotency-key" => pick(&mut self.random, &self.other.idempotency_keys),
             _ => aimed(&self.other.marks.tenant, &mut self.random),
         }
@@ -379,6 +416,27 @@ impl Maker<'_> {
                 let store = known.filter(|_| self.random.random_bool(0.6));
                 json!({"store": store.map_or_else(|| neutral(&mut self.random), str::to_owned)})
             }
+            // The other's words, never its names: an answer with its names would be of its documents.
+            "SearchBody" => match self.random.random_bool(0.5) {
+                true => json!({"query": self.other.marks.text, "k": 50, "explain": true}),
+                false => json!({"query": "barometer", "filter": {"documents": self.other.documents}}),
+            },
+            "AskBody" => json!({
+                "question": format!("What of {}?", self.other.marks.text),
+                "stream": self.random.random_bool(0.5),
+            }),
+            "ChatRequest" => json!({
+                "model": "docmill",
+                "messages": [{"role": "user", "content": format!("What of {}?", self.other.marks.text)}],
+                "stream": self.random.random_bool(0.5),
+            }),
+            "EmbeddingsRequest" => json!({"model": "docmill-embed", "input": "the harbour"}),
+            "NewKeyBody" => match self.random.random_bool(0.5) {
+                true => {
+                    json!({"label": "of a test", "scopes": ["read"], "tenant": self.other.marks.tenant})
+                }
+                false => json!({"label": neutral(&mut self.random), "scopes": ["read"], "expiresDays": 1}),
+            },
             _ => json!({}),
         };
         if self.random.random_bool(0.1) {

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::requests::{Maker, Operation, Request, Who, operations, plain};
+use super::requests::{EVENTS, Maker, NOTHING_TO_SHOW, Operation, Request, Who, operations, plain};
 use super::side::Side;
 use super::stores::{Look, Wanted};
 use super::town::Town;
@@ -80,6 +80,13 @@ impl Siege<'_> {
             tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let for_tenants: Vec<&Operation> =
             operations.iter().filter(|operation| !operation.internal).collect();
+        let shows = |operation: &&Operation| !NOTHING_TO_SHOW.contains(&operation.path.as_str());
+        let for_tenants: Vec<&Operation> = for_tenants.into_iter().filter(shows).collect();
+        let reached = for_tenants
+            .iter()
+            .map(|operation| (operation.method.clone(), operation.path.clone()))
+            .filter(|operation| reached.contains(operation))
+            .collect::<BTreeSet<_>>();
         outcome.operations = operations.len();
         outcome.asked = asked.len();
         outcome.reached = (reached.len(), for_tenants.len());
@@ -142,8 +149,8 @@ impl Siege<'_> {
         let text = answer.whole();
         let scanner = &self.wanted.foreign[&own.marks.tenant];
         let mut found = scanner.names_in(&text);
-        if answer.status >= 400 {
-            // A refusal repeats what was sent; nothing that was not sent may be in it.
+        if answer.status >= 400 || operation.is_question {
+            // A refusal repeats what was sent, and an answer its question; nothing that was not sent may be in it.
             let sent = [
                 unescaped(&request.path),
                 request.headers.iter().map(|(_, value)| value.clone()).collect(),
@@ -172,11 +179,11 @@ impl Siege<'_> {
     }
 }
 
-/// Metrics of all processes: labels are of fixed sets, and say nothing of anybody.
+/// Metrics of all processes, and the first event of each tenant: labels are of fixed sets, and say nothing of anybody.
 ///
 /// # Errors
 /// A process does not answer.
-pub fn metrics(town: &Town, wanted: &Wanted) -> Result<Look> {
+pub fn metrics(town: &Town, sides: &[Side; 2], wanted: &Wanted) -> Result<Look> {
     let mut look = Look::default();
     let internal = town.api.internal(None).get("/metrics");
     ensure!(internal.status == 200, "{}", internal.text());
@@ -190,6 +197,10 @@ pub fn metrics(town: &Town, wanted: &Wanted) -> Result<Look> {
         for line in text.lines() {
             look.at(wanted, &what, None, line.as_bytes());
         }
+    }
+    for side in sides {
+        let told = town.api.client(Some(side.key.clone())).first_line(EVENTS)?;
+        look.at(wanted, "an event", Some(&side.marks.tenant), told.as_bytes());
     }
     let operator = Some(town.secrets.operator.clone());
     let observed = town.api.internal(operator).first_line(ENDLESS)?;

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::problem::Problem;
-use crate::postgres::{Admission, Admitted, Database};
+use crate::desk::{Admission, Admitted, Desk};
 use crate::queue::{Message, Queue};
 
 /// Documents that one transaction takes in at most, apart from a single request that brings more.
@@ -36,12 +36,12 @@ pub struct Door {
 
 impl Door {
     /// Opens it; its work goes on until the set is dropped.
-    pub fn open(beside: &mut JoinSet<()>, database: &Database, queue: Arc<dyn Queue>) -> Self {
+    pub fn open(beside: &mut JoinSet<()>, desk: Arc<dyn Desk>, queue: Arc<dyn Queue>) -> Self {
         let (asked, waiting) = mpsc::channel(WAITING_MAX);
         let (untold, telling) = mpsc::channel(UNTOLD_MAX);
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
         for _ in 0..WRITERS {
-            beside.spawn(Box::pin(write(database.clone(), waiting.clone(), untold.clone())));
+            beside.spawn(Box::pin(write(desk.clone(), waiting.clone(), untold.clone())));
         }
         beside.spawn(tell(queue, telling));
         Self { asked }
@@ -69,7 +69,7 @@ impl Door {
 }
 
 async fn write(
-    database: Database,
+    desk: Arc<dyn Desk>,
     waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Asked>>>,
     untold: mpsc::Sender<Vec<Message>>,
 ) {
@@ -89,7 +89,7 @@ async fn write(
         }
         let admissions: Vec<Admission> =
             together.iter().flat_map(|asked| asked.admissions.iter().cloned()).collect();
-        match database.admit(&admissions).await {
+        match desk.admit(&admissions).await {
             Ok(admitted) => {
                 let messages = admitted.iter().filter_map(message).collect::<Vec<_>>();
                 let mut admitted = admitted.into_iter();

@@ -20,9 +20,6 @@ use super::Shared;
 use super::problem::Problem;
 use super::request::Params;
 use crate::delivery;
-use crate::ledger::Ledger;
-use crate::postgres::PostgresLedger;
-use crate::service;
 use crate::verify::{self, Findings, Options, Repaired};
 
 /// Audits of a process at once: each reads everything.
@@ -142,20 +139,13 @@ pub async fn create(
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "audit_busy", "an audit is going on", what_to_do)
             .retry_after(BUSY_RETRY_S)
     })?;
-    let sinks = service::sinks(&api.database, &api.graph).await.map_err(|error| {
-        tracing::warn!(%error, "the graph's server failed");
-        let detail = "the concept graph's server does not answer";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "graph_unavailable", detail, "ask again later")
-            .retry_after(AWAY_RETRY_S)
-    })?;
-    let ledger = PostgresLedger::new(api.database.clone(), 0);
-    let queue = api.queue.clone();
+    let sinks = (api.sinks)().await?;
+    let (ledger, queue) = (api.ledger.clone(), api.queue.clone());
     let audit = async move {
-        let ledger: &dyn Ledger = &ledger;
         let (queue, options) = (Some(queue.as_ref()), Options::default());
-        let found = verify::verify(ledger, &sinks, queue, &options).await?;
+        let found = verify::verify(ledger.as_ref(), &sinks, queue, &options).await?;
         let repaired = match repair && !found.is_clean() {
-            true => Some(verify::repair(ledger, &sinks, queue, &options).await?),
+            true => Some(verify::repair(ledger.as_ref(), &sinks, queue, &options).await?),
             false => None,
         };
         Ok((found, repaired))

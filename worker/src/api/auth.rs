@@ -4,7 +4,7 @@
 //! The tenant comes from here alone; nothing in a request can name another.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,13 +14,15 @@ use docmill_core::id::TenantId;
 
 use super::keys;
 use super::problem::Problem;
-use crate::postgres::Database;
+use crate::desk::Desk;
 use crate::secret::Secret;
 
 /// How long a key that was found good is taken for good without asking: a revoked one may work so long.
 const TRUSTED: Duration = Duration::from_secs(2);
 /// Keys that are remembered at once.
 const REMEMBERED_MAX: usize = 10_000;
+/// How long it is taken for granted that there are no keys.
+const NO_KEYS_FOR: Duration = Duration::from_secs(2);
 /// The header of the token that changes need while there are no keys.
 pub const TOKEN_HEADER: &str = "x-docmill-token";
 
@@ -73,20 +75,20 @@ impl Caller {
 /// Finds out who asks.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// Who sent this. Never says why a credential is not good.
-    async fn authenticate(&self, request: &Parts) -> Result<Caller, Problem>;
+    /// Who sent this, for an operation of this scope. Never says why a credential is not good.
+    async fn authenticate(&self, request: &Parts, scope: Scope) -> Result<Caller, Problem>;
 }
 
 /// By the keys in the ledger.
 pub struct ByKey {
-    database: Database,
+    desk: Arc<dyn Desk>,
     good: Mutex<HashMap<[u8; 32], (Caller, Instant)>>,
 }
 
 impl ByKey {
     /// By the keys in this ledger.
-    pub fn new(database: Database) -> Self {
-        Self { database, good: Mutex::default() }
+    pub fn new(desk: Arc<dyn Desk>) -> Self {
+        Self { desk, good: Mutex::default() }
     }
 
     fn remembered(&self, hash: &[u8; 32]) -> Option<Caller> {
@@ -105,13 +107,13 @@ impl ByKey {
 
 #[async_trait]
 impl Authenticator for ByKey {
-    async fn authenticate(&self, request: &Parts) -> Result<Caller, Problem> {
+    async fn authenticate(&self, request: &Parts, _: Scope) -> Result<Caller, Problem> {
         let key = bearer(&request.headers).ok_or_else(unknown)?;
         let hash = keys::hash_of(key);
         if let Some(caller) = self.remembered(&hash) {
             return Ok(caller);
         }
-        let found = self.database.valid_key(hash).await?.ok_or_else(unknown)?;
+        let found = self.desk.valid_key(hash).await?.ok_or_else(unknown)?;
         let scopes = found.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
         let caller = Caller { tenant: found.tenant, scopes };
         self.remember(hash, &caller);
@@ -120,40 +122,60 @@ impl Authenticator for ByKey {
 }
 
 /// Whoever is on this machine, while there are no keys: browsers must be on a page of ours, and changes need
-/// what only this machine's user can read.
+/// what only this machine's user can read. To ask a question changes nothing, with whatever method.
 pub struct OnThisMachine {
     token: Secret,
-    database: Database,
+    desk: Arc<dyn Desk>,
+    /// When the ledger said last that there are no keys.
+    no_keys: Mutex<Option<Instant>>,
 }
 
 impl OnThisMachine {
     /// With the token that changes need.
-    pub fn new(token: Secret, database: Database) -> Self {
-        Self { token, database }
+    pub fn new(token: Secret, desk: Arc<dyn Desk>) -> Self {
+        Self { token, desk, no_keys: Mutex::default() }
+    }
+
+    /// Whether keys were made by now, as far as it is known.
+    async fn has_keys(&self) -> Result<bool, Problem> {
+        let known = *self.no_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some_and(|since| since.elapsed() < NO_KEYS_FOR) {
+            return Ok(false);
+        }
+        let has_keys = self.desk.has_keys().await?;
+        *self.no_keys.lock().unwrap_or_else(PoisonError::into_inner) = (!has_keys).then(Instant::now);
+        Ok(has_keys)
     }
 }
 
 #[async_trait]
 impl Authenticator for OnThisMachine {
-    async fn authenticate(&self, request: &Parts) -> Result<Caller, Problem> {
+    async fn authenticate(&self, request: &Parts, scope: Scope) -> Result<Caller, Problem> {
         is_local(request)?;
-        if request.method != Method::GET && request.method != Method::HEAD {
-            let shown = request.headers.get(TOKEN_HEADER).and_then(|token| token.to_str().ok());
+        if needs_token(&request.method, scope) {
+            let own = request.headers.get(TOKEN_HEADER).and_then(|token| token.to_str().ok());
+            // Clients that know keys alone send it as one.
+            let shown = own.or_else(|| bearer(&request.headers));
             if !shown.is_some_and(|shown| same(shown, self.token.expose())) {
                 let detail = "changes need the token of this API while there are no keys";
-                let what_to_do =
-                    "send X-Docmill-Token with the text of the file that the API names at its start";
+                let what_to_do = "send X-Docmill-Token, or Authorization: Bearer, with the text of the file that the \
+                                  API names at its start";
                 return Err(Problem::new(StatusCode::UNAUTHORIZED, "token_needed", detail, what_to_do)
                     .at(TOKEN_HEADER, "the token"));
             }
         }
-        if self.database.has_keys().await? {
+        if self.has_keys().await? {
             let detail = "there are keys by now, and this process began without";
             let what_to_do = "restart the API, and send a key as Authorization: Bearer";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "restart_needed", detail, what_to_do));
         }
         Ok(Caller { tenant: TenantId::default(), scopes: Scope::ALL.to_vec() })
     }
+}
+
+/// Whether an operation changes something.
+fn needs_token(method: &Method, scope: Scope) -> bool {
+    scope != Scope::Read && method != Method::GET && method != Method::HEAD
 }
 
 /// Names that lead to this machine alone. A page of somebody else whose name was made to lead here says its own.
@@ -236,6 +258,22 @@ mod tests {
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
             assert_eq!(is_local(&parts).is_ok(), expected, "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn only_changes_need_the_token() {
+        for (method, scope, expected) in [
+            (Method::GET, Scope::Read, false),
+            (Method::GET, Scope::Admin, false),
+            (Method::HEAD, Scope::Write, false),
+            // Questions are too long for a path.
+            (Method::POST, Scope::Read, false),
+            (Method::POST, Scope::Write, true),
+            (Method::POST, Scope::Admin, true),
+            (Method::DELETE, Scope::Write, true),
+        ] {
+            assert_eq!(needs_token(&method, scope), expected, "{method} {scope:?}");
         }
     }
 

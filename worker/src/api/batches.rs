@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::idempotency::{self, Fingerprint};
+use super::plain;
 use super::problem::Problem;
 use super::request::{Body, Id, Params, cursor, limit};
 use super::upload::{AcceptedDocument, told};
 use super::{Shared, sources};
-use crate::postgres::{Admitted, BatchRow};
+use crate::desk::{Admitted, BatchRow};
 use crate::time_text::rfc3339_of_ms;
 
 /// URIs of one request.
@@ -173,8 +174,8 @@ pub async fn create(
     headers: HeaderMap,
     Body(new): Body<NewBatch>,
 ) -> Result<Response, Problem> {
-    if new.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX || name.contains('\0')) {
-        return Err(Problem::invalid("name", "is too long", format!("up to {NAME_CHARS_MAX} characters")));
+    if let Some(name) = &new.name {
+        plain::judged("name", name, NAME_CHARS_MAX)?;
     }
     let key = idempotency::key_of(&headers)?;
     let batch = match key {
@@ -189,15 +190,16 @@ pub async fn create(
     fingerprint.add(new.name.as_deref().unwrap_or_default());
     new.uris.iter().for_each(|uri| fingerprint.add(uri));
     let fingerprint = fingerprint.done();
-    if let Some(answer) = idempotency::first_answer(&api.database, &caller.tenant, key, fingerprint).await?
+    if let Some(answer) =
+        idempotency::first_answer(api.desk.as_ref(), &caller.tenant, key, fingerprint).await?
     {
         return Ok(answer);
     }
     let admissions = looked(&api, &caller, batch, &new.uris).await?;
-    api.database.create_batch(batch, &caller.tenant, new.name.as_deref()).await?;
+    api.desk.create_batch(batch, &caller.tenant, new.name.as_deref()).await?;
     let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedBatch { id: batch.to_string(), documents };
-    idempotency::answer(&api.database, &caller.tenant, key, fingerprint, &said).await
+    idempotency::answer(api.desk.as_ref(), &caller.tenant, key, fingerprint, &said).await
 }
 
 /// `POST /v1/batches/{id}/documents`. Naming a document again changes nothing, so it needs no key.
@@ -210,7 +212,7 @@ pub async fn add(
     let admissions = looked(&api, &caller, batch, &more.uris).await?;
     let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedBatch { id: batch.to_string(), documents };
-    idempotency::answer(&api.database, &caller.tenant, None, [0; 32], &said).await
+    idempotency::answer(api.desk.as_ref(), &caller.tenant, None, [0; 32], &said).await
 }
 
 async fn looked(
@@ -218,7 +220,7 @@ async fn looked(
     caller: &Caller,
     batch: Uuid,
     uris: &[String],
-) -> Result<Vec<crate::postgres::Admission>, Problem> {
+) -> Result<Vec<crate::desk::Admission>, Problem> {
     if uris.len() > URIS_MAX {
         let detail = format!("has {} URIs", uris.len());
         return Err(Problem::invalid(
@@ -236,12 +238,12 @@ pub(super) async fn admit(
     api: &Shared,
     tenant: &TenantId,
     batch: Uuid,
-    admissions: Vec<crate::postgres::Admission>,
+    admissions: Vec<crate::desk::Admission>,
 ) -> Result<Vec<AcceptedDocument>, Problem> {
     let missing = || Problem::missing("open batch", &batch.to_string());
     if admissions.is_empty() {
         // Nothing goes through the door, so nobody else looks whose the batch is.
-        let row = api.database.batch(tenant, batch).await?;
+        let row = api.desk.batch(tenant, batch).await?;
         return match row.is_some_and(|row| row.cancelled_at_ms.is_none()) {
             true => Ok(Vec::new()),
             false => Err(missing()),
@@ -263,7 +265,7 @@ pub async fn list(
 ) -> Result<Json<Batches>, Problem> {
     let limit = limit(page.limit)?;
     let before = cursor(page.cursor.as_deref(), |text| text.parse().ok())?;
-    let rows = api.database.batches(&caller.tenant, before, limit).await?;
+    let rows = api.desk.batches(&caller.tenant, before, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.arrived.to_string());
     Ok(Json(Batches { batches: rows.into_iter().map(Batch::from).collect(), next }))
@@ -275,7 +277,7 @@ pub async fn get(
     caller: Caller,
     Id(batch): Id<Uuid>,
 ) -> Result<Json<Batch>, Problem> {
-    let row = api.database.batch(&caller.tenant, batch).await?;
+    let row = api.desk.batch(&caller.tenant, batch).await?;
     row.map(|row| Json(row.into())).ok_or_else(|| Problem::missing("batch", &batch.to_string()))
 }
 
@@ -285,7 +287,7 @@ pub async fn cancel(
     caller: Caller,
     Id(batch): Id<Uuid>,
 ) -> Result<Json<CancelledBatch>, Problem> {
-    let cancelled = api.database.cancel_batch(&caller.tenant, batch).await?;
+    let cancelled = api.desk.cancel_batch(&caller.tenant, batch).await?;
     let cancelled = cancelled.ok_or_else(|| Problem::missing("batch", &batch.to_string()))?;
     Ok(Json(CancelledBatch { id: batch.to_string(), cancelled }))
 }

@@ -15,7 +15,7 @@ use super::auth::Caller;
 use super::documents::Reason;
 use super::problem::Problem;
 use super::request::{Body, Id, Params, cursor, limit};
-use crate::postgres::{DocumentRow, LetterFilter};
+use crate::desk::{DocumentRow, LetterFilter};
 
 /// Dead letters that one transaction queues again.
 const REPLAY_BATCH: u32 = 500;
@@ -130,7 +130,7 @@ pub async fn list(
         let (time, document) = text.split_once('.')?;
         Some((time.parse().ok()?, DocumentId::parse(document)?))
     })?;
-    let rows = api.database.dead_letters(&caller.tenant, &filter, before, limit).await?;
+    let rows = api.desk.dead_letters(&caller.tenant, &filter, before, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full);
     let next = next.map(|row| format!("{}.{}", row.failed_at_ms.unwrap_or(0), row.id));
@@ -143,7 +143,7 @@ pub async fn get(
     caller: Caller,
     Id(document): Id<DocumentId>,
 ) -> Result<Json<DeadLetter>, Problem> {
-    let row = api.database.document(&caller.tenant, document).await?;
+    let row = api.desk.document(&caller.tenant, document).await?;
     let found = row.filter(|row| row.state == "failed").and_then(letter);
     found.map(Json).ok_or_else(|| Problem::missing("dead letter", &document.to_string()))
 }
@@ -160,13 +160,13 @@ pub async fn replay(
         return Err(Problem::invalid("body", "does not say which dead letters", one_of));
     }
     let documents = wanted.documents.map(named).transpose()?;
-    let (_, now) = api.database.commits().await?;
+    let (_, now) = api.desk.commits().await?;
     let until_ms = wanted.until_ms.unwrap_or(now).min(now);
     let filter = LetterFilter { code: known_code(wanted.code)?, documents, until_ms: Some(until_ms) };
     let began = Instant::now();
     let mut replayed = 0;
     loop {
-        let messages = api.database.replay(&caller.tenant, &filter, REPLAY_BATCH).await?;
+        let messages = api.desk.replay(&caller.tenant, &filter, REPLAY_BATCH).await?;
         replayed += messages.len() as u64;
         if messages.is_empty() {
             break;
@@ -176,7 +176,7 @@ pub async fn replay(
             break;
         }
     }
-    let remaining = api.database.count_letters(&caller.tenant, &filter).await?;
+    let remaining = api.desk.count_letters(&caller.tenant, &filter).await?;
     Ok(Json(Replayed { replayed, remaining, until_ms }))
 }
 

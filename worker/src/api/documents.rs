@@ -15,7 +15,7 @@ use super::admission::Door;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::{Id, Params, cursor, limit};
-use crate::postgres::{DocumentFilter, DocumentRow};
+use crate::desk::{DocumentFilter, DocumentRow};
 use crate::time_text::rfc3339_of_ms;
 
 /// States that a list may be asked for.
@@ -164,7 +164,7 @@ pub async fn list(
     let before = cursor(wanted.cursor.as_deref(), |text| text.parse().ok())?;
     let filter =
         DocumentFilter { state: wanted.state, batch: wanted.batch, uri: wanted.uri, before, limit };
-    let rows = api.database.documents(&caller.tenant, &filter).await?;
+    let rows = api.desk.documents(&caller.tenant, &filter).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.arrived.to_string());
     Ok(Json(Documents { documents: rows.into_iter().map(Document::from).collect(), next }))
@@ -176,7 +176,7 @@ pub async fn get(
     caller: Caller,
     Id(document): Id<DocumentId>,
 ) -> Result<Json<Document>, Problem> {
-    let row = api.database.document(&caller.tenant, document).await?;
+    let row = api.desk.document(&caller.tenant, document).await?;
     row.map(|row| Json(row.into())).ok_or_else(|| Problem::missing("document", &document.to_string()))
 }
 
@@ -186,9 +186,9 @@ pub async fn delete(
     caller: Caller,
     Id(document): Id<DocumentId>,
 ) -> Result<Response, Problem> {
-    match api.database.delete_document(&caller.tenant, document).await? {
+    match api.desk.delete_document(&caller.tenant, document).await? {
         Some(message) => Door::enqueue(api.queue.as_ref(), &[message]).await,
-        None if api.database.document(&caller.tenant, document).await?.is_some() => {}
+        None if api.desk.document(&caller.tenant, document).await?.is_some() => {}
         None => return Err(Problem::missing("document", &document.to_string())),
     }
     Ok(StatusCode::ACCEPTED.into_response())

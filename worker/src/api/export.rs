@@ -11,7 +11,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::request::{Params, cursor, limit};
 use crate::config::GraphStore;
-use crate::postgres::{ExportedChunkRow, ExportedRow};
+use crate::desk::{ExportedChunkRow, ExportedRow};
 
 /// Pages that are made at once; each is in memory whole.
 pub const AT_ONCE: usize = 4;
@@ -125,7 +125,7 @@ pub async fn page(
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports_busy", detail, what_to_do)
             .retry_after(BUSY_RETRY_S)
     })?;
-    let (rows, more) = api.database.export(&caller.tenant, after, limit, PAGE_BYTES).await?;
+    let (rows, more) = api.desk.export(&caller.tenant, after, limit, PAGE_BYTES).await?;
     let next = rows.last().filter(|_| more).map(|row| row.arrived.to_string());
     let with_concepts = api.graph == GraphStore::Postgres;
     let documents = rows.into_iter().map(|row| ExportedDocument::of(row, with_concepts)).collect();

@@ -18,7 +18,7 @@ use super::Shared;
 use super::graph_memory::GraphMemory;
 use super::problem::Problem;
 use super::request::Params;
-use crate::postgres::{LaneCounts, LiveWorker};
+use crate::desk::{LaneCounts, LiveWorker};
 use crate::queue::Depth;
 
 /// How long an order to take no new work lasts; whoever gave it renews it.
@@ -128,15 +128,15 @@ pub struct Wanted {
 
 /// `GET /v1/queues`.
 pub async fn queues(State(api): State<Shared>) -> Result<Json<Queues>, Problem> {
-    let (_, now) = api.database.commits().await?;
-    let counts = api.database.lane_counts().await?;
+    let (_, now) = api.desk.commits().await?;
+    let counts = api.desk.lane_counts().await?;
     let (lanes, queue_reachable) = lanes(&api, &counts, now).await;
     Ok(Json(Queues { queue_reachable, lanes }))
 }
 
 /// `GET /v1/workers`.
 pub async fn workers(State(api): State<Shared>) -> Result<Json<Workers>, Problem> {
-    let (workers, now) = api.database.live_workers().await?;
+    let (workers, now) = api.desk.live_workers().await?;
     Ok(Json(Workers { workers: workers.into_iter().map(|worker| view(worker, now)).collect() }))
 }
 
@@ -151,7 +151,7 @@ pub async fn resume(State(api): State<Shared>, Path(name): Path<String>) -> Resu
 }
 
 async fn order(api: &Shared, name: &str, lasts: Option<Duration>) -> Result<StatusCode, Problem> {
-    match api.database.order_drain(name, lasts).await? {
+    match api.desk.order_drain(name, lasts).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::missing("worker", name)),
     }
@@ -224,13 +224,13 @@ impl Seen {
 
 async fn look(api: &Shared, counts: Option<(Instant, [LaneCounts; 2])>) -> Result<Sight, Problem> {
     let looked = Instant::now();
-    let (commits, at_ms) = api.database.commits().await?;
+    let (commits, at_ms) = api.desk.commits().await?;
     let (counted, counts) = match counts {
         Some(counts) => counts,
-        None => (looked, api.database.lane_counts().await?),
+        None => (looked, api.desk.lane_counts().await?),
     };
     let (lanes, queue_reachable) = lanes(api, &counts, at_ms).await;
-    let (workers, now) = api.database.live_workers().await?;
+    let (workers, now) = api.desk.live_workers().await?;
     let workers = workers.into_iter().map(|worker| view(worker, now)).collect();
     let neo4j_memory = api.graph_memory.last();
     let rate_per_s = None;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use crate::postgres::Database;
+use crate::desk::Desk;
 
 /// The header.
 pub const HEADER: &str = "idempotency-key";
@@ -56,13 +56,13 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
 /// # Errors
 /// 422 where the key was used for another request; the ledger does not answer.
 pub async fn first_answer(
-    database: &Database,
+    desk: &dyn Desk,
     tenant: &TenantId,
     key: Option<[u8; 32]>,
     fingerprint: [u8; 32],
 ) -> Result<Option<Response>, Problem> {
     let Some(key) = key else { return Ok(None) };
-    match database.answer(tenant, key).await? {
+    match desk.answer(tenant, key).await? {
         Some((asked, text)) => same(&asked, fingerprint, text).map(Some),
         None => Ok(None),
     }
@@ -73,7 +73,7 @@ pub async fn first_answer(
 /// # Errors
 /// As for [`first_answer`], when two requests with one key came at once.
 pub async fn answer<T: Serialize>(
-    database: &Database,
+    desk: &dyn Desk,
     tenant: &TenantId,
     key: Option<[u8; 32]>,
     fingerprint: [u8; 32],
@@ -81,7 +81,7 @@ pub async fn answer<T: Serialize>(
 ) -> Result<Response, Problem> {
     let text = serde_json::to_string(said).unwrap_or_default();
     let Some(key) = key else { return Ok(accepted(text)) };
-    let (asked, text) = database.keep_answer(tenant, key, fingerprint, &text).await?;
+    let (asked, text) = desk.keep_answer(tenant, key, fingerprint, &text).await?;
     same(&asked, fingerprint, text)
 }
 

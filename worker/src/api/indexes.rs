@@ -13,9 +13,8 @@ use super::Shared;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Body;
+use crate::desk::{self, IndexRow};
 use crate::embed::MiniLm;
-use crate::ledger::{self, Ledger};
-use crate::postgres::{IndexRow, PostgresLedger};
 use crate::stages::models;
 
 /// What the models may be called.
@@ -66,7 +65,7 @@ impl From<IndexRow> for Index {
 
 /// `GET /v1/indexes`.
 pub async fn list(State(api): State<Shared>, caller: Caller) -> Result<Json<Indexes>, Problem> {
-    let rows = api.database.indexes(&caller.tenant).await?;
+    let rows = api.desk.indexes(&caller.tenant).await?;
     Ok(Json(Indexes { indexes: rows.into_iter().map(Index::from).collect() }))
 }
 
@@ -81,7 +80,7 @@ pub async fn create(
             return Err(Problem::invalid(field, "is no model", MODELS.join(", ")).given(given));
         }
     }
-    let rows = api.database.indexes(&caller.tenant).await?;
+    let rows = api.desk.indexes(&caller.tenant).await?;
     let active = rows.into_iter().find(|row| row.state == IndexState::Active).ok_or_else(|| {
         let what_to_do = "hand in documents first: the first index is made with the built-in models";
         Problem::new(
@@ -93,12 +92,8 @@ pub async fn create(
     })?;
     let asked = asked(&active.spec, new.embeddings.as_deref(), new.concepts.as_deref());
     // It only begins the index here, and does not switch to it.
-    let ledger = PostgresLedger::new(api.database.clone(), 0);
-    ledger.begin_index(&caller.tenant, &asked).await.map_err(|error: ledger::Error| {
-        tracing::warn!(%error, "the ledger failed");
-        Problem::ledger_away()
-    })?;
-    let rows = api.database.indexes(&caller.tenant).await?;
+    api.ledger.begin_index(&caller.tenant, &asked).await.map_err(desk::Error::from)?;
+    let rows = api.desk.indexes(&caller.tenant).await?;
     let said = Indexes { indexes: rows.into_iter().map(Index::from).collect() };
     let text = serde_json::to_string(&said).unwrap_or_default();
     Ok((StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], text).into_response())

@@ -2,6 +2,7 @@
 //! most once a second and counted on in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +12,8 @@ use tokio::sync::Mutex;
 
 use super::problem::Problem;
 use crate::config::ApiSettings;
-use crate::embed::MiniLm;
-use crate::ledger::{self, Ledger};
-use crate::postgres::{Database, PostgresLedger};
+use crate::desk::{self, Desk};
+use crate::ledger::Ledger;
 use crate::stages::models;
 
 /// How long a look is good for.
@@ -24,12 +24,13 @@ const DAY_S: u64 = 86_400;
 
 /// See the module.
 pub struct Load {
-    database: Database,
+    desk: Arc<dyn Desk>,
     high_water: u64,
     in_flight_max: Option<u64>,
     bytes_per_day: Option<u64>,
     seen: Mutex<Seen>,
-    ledger: PostgresLedger,
+    ledger: Arc<dyn Ledger>,
+    first_embedder: (&'static str, usize),
     indexed: Mutex<BTreeSet<TenantId>>,
     spread: AtomicU64,
 }
@@ -41,12 +42,17 @@ struct Seen {
 }
 
 impl Load {
-    /// Under these limits.
-    pub fn new(database: Database, settings: &ApiSettings) -> Self {
+    /// Under these limits; a tenant's first index is begun with this embedder of these dimensions.
+    pub fn new(
+        desk: Arc<dyn Desk>,
+        ledger: Arc<dyn Ledger>,
+        first_embedder: (&'static str, usize),
+        settings: &ApiSettings,
+    ) -> Self {
         Self {
-            // It switches no index.
-            ledger: PostgresLedger::new(database.clone(), 0),
-            database,
+            desk,
+            ledger,
+            first_embedder,
             high_water: settings.high_water_documents,
             in_flight_max: settings.tenant_documents_in_flight,
             bytes_per_day: settings.tenant_bytes_per_day,
@@ -64,7 +70,7 @@ impl Load {
         self.have_an_index(tenant).await?;
         let mut seen = self.seen.lock().await;
         if seen.at.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
-            seen.by_tenant = self.database.unsettled_by_tenant().await?;
+            seen.by_tenant = self.desk.unsettled_by_tenant().await?;
             seen.at = Some(Instant::now());
         }
         let all: u64 = seen.by_tenant.values().sum();
@@ -85,19 +91,16 @@ impl Load {
         Ok(())
     }
 
-    /// A tenant's first documents come with its first index, made with the built-in models.
+    /// A tenant's first documents come with its first index.
     async fn have_an_index(&self, tenant: &TenantId) -> Result<(), Problem> {
         let mut indexed = self.indexed.lock().await;
         if indexed.contains(tenant) {
             return Ok(());
         }
-        let away = |error: ledger::Error| {
-            tracing::warn!(%error, "the ledger failed");
-            Problem::ledger_away()
-        };
-        if self.ledger.indexes(tenant).await.map_err(away)?.is_empty() {
-            let spec = models::spec(MiniLm::FINGERPRINT, MiniLm::DIMENSIONS, models::CONCEPTS_BUILTIN);
-            self.ledger.begin_index(tenant, &spec).await.map_err(away)?;
+        if self.ledger.indexes(tenant).await.map_err(desk::Error::from)?.is_empty() {
+            let (embedder, dimensions) = self.first_embedder;
+            let spec = models::spec(embedder, dimensions, models::CONCEPTS_BUILTIN);
+            self.ledger.begin_index(tenant, &spec).await.map_err(desk::Error::from)?;
         }
         indexed.insert(tenant.clone());
         Ok(())
@@ -109,7 +112,7 @@ impl Load {
     /// 429 where none are left, or the ledger does not answer.
     pub async fn bytes_left(&self, tenant: &TenantId) -> Result<Option<u64>, Problem> {
         let Some(max) = self.bytes_per_day else { return Ok(None) };
-        let used = self.database.usage(tenant, now_s() / DAY_S).await?;
+        let used = self.desk.usage(tenant, now_s() / DAY_S).await?;
         if used >= max {
             return Err(self.no_bytes_left(max));
         }
@@ -128,7 +131,7 @@ impl Load {
     pub async fn used(&self, tenant: &TenantId, bytes: u64) -> Result<(), Problem> {
         if self.bytes_per_day.is_some() {
             let spread = self.spread.fetch_add(1, Ordering::Relaxed);
-            self.database.add_usage(tenant, now_s() / DAY_S, bytes, spread).await?;
+            self.desk.add_usage(tenant, now_s() / DAY_S, bytes, spread).await?;
         }
         Ok(())
     }

@@ -1,67 +1,93 @@
-//! The API of a pipeline: documents come in, and users and the operator see how far they are.
+//! The API of a pipeline: documents come in, users and the operator see how far they are, and questions are answered.
 //!
 //! Any number of these processes may run. Whatever was answered with 202 is in the ledger, and uploads are in the
 //! object store; a process keeps nothing that a kill could lose. It reads no document and knows no Kubernetes.
+//!
+//! Every shape runs the same operations: [`Parts`] says what differs. [`run`] puts the cluster's together.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use docmill_core::manifest::Store;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{ApiSettings, GraphStore, Settings};
+use crate::ask::Asker;
+use crate::concepts::ConceptReader;
+use crate::config::{ApiSettings, GraphStore};
+use crate::desk::Desk;
+use crate::extract::Pool;
 use crate::http::{self, Limits};
-use crate::objects::{self, Objects, ObjectsOptions};
-use crate::postgres::{self, Database, PostgresLedger};
+use crate::ledger::Ledger;
+use crate::objects::{self, Objects, ObjectsOptions, Scratch};
+use crate::postgres;
 use crate::queue::Queue;
-use crate::queue::redis::RedisQueue;
+use crate::search::{QueryEmbedder, Search};
 use crate::secret::Secret;
 use crate::service;
-use crate::upkeep::Upkeep;
+use crate::sink::Sink;
+use crate::stages::Kept;
 
 mod admission;
+mod ask;
 mod audits;
 pub mod auth;
 mod batches;
+mod chat;
+mod cluster;
+mod concepts;
+mod dashboard;
 mod dead_letters;
 mod documents;
+mod events;
 mod export;
 mod first_key;
 mod fleet;
+mod form;
 mod graph_memory;
 mod idempotency;
 mod indexes;
 pub mod keys;
+mod keys_api;
 mod load;
+pub mod memo;
 mod metrics;
 pub mod oidc;
 pub mod openapi;
 pub mod operator;
+mod pages;
+mod plain;
 mod prefixes;
 mod problem;
 mod problem_codes;
 mod request;
 mod router;
+mod scaling;
+mod search;
 mod sources;
+mod sse;
 mod stores;
-mod sweep;
+pub(crate) mod sweep;
 mod upload;
 mod waiting;
+mod who;
 
+pub use cluster::run;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
 pub use problem_codes::PROBLEM_CODES;
+pub use who::{WhoMay, who_may};
 
 use admission::Door;
-use auth::{Authenticator, ByKey, OnThisMachine};
-use first_key::FirstKey;
+use auth::Authenticator;
 use load::Load;
-use oidc::{ByToken, ByTokenOrKey, Keeper};
+use memo::{Memo, MemoSettings};
 use operator::OperatorTokens;
 
 /// Uploads that are read at once; each holds at most a part of an object in memory.
@@ -109,6 +135,9 @@ pub enum Error {
         /// What is wrong with it, without what is in it.
         what: String,
     },
+    /// What answers questions.
+    #[error("ask: {0}")]
+    Ask(String),
     /// The issuer of tokens.
     #[error("api.oidc: {0}")]
     Oidc(#[from] oidc::Error),
@@ -120,15 +149,80 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
 }
 
+/// The stores, to be audited.
+pub type SinksOf =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<BTreeMap<Store, Arc<dyn Sink>>, Problem>> + Send + Sync>;
+
+/// Where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// On one machine, beside the work.
+    Embedded,
+    /// In pods of its own.
+    Cluster,
+}
+
+/// All that differs between the shapes.
+pub struct Parts {
+    /// The books beside the ledger.
+    pub desk: Arc<dyn Desk>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// What of documents is kept as it was read.
+    pub kept: Arc<dyn Kept>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Where uploads go; none: there are none.
+    pub objects: Option<(Objects, ObjectsOptions)>,
+    /// Where a document lies while a page of it is drawn.
+    pub scratch: Option<Scratch>,
+    /// Below which documents may be files.
+    pub file_root: Option<PathBuf>,
+    /// The stores.
+    pub sinks: SinksOf,
+    /// Where the concept graph is; on one machine it is beside the ledger, as with PostgreSQL.
+    pub graph: GraphStore,
+    /// Searches.
+    pub search: Arc<dyn Search>,
+    /// What embeds queries.
+    pub embedder: Arc<QueryEmbedder>,
+    /// Answers questions.
+    pub asker: Arc<Asker>,
+    /// Reads the concept graph.
+    pub concepts: Arc<dyn ConceptReader>,
+    /// Children that draw pages; none: pages are shown as text alone.
+    pub render: Option<Arc<Pool>>,
+    /// Fingerprint and dimensions of the embedder of a tenant's first index.
+    pub first_embedder: (&'static str, usize),
+    /// Where it runs.
+    pub shape: Shape,
+    /// How answers are remembered.
+    pub memo: MemoSettings,
+}
+
 /// What every request is answered with.
 pub struct Api {
-    database: Database,
+    desk: Arc<dyn Desk>,
+    ledger: Arc<dyn Ledger>,
+    kept: Arc<dyn Kept>,
     queue: Arc<dyn Queue>,
     objects: Option<(Objects, ObjectsOptions)>,
-    graph: GraphStore,
+    scratch: Option<Scratch>,
     file_root: Option<PathBuf>,
+    sinks: SinksOf,
+    graph: GraphStore,
+    search: Arc<dyn Search>,
+    embedder: Arc<QueryEmbedder>,
+    asker: Arc<Asker>,
+    concepts: Arc<dyn ConceptReader>,
+    render: Option<Arc<Pool>>,
+    shape: Shape,
+    memo: Memo,
+    runs: ask::Runs,
     settings: ApiSettings,
     authenticator: Arc<dyn Authenticator>,
+    /// What changes need while there are no keys.
+    token: Option<Secret>,
     operator: Option<OperatorTokens>,
     seen: fleet::Seen,
     door: Door,
@@ -136,149 +230,102 @@ pub struct Api {
     uploads: Semaphore,
     exports: Semaphore,
     audits: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     metrics: ApiMetrics,
     graph_memory: graph_memory::Heard,
     ready: AtomicBool,
     stop: watch::Receiver<bool>,
 }
 
-type Shared = Arc<Api>;
+/// What handlers have; clones share it.
+pub type Shared = Arc<Api>;
 
-/// Waits for the ledger's server, then answers until `stop` turns true; then it takes no more connections and ends
-/// what it is answering.
+/// Answers until `stop` turns true; then it takes no more connections and ends what it is answering. It is ready once
+/// the models of all tenants' indexes are loaded. Without `internal` nobody is the operator.
 ///
 /// # Errors
 /// It cannot begin.
-pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let first_key = settings.api.first_key_file.as_deref().map(FirstKey::read).transpose()?;
-    let internal = bind(settings.api.internal_listen).await?;
-    // Probes come to where users will, so it is listened there at once; until the ledger says whether there are keys,
-    // whoever comes learns no more than that.
-    let mut public = bind(settings.api.listen).await?;
-    let listeners = [&public, &internal];
-    let ledger = Box::pin(waiting::ledger(&settings.postgres, first_key.as_ref(), listeners, stop.clone()));
-    let Some((database, has_keys)) = ledger.await? else { return Ok(()) };
-    let WhoMay { authenticator, listen, keeper } = who_may(&settings.api, &database, has_keys)?;
-    if listen != settings.api.listen {
-        drop(public);
-        public = bind(listen).await?;
-    }
-    let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(settings.redis.clone()));
-    let objects = match &settings.objects {
-        Some(options) => Some((Objects::open(options)?, options.clone())),
-        None => None,
-    };
+pub async fn serve(
+    parts: Parts,
+    settings: &ApiSettings,
+    who: WhoMay,
+    public: TcpListener,
+    internal: Option<TcpListener>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let Parts { desk, ledger, queue, first_embedder, .. } = &parts;
     let mut beside = JoinSet::new();
+    let door = Door::open(&mut beside, desk.clone(), queue.clone());
+    let load = Load::new(desk.clone(), ledger.clone(), *first_embedder, settings);
     let api = Arc::new(Api {
-        door: Door::open(&mut beside, &database, queue.clone()),
-        load: Load::new(database.clone(), &settings.api),
-        database: database.clone(),
-        queue: queue.clone(),
-        objects: objects.clone(),
-        graph: settings.graph.clone(),
-        file_root: settings.file_root.clone(),
-        settings: settings.api.clone(),
-        authenticator,
-        operator: settings.api.operator.as_ref().map(OperatorTokens::new),
+        desk: parts.desk,
+        ledger: parts.ledger,
+        kept: parts.kept,
+        queue: parts.queue,
+        objects: parts.objects,
+        scratch: parts.scratch,
+        file_root: parts.file_root,
+        sinks: parts.sinks,
+        graph: parts.graph,
+        search: parts.search,
+        embedder: parts.embedder,
+        asker: parts.asker,
+        concepts: parts.concepts,
+        render: parts.render,
+        shape: parts.shape,
+        memo: Memo::new(parts.memo),
+        runs: ask::Runs::default(),
+        settings: settings.clone(),
+        authenticator: who.authenticator,
+        token: who.token,
+        operator: settings.operator.as_ref().map(OperatorTokens::new),
         seen: fleet::Seen::default(),
+        door,
+        load,
         uploads: Semaphore::new(UPLOADS_MAX),
         exports: Semaphore::new(export::AT_ONCE),
         audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
+        streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         metrics: ApiMetrics::new()?,
         graph_memory: graph_memory::Heard::default(),
-        ready: AtomicBool::new(true),
+        ready: AtomicBool::new(false),
         stop: stop.clone(),
     });
-    if settings.upkeep {
-        // Without it nothing wakes what is delayed where there is no worker.
-        beside.spawn(Box::pin(upkeep(settings.clone(), database.clone(), queue)));
-        beside.spawn(Box::pin(sweep::run(database.clone(), objects.map(|(objects, _)| objects))));
-    }
-    beside.spawn(watch_back_ends(api.clone()));
+    beside.spawn(Box::pin(watch_back_ends(api.clone())));
     beside.spawn(Box::pin(graph_memory::watch(api.clone())));
-    if let Some(keeper) = keeper {
+    beside.spawn(Box::pin(memo::follow(api.clone())));
+    beside.spawn(Box::pin(memo::measure_loop(api.clone())));
+    if let Some(keeper) = who.keeper {
         beside.spawn(keeper.run());
     }
-    tracing::info!(address = %listen, internal = %settings.api.internal_listen, "the API answers");
-    let (users, operator) =
-        (router::router(api.clone(), router::PUBLIC), router::router(api.clone(), router::INTERNAL));
-    tokio::join!(
-        http::serve(public, users, PUBLIC, stop.clone()),
-        http::serve(internal, operator, INTERNAL, stop),
-    );
+    let users = http::serve(public, router::router(api.clone(), router::PUBLIC), PUBLIC, stop.clone());
+    let operator = async {
+        if let Some(internal) = internal {
+            http::serve(internal, router::router(api.clone(), router::INTERNAL), INTERNAL, stop).await;
+        }
+    };
+    tokio::join!(users, operator);
     tracing::info!("the API ends");
     beside.shutdown().await;
     Ok(())
-}
-
-/// Keeps up, once the graph's server answers: documents are taken without it.
-async fn upkeep(settings: Settings, database: Database, queue: Arc<dyn Queue>) {
-    let sinks = loop {
-        match service::sinks(&database, &settings.graph).await {
-            Ok(sinks) => break sinks,
-            Err(error) => tracing::warn!(%error, "no upkeep before the graph answers"),
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    };
-    let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
-    let promote_every = Duration::from_millis(settings.lease.beat_ms());
-    let deleted_kept = settings.deleted_kept;
-    Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept }.run().await;
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| Error::Address { address, error })
 }
 
-/// Who is answered, and where.
-struct WhoMay {
-    authenticator: Arc<dyn Authenticator>,
-    listen: SocketAddr,
-    /// What has to run beside.
-    keeper: Option<Keeper>,
-}
-
-/// Tokens and keys where there is an issuer, keys where there are any; else this machine alone.
-fn who_may(settings: &ApiSettings, database: &Database, has_keys: bool) -> Result<WhoMay, Error> {
-    let (keys, listen) = (ByKey::new(database.clone()), settings.listen);
-    if let Some(oidc) = &settings.oidc {
-        let (tokens, keeper) = ByToken::new(oidc)?;
-        let authenticator = Arc::new(ByTokenOrKey { tokens, keys });
-        return Ok(WhoMay { authenticator, listen, keeper: Some(keeper) });
-    }
-    if has_keys {
-        return Ok(WhoMay { authenticator: Arc::new(keys), listen, keeper: None });
-    }
-    let token = Secret::new(keys::random_hex(32)?);
-    let path = &settings.token_file;
-    write_token(path, &token).map_err(|error| Error::TokenFile { path: path.clone(), error })?;
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.listen.port()));
-    tracing::warn!(
-        address = %listen,
-        token_file = %path.display(),
-        "there are no keys, so only this machine is answered; `docmill-worker keys create` makes one"
-    );
-    let authenticator = Arc::new(OnThisMachine::new(token, database.clone()));
-    Ok(WhoMay { authenticator, listen, keeper: None })
-}
-
-/// Only its owner may read it, from its first byte on.
-fn write_token(path: &Path, token: &Secret) -> std::io::Result<()> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    std::io::Write::write_all(&mut file, token.expose().as_bytes())
-}
-
-/// Ready is who can take documents: a ledger that answers. The object store says so with each upload.
+/// Ready is who can take documents and answer questions at once: models are loaded, and the ledger answers. The object
+/// store says so with each upload.
 async fn watch_back_ends(api: Shared) {
     loop {
-        let answers = tokio::time::timeout(LOOK_EVERY, api.database.ping()).await;
+        match api.desk.tenants().await {
+            Ok(tenants) => break api.search.warm(&tenants).await,
+            Err(error) => tracing::warn!(%error, "not ready before the ledger answers"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    loop {
+        let answers = tokio::time::timeout(LOOK_EVERY, api.desk.ping()).await;
         api.ready.store(matches!(answers, Ok(Ok(()))), Ordering::Relaxed);
         tokio::time::sleep(LOOK_EVERY).await;
     }

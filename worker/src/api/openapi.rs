@@ -5,8 +5,8 @@ use utoipa::openapi::ComponentsBuilder;
 
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
 use super::{
-    audits, batches, dead_letters, documents, export, fleet, graph_memory, indexes, prefixes, problem,
-    stores, upload,
+    ask, audits, batches, chat, concepts, dead_letters, documents, events, export, fleet, graph_memory,
+    indexes, keys_api, pages, prefixes, problem, scaling, search, stores, upload,
 };
 
 /// The description as JSON, ending with a line end.
@@ -17,7 +17,7 @@ pub fn text() -> String {
 }
 
 fn document() -> Value {
-    let components = ComponentsBuilder::new()
+    let components = asking(ComponentsBuilder::new())
         .schema_from::<problem::Problem>()
         .schema_from::<upload::AcceptedDocument>()
         .schema_from::<upload::Accepted>()
@@ -62,7 +62,7 @@ fn document() -> Value {
             "description": "A key of `docmill-worker keys create`; its scopes say what it may do. Where `api.oidc` names \
                 an issuer, also one of its tokens, with scopes as `docmill:read`."},
         "token": {"type": "apiKey", "in": "header", "name": "X-Docmill-Token",
-            "description": "With neither keys nor an issuer: for changes, from this machine alone."},
+            "description": "With neither keys nor an issuer: for changes, from this machine alone; a bearer is taken, too."},
         "operator": {"type": "http", "scheme": "bearer", "description": "The operator's, on its own port."}
     });
     let mut paths = Map::new();
@@ -77,12 +77,62 @@ fn document() -> Value {
         "info": {
             "title": "docmill", "version": "1",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "Hand in documents, see how far they are, deal with what failed. Every error is a Problem. \
-                Paths below /internal are on a port of their own."
+            "description": "Hand in documents, see how far they are, deal with what failed, search and ask. Every error is a \
+                Problem, but OpenAI's on the paths that its clients use. Paths below /internal are on a port of their own."
         },
         "paths": paths,
         "components": components
     })
+}
+
+/// Searches, questions and what the dashboard shows.
+fn asking(components: ComponentsBuilder) -> ComponentsBuilder {
+    use docmill_core::search as core;
+
+    use crate::ask as answers;
+    use crate::concepts as graph;
+    components
+        .schema_from::<core::Mode>()
+        .schema_from::<core::Snippet>()
+        .schema_from::<core::HitDocument>()
+        .schema_from::<core::ExplainedTerm>()
+        .schema_from::<core::Explain>()
+        .schema_from::<core::Hit>()
+        .schema_from::<core::FacetCount>()
+        .schema_from::<core::SearchAnswer>()
+        .schema_from::<search::FilterBody>()
+        .schema_from::<search::SearchBody>()
+        .schema_from::<ask::AskBody>()
+        .schema_from::<answers::SourceView>()
+        .schema_from::<answers::FinalAnswer>()
+        .schema_from::<chat::ChatRequest>()
+        .schema_from::<chat::ChatCompletion>()
+        .schema_from::<chat::EmbeddingsRequest>()
+        .schema_from::<chat::EmbeddingsAnswer>()
+        .schema_from::<chat::ModelsAnswer>()
+        .schema_from::<graph::ConceptRow>()
+        .schema_from::<graph::ConceptPage>()
+        .schema_from::<graph::Neighbour>()
+        .schema_from::<graph::Mentioning>()
+        .schema_from::<graph::ConceptDetail>()
+        .schema_from::<graph::PathStep>()
+        .schema_from::<graph::SlowQuery>()
+        .schema_from::<concepts::PathAnswer>()
+        .schema_from::<concepts::SlowQueries>()
+        .schema_from::<events::StageTime>()
+        .schema_from::<events::CacheView>()
+        .schema_from::<events::FailureCount>()
+        .schema_from::<events::Overview>()
+        .schema_from::<events::WorkItem>()
+        .schema_from::<events::Work>()
+        .schema_from::<pages::ManifestChunk>()
+        .schema_from::<pages::ManifestView>()
+        .schema_from::<pages::PageText>()
+        .schema_from::<scaling::Scaling>()
+        .schema_from::<keys_api::NewKeyBody>()
+        .schema_from::<keys_api::KeyMade>()
+        .schema_from::<keys_api::KeyView>()
+        .schema_from::<keys_api::Keys>()
 }
 
 fn described(operation: &Operation) -> Value {

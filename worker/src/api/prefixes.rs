@@ -49,5 +49,5 @@ pub async fn add(
     api.load.admit(&caller.tenant, admissions.len() as u64).await?;
     let documents = admit(&api, &caller.tenant, batch, admissions).await?;
     let said = AcceptedPrefix { id: batch.to_string(), documents, next };
-    idempotency::answer(&api.database, &caller.tenant, None, [0; 32], &said).await
+    idempotency::answer(api.desk.as_ref(), &caller.tenant, None, [0; 32], &said).await
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem_codes::is_known;
-use crate::{objects, postgres, queue};
+use crate::{desk, objects, queue};
 
 /// Seconds after which it is worth asking again what was away.
 const AWAY_RETRY_S: u64 = 5;
@@ -150,11 +150,20 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The server's own words are for the log: they may name hosts and users.
-impl From<postgres::Error> for Problem {
-    fn from(error: postgres::Error) -> Self {
+/// The ledger's own words are for the log: they may name hosts and users.
+impl From<desk::Error> for Problem {
+    fn from(error: desk::Error) -> Self {
         match error {
-            postgres::Error::Damaged(_) => {
+            desk::Error::NotHere(what) => {
+                let what_to_do = "use a pipeline in a cluster for it";
+                Self::new(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "not_here",
+                    format!("{what} is not done in this shape"),
+                    what_to_do,
+                )
+            }
+            desk::Error::Damaged(_) => {
                 tracing::error!(%error, "the ledger is damaged");
                 let what_to_do = "report it with the log of the API";
                 Self::new(

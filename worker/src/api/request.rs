@@ -1,6 +1,8 @@
 //! Reading requests: bodies, parameters and pages, with a problem that says what is wrong where.
 
-use axum::body::to_bytes;
+use std::time::Duration;
+
+use axum::body::{self, Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -13,6 +15,8 @@ use super::problem::Problem;
 
 /// Largest body that is no upload, in bytes: a thousand long URIs.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Longest time until such a body is there: who sends it more slowly holds a place for nothing.
+const BODY_MAX: Duration = Duration::from_secs(30);
 /// Most that one page of a list shows.
 pub const PAGE_MAX: u32 = 1_000;
 /// What a page shows where nothing is said.
@@ -25,10 +29,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
-            let detail = format!("the body has more than {BODY_BYTES_MAX} bytes, or ended early");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
-        })?;
+        let bytes = whole(request.into_body()).await?;
         // Nothing is as good as an empty object: many requests need no body.
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| {
@@ -41,6 +42,26 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
             Problem::invalid("body", detail, "see /openapi.json; unknown fields are refused")
         })
     }
+}
+
+/// The bytes of a body that is no upload.
+///
+/// # Errors
+/// It is too large, or comes too slowly.
+pub async fn whole(body: body::Body) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_MAX, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| {
+        let detail = format!("the body was not there after {} s", BODY_MAX.as_secs());
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            detail,
+            "send it faster, or less at once",
+        )
+    })?;
+    read.map_err(|_| {
+        let detail = format!("the body has more than {BODY_BYTES_MAX} bytes, or ended early");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
+    })
 }
 
 /// Parameters of the query.

@@ -14,8 +14,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::auth::{self, Scope};
 use super::problem::Problem;
 use super::{
-    Shared, audits, batches, dead_letters, documents, export, fleet, indexes, openapi, prefixes, stores,
-    upload,
+    Shared, ask, audits, batches, chat, concepts, dashboard, dead_letters, documents, events, export,
+    fleet, indexes, keys_api, openapi, pages, prefixes, scaling, search, stores, upload,
 };
 use crate::http;
 
@@ -60,6 +60,23 @@ const UPLOAD: &[(&str, &str, &str)] = &[
 ];
 const KEYED: &[(&str, &str, &str)] = &[UPLOAD[2]];
 
+const SEARCH: &[(&str, &str, &str)] = &[
+    ("q", "query", "What is looked for: 1 to 8192 bytes"),
+    ("k", "query", "Most hits: 1 to 100; 10"),
+    ("cursor", "query", "`next` of an earlier answer"),
+    ("document", "query", "Only in these documents: ids, with commas"),
+    ("category", "query", "Only of these categories, with commas"),
+    ("mediaType", "query", "Only of these media types, with commas"),
+    ("language", "query", "Only in these languages (ISO 639-1), with commas"),
+    ("uriPrefix", "query", "Only documents whose URI begins so"),
+    ("from", "query", "Only what was committed from then on (RFC 3339)"),
+    ("before", "query", "Only what was committed before (RFC 3339)"),
+    ("facets", "query", "What hits are counted by: category, mediaType, language, with commas"),
+    ("explain", "query", "true: how each hit was scored; false"),
+];
+const LAST_EVENT: &[(&str, &str, &str)] =
+    &[("last-event-id", "header", "The last event that was seen of a stream: it goes on after it")];
+
 const READ: Access = Access::Scope(Scope::Read);
 const WRITE: Access = Access::Scope(Scope::Write);
 const ADMIN: Access = Access::Scope(Scope::Admin);
@@ -100,6 +117,32 @@ operations! {
         &[("code", "query", "Only those that failed with this code"), PAGE[0], PAGE[1]], None, (200, Some("DeadLetters")), get(dead_letters::list))
     ("get" "/v1/dead-letters/{id}" READ, "Show what was given up", &[], None, (200, Some("DeadLetter")), get(dead_letters::get))
     ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once", &[], Some("ReplayRequest"), (200, Some("Replayed")), post(dead_letters::replay))
+    ("get" "/v1/search" READ, "Search by words and by meaning", SEARCH, None, (200, Some("SearchAnswer")), get(search::get))
+    ("post" "/v1/search" READ, "Search by words and by meaning", &[], Some("SearchBody"), (200, Some("SearchAnswer")), post(search::post))
+    ("post" "/v1/ask" READ, "Answer a question with citations; as events where `stream` says so", LAST_EVENT, Some("AskBody"), (200, Some("FinalAnswer")), post(ask::ask))
+    ("post" "/v1/ask/stream" READ, "Answer a question as server-sent events", LAST_EVENT, Some("AskBody"), (200, None), post(ask::stream))
+    ("post" "/ask/stream" READ, "The same where other servers have it", LAST_EVENT, Some("AskBody"), (200, None), post(ask::stream))
+    ("get" "/v1/ask/{run}" READ, "Go on with an answer that was cut off", LAST_EVENT, None, (200, None), get(ask::resume))
+    ("post" "/v1/chat/completions" READ, "Answer as OpenAI's clients ask", &[], Some("ChatRequest"), (200, Some("ChatCompletion")), post(chat::completions))
+    ("post" "/v1/embeddings" READ, "Embed texts as OpenAI's clients ask", &[], Some("EmbeddingsRequest"), (200, Some("EmbeddingsAnswer")), post(chat::embeddings))
+    ("get" "/v1/models" READ, "List models as OpenAI's clients ask", &[], None, (200, Some("ModelsAnswer")), get(chat::models))
+    ("get" "/v1/concepts" READ, "List concepts, those in most documents first",
+        &[("prefix", "query", "Only those that begin so"), PAGE[0], PAGE[1]], None, (200, Some("ConceptPage")), get(concepts::list))
+    ("get" "/v1/concepts/{name}" READ, "Show a concept: mentions, neighbours, documents", &[], None, (200, Some("ConceptDetail")), get(concepts::one))
+    ("get" "/v1/concepts/{name}/path" READ, "Show a way from a concept to another",
+        &[("to", "query", "The other concept")], None, (200, Some("PathAnswer")), get(concepts::path))
+    ("get" "/v1/slow-queries" ADMIN, "Show what the stores take long for",
+        &[("aboveMs", "query", "Only what takes longer, in milliseconds; 1000")], None, (200, Some("SlowQueries")), get(concepts::slow))
+    ("get" "/v1/documents/{id}/manifest" READ, "Show what a document consists of", &[], None, (200, Some("ManifestView")), get(pages::manifest))
+    ("get" "/v1/documents/{id}/pages/{page}" READ, "Show the text of a page", &[], None, (200, Some("PageText")), get(pages::text))
+    ("get" "/v1/documents/{id}/pages/{page}/image" READ, "Show a page as a picture", &[], None, (200, None), get(pages::image))
+    ("get" "/v1/overview" READ, "Show what goes on", &[], None, (200, Some("Overview")), get(events::overview))
+    ("get" "/v1/events" READ, "Follow what goes on, as server-sent events", &[], None, (200, None), get(events::stream))
+    ("get" "/v1/work" ADMIN, "Show the documents that workers are at", &[], None, (200, Some("Work")), get(events::work))
+    ("get" "/v1/scaling" READ, "Show what the operator decided last, and why", &[], None, (200, Some("Scaling")), get(scaling::get))
+    ("get" "/v1/keys" ADMIN, "List keys", &[], None, (200, Some("Keys")), get(keys_api::list))
+    ("post" "/v1/keys" ADMIN, "Make a key, which is shown this once", &[], Some("NewKeyBody"), (201, Some("KeyMade")), post(keys_api::create))
+    ("delete" "/v1/keys/{id}" ADMIN, "Revoke a key", &[], None, (204, None), delete(keys_api::revoke))
     ("get" "/v1/export" READ, "Documents with their chunks, oldest first", PAGE, None, (200, Some("Export")), get(export::page))
     ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it", &[], None, (200, Some("Indexes")), get(indexes::list))
     ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it", &[], Some("NewIndex"), (202, Some("Indexes")), post(indexes::create))
@@ -109,9 +152,11 @@ operations! {
         &[("repair", "query", "true: then do again exactly what was found wrong; false")], None, (200, Some("AuditLine")), post(audits::create))
     ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
     ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
+    ("get" "/" OPEN, "The dashboard", &[], None, (200, None), get(dashboard::page))
+    ("get" "/assets/{name}" OPEN, "A part of the dashboard", &[], None, (200, None), get(dashboard::asset))
     ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
     ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
-    ("get" "/readyz" OPEN, "It takes documents", &[], None, (200, None), get(ready))
+    ("get" "/readyz" OPEN, "It takes documents and answers questions", &[], None, (200, None), get(ready))
     ("get" "/openapi.json" OPEN, "This description", &[], None, (200, None), get(describe))
 
     INTERNAL:
@@ -119,8 +164,9 @@ operations! {
         &[("intervalMs", "query", "Time between two lines: 100 to 60000; 1000")], None, (200, Some("Observation")), get(fleet::observations))
     ("post" "/internal/v1/workers/{name}/drain" OPERATOR, "Order a worker to take no new work for 60 s", &[], None, (204, None), post(fleet::drain))
     ("post" "/internal/v1/workers/{name}/resume" OPERATOR, "Let a worker take work again", &[], None, (204, None), post(fleet::resume))
+    ("post" "/internal/v1/scaling" OPERATOR, "Tell what was decided, and why", &[], Some("Scaling"), (204, None), post(scaling::tell))
     ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
-    ("get" "/readyz" OPEN, "It takes documents", &[], None, (200, None), get(ready))
+    ("get" "/readyz" OPEN, "It takes documents and answers questions", &[], None, (200, None), get(ready))
     ("get" "/metrics" OPEN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
 }
 
@@ -151,6 +197,7 @@ async fn not_so() -> Problem {
 }
 
 async fn metrics(State(api): State<Shared>) -> Response {
+    api.metrics.queries(api.embedder.stats());
     http::metrics(api.metrics.render())
 }
 
@@ -173,7 +220,7 @@ async fn guard(
         Access::Open => {}
         Access::Operator => is_operator(&api, &parts.headers)?,
         Access::Scope(scope) => {
-            let caller = api.authenticator.authenticate(&parts).await?;
+            let caller = api.authenticator.authenticate(&parts, scope).await?;
             if !caller.may(scope) {
                 return Err(auth::forbidden(scope));
             }

@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Shared;
+use super::plain::is_plain;
 use super::problem::Problem;
 use super::upload::FOLDER;
+use crate::desk::{Admission, Content};
 use crate::objects::{self, Meta, ObjectKey, ObjectsOptions, PAGE_MAX};
-use crate::postgres::{Admission, Content};
 use crate::service::below;
 use crate::stages::file_uri;
 
@@ -123,8 +124,8 @@ fn refused(detail: &str) -> Problem {
 }
 
 fn judge(api: &Shared, tenant: &TenantId, uri: &str) -> Result<Source, Problem> {
-    if uri.len() > URI_BYTES_MAX || uri.chars().any(char::is_control) {
-        return Err(refused("the URI is too long, or has control characters"));
+    if uri.len() > URI_BYTES_MAX || !is_plain(uri) {
+        return Err(refused("the URI is too long, or has characters that control text"));
     }
     if let Some(key) = api.objects.as_ref().and_then(|(_, options)| options.key_of(uri)) {
         let first = key.as_str().split('/').next();

@@ -72,14 +72,14 @@ pub async fn create(
         let allowed = NAMES.map(|(_, name)| name).join(", ");
         return Err(Problem::invalid("store", "is no store", allowed).given(&new.store));
     };
-    api.database.begin_fill(&caller.tenant, *store).await?;
+    api.desk.begin_fill(&caller.tenant, *store).await?;
     let text = serde_json::to_string(&told(&api, &caller.tenant).await?).unwrap_or_default();
     Ok((StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 async fn told(api: &Shared, tenant: &TenantId) -> Result<Fills, Problem> {
-    let (rows, documents) = api.database.fills(tenant).await?;
-    let one = |row: crate::postgres::FillRow| Fill {
+    let (rows, documents) = api.desk.fills(tenant).await?;
+    let one = |row: crate::desk::FillRow| Fill {
         store: name_of(row.store),
         state: if row.ended { "filled" } else { "filling" },
         documents,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::upload::FOLDER;
 use crate::clock::{Clock, SystemClock};
+use crate::desk::{Desk, Error};
 use crate::objects::{ObjectKey, Objects, PAGE_MAX};
-use crate::postgres::{Database, Error};
+use crate::postgres::Database;
 
 /// Time between two rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(30);
@@ -25,23 +26,28 @@ pub async fn run(database: Database, objects: Option<Objects>) {
     let mut after = None;
     loop {
         match database.alone(LOCK, Box::pin(round(&database, objects.as_ref(), &mut after))).await {
-            Ok(Some(Err(error))) | Err(error) => tracing::warn!(%error, "sweeping is behind"),
+            Ok(Some(Err(error))) => tracing::warn!(%error, "sweeping is behind"),
+            Err(error) => tracing::warn!(%error, "sweeping is behind"),
             Ok(_) => {}
         }
         tokio::time::sleep(ROUND_EVERY).await;
     }
 }
 
-async fn round(
-    database: &Database,
+/// One round. `after` is where the look at objects that nobody names goes on.
+///
+/// # Errors
+/// The ledger failed; the next round does what this one did not.
+pub(crate) async fn round(
+    desk: &dyn Desk,
     objects: Option<&Objects>,
     after: &mut Option<ObjectKey>,
 ) -> Result<(), Error> {
-    database.finish_cancels().await?;
-    database.forget_answers().await?;
-    database.forget_dead_workers().await?;
+    desk.finish_cancels().await?;
+    desk.forget_answers().await?;
+    desk.forget_dead_workers().await?;
     let Some(objects) = objects else { return Ok(()) };
-    let doomed = database.doomed_objects(UNUSED_MS, OBJECTS).await?;
+    let doomed = desk.doomed_objects(UNUSED_MS, OBJECTS).await?;
     let mut gone = Vec::with_capacity(doomed.len());
     for name in doomed {
         let Ok(key) = ObjectKey::new(&name) else { continue };
@@ -50,15 +56,15 @@ async fn round(
             Err(error) => tracing::info!(%error, "an object stays for the next round"),
         }
     }
-    database.forget_objects(&gone).await?;
-    *after = unnamed(database, objects, after.take()).await?;
+    desk.forget_objects(&gone).await?;
+    *after = unnamed(desk, objects, after.take()).await?;
     Ok(())
 }
 
 /// Removes what a process left that was killed between an object and its row, on the next page of the list.
 /// Returns where to go on; none: from the start.
 async fn unnamed(
-    database: &Database,
+    desk: &dyn Desk,
     objects: &Objects,
     after: Option<ObjectKey>,
 ) -> Result<Option<ObjectKey>, Error> {
@@ -73,7 +79,7 @@ async fn unnamed(
     let now_ms = SystemClock.now_ms();
     let old = page.iter().filter(|meta| meta.modified_ms.saturating_add(UNNAMED_MS) < now_ms);
     let old: Vec<String> = old.map(|meta| meta.key.to_string()).collect();
-    for name in database.unknown_objects(&old).await? {
+    for name in desk.unknown_objects(&old).await? {
         if let Ok(key) = ObjectKey::new(name)
             && let Err(error) = objects.delete(&key).await
         {

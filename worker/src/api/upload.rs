@@ -1,34 +1,33 @@
 //! Uploads: `POST /v1/documents` and `POST /ingest/{kind}`. Files stream to the object store one after the other;
 //! accepted is what is durable there and in the ledger, all files of a request or none.
 
-use std::io;
 use std::time::Duration;
 
-use axum::extract::multipart::{Field, Multipart};
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Multipart, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use docmill_core::id::{ContentHash, TenantId};
-use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::auth::Caller;
+use super::form;
 use super::idempotency::{self, Fingerprint};
+use super::plain::is_plain;
 use super::problem::Problem;
 use super::request::Params;
 use super::{Shared, keys};
+use crate::desk::{Admission, Admitted, Change, Content};
 use crate::objects::{self, ObjectKey, Objects};
-use crate::postgres::{Admission, Admitted, Change, Content};
 use crate::stages::upload_uri;
 
 /// First part of the names of uploaded objects. What lies below is nobody's to name by a URI.
 pub const FOLDER: &str = "uploads";
 /// Files of one request.
 const FILES_MAX: usize = 100;
-/// Longest time that a client sends nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Parts of one request: each file may be told its place.
+const PARTS_MAX: usize = 2 * FILES_MAX;
 /// Longest name of a place, in bytes.
 const PLACE_BYTES_MAX: usize = 1_024;
 /// Longest file name, in bytes.
@@ -181,7 +180,8 @@ async fn take(
         fingerprint.add(file.content.0);
     }
     let fingerprint = fingerprint.done();
-    if let Some(answer) = idempotency::first_answer(&api.database, &caller.tenant, key, fingerprint).await?
+    if let Some(answer) =
+        idempotency::first_answer(api.desk.as_ref(), &caller.tenant, key, fingerprint).await?
     {
         return Ok(answer);
     }
@@ -190,7 +190,7 @@ async fn take(
     let settled = tokio::spawn(async move {
         let accepted =
             accept(&api, &caller.tenant, params.batch, kind.as_deref(), received, unclaimed).await?;
-        idempotency::answer(&api.database, &caller.tenant, key, fingerprint, &accepted).await
+        idempotency::answer(api.desk.as_ref(), &caller.tenant, key, fingerprint, &accepted).await
     });
     settled.await.unwrap_or_else(|_| Err(Problem::ledger_away()))
 }
@@ -217,10 +217,14 @@ async fn receive(
     let mut left = api.load.bytes_left(tenant).await?;
     let mut place = params.uri.clone();
     let mut received: Vec<Received> = Vec::new();
-    let broken = |_| Problem::from(objects::Error::Sender(String::new()));
-    while let Some(field) = multipart.next_field().await.map_err(broken)? {
+    let mut parts = 0;
+    while let Some(field) = form::next(multipart).await? {
+        parts += 1;
+        if parts > PARTS_MAX {
+            return Err(Problem::invalid("form", "has too many parts", format!("up to {PARTS_MAX}")));
+        }
         if field.file_name().is_none() && field.name() == Some("uri") {
-            place = Some(text(field).await?);
+            place = Some(form::text(field, PLACE_BYTES_MAX).await?);
             continue;
         }
         if field.file_name().is_none() && field.name() != Some("file") {
@@ -238,11 +242,11 @@ async fn receive(
             api.load.admit(tenant, 1).await?;
         }
         let place = place.take().map(judged).transpose()?;
-        let name = field.file_name().and_then(file_name);
+        let name = field.file_name().map(file_name).transpose()?.flatten();
         let object = new_object(tenant)?;
         let max = left.unwrap_or(u64::MAX).min(api.settings.max_upload_bytes);
         unclaimed.keys.push(object.clone());
-        let stored = unclaimed.objects.put(&object, content(field), max).await;
+        let stored = unclaimed.objects.put(&object, form::content(field), max).await;
         let stored = stored.map_err(|error| match error {
             objects::Error::TooLarge { .. } if max < api.settings.max_upload_bytes => {
                 api.load.bytes_exceeded()
@@ -259,53 +263,29 @@ async fn receive(
     Ok(received)
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, Problem> {
-    let mut text = Vec::new();
-    let broken = |_| Problem::from(objects::Error::Sender(String::new()));
-    while let Some(bytes) = field.chunk().await.map_err(broken)? {
-        text.extend_from_slice(&bytes);
-        if text.len() > PLACE_BYTES_MAX {
-            break;
-        }
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// The field's bytes as they come; silence is an end.
-fn content(field: Field<'_>) -> objects::Content<'_> {
-    stream::unfold(field, move |mut field| async move {
-        match tokio::time::timeout(SILENCE_MAX, field.chunk()).await {
-            Ok(Ok(Some(bytes))) => Some((Ok(bytes), field)),
-            Ok(Ok(None)) => None,
-            Ok(Err(error)) => Some((Err(io::Error::other(error.to_string())), field)),
-            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), field)),
-        }
-    })
-    .boxed()
-}
-
 fn judged(place: String) -> Result<String, Problem> {
     // A place is shown to everybody who may list documents, and stands in logs.
     if place.contains("://") && place.contains('@') {
         let allowed = "a name, or a URI without a user or a password";
         return Err(Problem::invalid("uri", "may hold a user or a password", allowed).given_uri(&place));
     }
-    if place.is_empty() || place.len() > PLACE_BYTES_MAX || place.chars().any(char::is_control) {
-        let allowed = format!("1 to {PLACE_BYTES_MAX} bytes without control characters");
+    if place.is_empty() || place.len() > PLACE_BYTES_MAX || !is_plain(&place) {
+        let allowed =
+            format!("1 to {PLACE_BYTES_MAX} bytes, none that controls or turns the direction of the text");
         return Err(Problem::invalid("uri", "cannot be the place of an upload", allowed).given(&place));
     }
     Ok(place)
 }
 
 /// The name without folders, which some clients send; none where nothing is left.
-fn file_name(given: &str) -> Option<String> {
-    let name: String = given.rsplit(['/', '\\']).next()?.chars().filter(|c| !c.is_control()).collect();
-    let mut end = name.len().min(NAME_BYTES_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
+fn file_name(given: &str) -> Result<Option<String>, Problem> {
+    let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    if !is_plain(name) {
+        let allowed = "a name without characters that control or turn the direction of the text";
+        return Err(Problem::invalid("filename", "cannot be a name", allowed).given(name));
     }
-    let name = name[..end].trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    let name = name[..name.floor_char_boundary(NAME_BYTES_MAX)].trim();
+    Ok((!name.is_empty()).then(|| name.to_owned()))
 }
 
 fn new_object(tenant: &TenantId) -> Result<ObjectKey, Problem> {
@@ -368,7 +348,7 @@ async fn replaced(
     if !matches!(objects.head(&key).await, Err(objects::Error::Missing(_))) {
         return false;
     }
-    let replaced = api.database.replace_object(tenant, file.content, relied_on, file.object.as_str()).await;
+    let replaced = api.desk.replace_object(tenant, file.content, relied_on, file.object.as_str()).await;
     // Not known is as good as yes: an object too many is swept, one too few is lost.
     replaced.unwrap_or(true)
 }
@@ -429,11 +409,13 @@ mod tests {
             ("C:\\docs\\a b.txt", Some("a b.txt")),
             ("../../etc/passwd", Some("passwd")),
             ("x/", None),
-            ("\u{7}", None),
         ];
         for (given, expected) in cases {
-            assert_eq!(file_name(given).as_deref(), expected, "{given:?}");
+            assert_eq!(file_name(given).unwrap().as_deref(), expected, "{given:?}");
         }
-        assert_eq!(file_name(&"ä".repeat(200)).unwrap().len(), 254);
+        assert_eq!(file_name(&"ä".repeat(200)).unwrap().unwrap().len(), 254);
+        for bad in ["\u{7}", "a\u{202e}fdp.exe"] {
+            assert!(file_name(bad).is_err(), "{bad:?}");
+        }
     }
 }

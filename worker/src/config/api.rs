@@ -1,6 +1,6 @@
 //! The section `api`: where documents are handed in, and how many.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::oidc::OidcSettings;
@@ -48,6 +48,27 @@ pub struct OperatorSettings {
     pub audience: String,
     /// File of the public keys, which may change.
     pub keys_file: PathBuf,
+}
+
+impl ApiSettings {
+    /// For one machine: this address, no operator, limits of one user's machine.
+    pub fn here(listen: SocketAddr, token_file: PathBuf) -> Self {
+        let given = Api::default();
+        Self {
+            listen,
+            internal_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            internal_token: None,
+            token_file,
+            max_upload_bytes: given.max_upload_bytes,
+            high_water_documents: given.high_water_documents,
+            tenant_bytes_per_day: None,
+            tenant_documents_in_flight: None,
+            tenant_folders: given.tenant_folders,
+            oidc: None,
+            operator: None,
+            first_key_file: None,
+        }
+    }
 }
 
 impl Judge<'_> {

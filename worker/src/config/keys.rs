@@ -1,90 +1,8 @@
 //! Every key of the file: its bounds, its variable and its meaning. Checks and reference are made of this.
 
+use super::key::{Key, Kind, empty, flag, number, text};
 use crate::extract::SandboxMode;
 
-/// What a key may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A whole number.
-    Integer {
-        /// Smallest.
-        min: u64,
-        /// Largest.
-        max: u64,
-    },
-    /// A section without keys of its own.
-    Empty,
-    /// True or false.
-    Flag,
-    /// One of these names.
-    Choice(&'static [&'static str]),
-    /// A text, judged where it is used.
-    Text {
-        /// What is allowed, in words.
-        allowed: &'static str,
-        /// Whether a problem may repeat it: never where a secret may stand by mistake.
-        shown: bool,
-    },
-    /// A list of limits of models: [`super::rate_limits`].
-    RateLimits,
-}
-
-/// One key.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// Where it is in the file.
-    pub path: &'static str,
-    /// What it may hold.
-    pub kind: Kind,
-    /// Variable that overrides it.
-    pub environment: Option<&'static str>,
-    /// Whether the file or the environment must give it.
-    pub required: bool,
-    /// What it means.
-    pub meaning: &'static str,
-}
-
-impl Key {
-    /// What is allowed, in words.
-    pub fn allowed(&self) -> String {
-        match self.kind {
-            Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
-            Kind::Empty => "{}".to_owned(),
-            Kind::Flag => "true or false".to_owned(),
-            Kind::Choice(names) => names.join(", "),
-            Kind::Text { allowed, .. } => allowed.to_owned(),
-            Kind::RateLimits => RATE_LIMITS.to_owned(),
-        }
-    }
-
-    const fn env(mut self, name: &'static str) -> Self {
-        self.environment = Some(name);
-        self
-    }
-
-    const fn required(mut self) -> Self {
-        self.required = true;
-        self
-    }
-}
-
-const fn number(path: &'static str, min: u64, max: u64, meaning: &'static str) -> Key {
-    Key { path, kind: Kind::Integer { min, max }, environment: None, required: false, meaning }
-}
-
-const fn text(path: &'static str, shown: bool, allowed: &'static str, meaning: &'static str) -> Key {
-    Key { path, kind: Kind::Text { allowed, shown }, environment: None, required: false, meaning }
-}
-
-const fn empty(path: &'static str, meaning: &'static str) -> Key {
-    Key { path, kind: Kind::Empty, environment: None, required: false, meaning }
-}
-
-const fn flag(path: &'static str, meaning: &'static str) -> Key {
-    Key { path, kind: Kind::Flag, environment: None, required: false, meaning }
-}
-
-const RATE_LIMITS: &str = "a list of {provider, requestsPerMinute, callsPerDocument}";
 const ADDRESS: &str = "an address and a port: 0.0.0.0:8080, [::]:8080";
 const BYTES_MAX: u64 = 1 << 50;
 const FILE: &str = "an absolute path";
@@ -98,6 +16,8 @@ const HTTP_URL: &str =
     "https://HOST[:PORT] or, with allowHttp, http://HOST[:PORT], without a user or a password";
 const ISSUER_URL: &str =
     "https://HOST[:PORT][/PATH] or, with allowHttp, http://…, as tokens name it in `iss`";
+const MODEL_URL: &str =
+    "https://HOST[:PORT]/PATH up to `chat/completions` or, on this machine or with allowHttp, http://…";
 const CLAIM: &str = "a name of up to 200 characters; dots lead nowhere deeper";
 const PREFIX: &str = "parts of a name, joined by '/'";
 const HOUR_MS: u64 = 3_600_000;
@@ -246,6 +166,34 @@ pub const KEYS: &[Key] = &[
         86_400,
         "Age of the issuer's keys at which they are fetched again, in seconds: a withdrawn one works so long",
     ),
+    text(
+        "ask.model.url",
+        false,
+        MODEL_URL,
+        "The model that writes answers, as OpenAI's clients find one; without it, answers are sentences of the documents",
+    )
+    .env("DOCMILL_ASK_URL"),
+    text("ask.model.name", true, "a name that the model's server knows", "Which model there")
+        .env("DOCMILL_ASK_MODEL"),
+    text("ask.model.apiKeyFile", false, FILE, "File that holds the key of the model's server")
+        .env("DOCMILL_ASK_API_KEY_FILE"),
+    text("ask.model.apiKeyEnv", false, VARIABLE, "Variable that holds it"),
+    flag("ask.model.allowHttp", "Whether a model beyond this machine may be asked without TLS"),
+    number("ask.model.connectTimeoutMs", 100, 60_000, "Longest wait for a connection to the model"),
+    number("ask.model.firstTokenMs", 100, HOUR_MS, "Longest wait for the first words of an answer"),
+    number("ask.model.idleMs", 100, HOUR_MS, "Longest silence within an answer"),
+    number("ask.model.totalMs", 100, HOUR_MS, "Longest time of an answer"),
+    number("ask.model.maxTokens", 1, 32_768, "Longest answer that the model is asked for, in tokens"),
+    flag("ask.mockModel", "Answers come from a stand-in of 20 words, to measure the rest").env("USE_MOCK_LLM"),
+    number("ask.mockDelayMs", 0, 60_000, "How long the stand-in waits before each word")
+        .env("MOCK_LLM_DELAY_MS"),
+    flag("ask.mockEmbeddings", "A tenant's first index is begun with a stand-in for the embedding model")
+        .env("USE_MOCK_EMBEDDINGS"),
+    number("ask.sources", 1, 50, "Most passages that an answer rests on"),
+    number("ask.contextBytes", 1_000, 1_000_000, "Most text of them, in bytes"),
+    number("ask.cacheEntries", 1, 1_000_000, "Answers to searches and questions that each process remembers")
+        .env("OPTIMIZATION_CACHE_SIZE"),
+    number("ask.cacheTtlS", 1, 3_600, "How long one is remembered after its last use, in seconds"),
     text("fileRoot", false, FILE, "Directory below which documents may be files; without it, none may"),
     text("queue.redis.url", false, REDIS_URL, "Where Redis is").env("CELERY_BROKER_URL").required(),
     text("queue.redis.username", false, "a user of Redis' ACL", "The user; without it, `default`"),

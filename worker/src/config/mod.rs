@@ -4,8 +4,10 @@
 //! part of the file; it names files or variables that hold them.
 
 mod api;
+mod ask;
 mod cache;
 mod graph;
+mod key;
 mod keys;
 mod objects;
 mod oidc;
@@ -22,9 +24,11 @@ use std::io;
 use std::path::Path;
 
 pub use api::{ApiSettings, OperatorSettings};
+pub use ask::{Ask, AskModel};
 pub use cache::CacheSettings;
 pub use graph::GraphStore;
-pub use keys::{KEYS, Key, Kind};
+pub use key::{Key, Kind};
+pub use keys::KEYS;
 pub use oidc::OidcSettings;
 pub use problem::Problem;
 pub use reference::markdown;

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::keys::{self, KEYS, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys::{self, KEYS};
 use super::{Environment, Problem, WorkerConfig, rate_limits};
 
 /// Largest file: a ConfigMap holds no more.
@@ -183,7 +184,12 @@ fn overridden(
         Kind::Integer { .. } => {
             text.trim().parse::<u64>().map_or_else(|_| Value::String(text.clone()), Value::from)
         }
-        Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.clone()), Value::from),
+        // People set variables to 1 as often as to true.
+        Kind::Flag => match text.trim() {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => Value::String(text.clone()),
+        },
         Kind::Text { .. } | Kind::Choice(_) | Kind::Empty | Kind::RateLimits => {
             Value::String(text.trim().to_owned())
         }

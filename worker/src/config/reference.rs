@@ -17,8 +17,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("`OPENSEARCH_ENDPOINT`, `QDRANT_*`", "no such back end here"),
     ("`NEO4J_server_memory_*`", "memory of the Neo4j server, not of a worker; `check-config` looks at it"),
     (
-        "`OLLAMA_HOST`, `OPENAI_MAX_RPM`, `ANTHROPIC_MAX_RPM`, `USE_MOCK_EMBEDDINGS`, `USE_MOCK_LLM`",
-        "no such model here",
+        "`OLLAMA_HOST`, `OPENAI_MAX_RPM`, `ANTHROPIC_MAX_RPM`",
+        "no such model here; what answers questions is `ask.model`",
     ),
     ("`CLEANUP_TEMP_FILES`", "temporary files always go with what made them; `scratch`"),
     (
@@ -26,7 +26,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "clients and servers of HTTP, not the worker",
     ),
     (
-        "`OPTIMIZATION_*`",
+        "`OPTIMIZATION_*` but the one above",
         "targets of the scaling, not of a worker; for threads and connections `concurrency` and `ledger.postgres.poolSize`",
     ),
 ];

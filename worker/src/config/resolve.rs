@@ -9,8 +9,11 @@ use docmill_core::limits::Limits;
 use super::api::ApiSettings;
 use super::cache::CacheSettings;
 use super::graph::GraphStore;
+use super::key::Key;
 use super::read::quoted;
 use super::{Environment, Extract, Postgres, Problem, RateLimit, ReadSecret, Redis, WorkerConfig, keys};
+use crate::api::memo::MemoSettings;
+use crate::ask::AskSettings;
 use crate::extract::{ExtractOptions, OcrLanguages, passwords};
 use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
@@ -34,6 +37,12 @@ pub struct Settings {
     pub health_port: u16,
     /// Where documents are handed in.
     pub api: ApiSettings,
+    /// How questions are answered.
+    pub ask: AskSettings,
+    /// A tenant's first index is begun with a stand-in for the embedding model.
+    pub mock_embeddings: bool,
+    /// How many answers are remembered, and for how long.
+    pub memo: MemoSettings,
     /// Below which documents may be files; none: none may.
     pub file_root: Option<PathBuf>,
     /// The queue.
@@ -95,6 +104,7 @@ pub(super) fn resolve(
     let (passwords_file, passwords) = judge.passwords_place(&config.extract);
     let limits = Limits::from(&config.extract.limits);
     let api = judge.api(&config.api, &scratch.path);
+    let ask = judge.ask(&config.ask);
     let lease = LeaseConfig {
         lease_ms: config.queue.redis.lease_ms,
         cleanup_delay_ms: config.cleanup_delay_ms,
@@ -110,6 +120,12 @@ pub(super) fn resolve(
         deleted_kept: Duration::from_secs(u64::from(config.deleted_kept_days) * 86_400),
         health_port: config.health.port,
         api: api?,
+        ask: ask?,
+        mock_embeddings: config.ask.mock_embeddings,
+        memo: MemoSettings {
+            entries: config.ask.cache_entries as usize,
+            ttl: Duration::from_secs(config.ask.cache_ttl_s),
+        },
         file_root,
         redis: redis?,
         cache: cache?,
@@ -138,7 +154,7 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     pub(super) fn wrong(&mut self, path: &str, value: Option<String>, what: &str, what_to_do: &str) {
-        let allowed = keys::at(path).map(keys::Key::allowed).unwrap_or_default();
+        let allowed = keys::at(path).map(Key::allowed).unwrap_or_default();
         self.problems.push(Problem::new(path, what, allowed, what_to_do).given(value));
     }
 

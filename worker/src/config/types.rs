@@ -4,6 +4,7 @@ use docmill_core::delivery::LeaseConfig;
 use docmill_core::limits::{DELETED_KEPT_DAYS, Limits};
 use serde::{Deserialize, Serialize};
 
+use super::ask::Ask;
 use crate::extract::SandboxMode;
 use crate::neo4j;
 use crate::postgres::Options;
@@ -23,6 +24,8 @@ macro_rules! section {
         }
     };
 }
+
+pub(super) use section;
 
 section! {
     /// The whole file.
@@ -47,6 +50,8 @@ section! {
         health: Health = Health::default(),
         /// Where documents are handed in.
         api: Api = Api::default(),
+        /// How questions are answered.
+        ask: Ask = Ask::default(),
         /// Below which documents may be files.
         file_root: Option<String> = None,
         /// Where work comes from.

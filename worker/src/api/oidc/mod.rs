@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jsonwebtoken::{Header, Validation, decode, decode_header};
 
-use super::auth::{self, Authenticator, ByKey, Caller};
+use super::auth::{self, Authenticator, ByKey, Caller, Scope};
 use super::problem::Problem;
 use crate::config::OidcSettings;
 
@@ -67,7 +67,7 @@ impl ByToken {
 
 #[async_trait]
 impl Authenticator for ByToken {
-    async fn authenticate(&self, request: &Parts) -> Result<Caller, Problem> {
+    async fn authenticate(&self, request: &Parts, _: Scope) -> Result<Caller, Problem> {
         match auth::bearer(&request.headers) {
             Some(token) => self.caller(token).await,
             None => Err(refused("there is none")),
@@ -85,11 +85,11 @@ pub struct ByTokenOrKey {
 
 #[async_trait]
 impl Authenticator for ByTokenOrKey {
-    async fn authenticate(&self, request: &Parts) -> Result<Caller, Problem> {
+    async fn authenticate(&self, request: &Parts, scope: Scope) -> Result<Caller, Problem> {
         if auth::bearer(&request.headers).is_some_and(is_token) {
-            return self.tokens.authenticate(request).await;
+            return self.tokens.authenticate(request, scope).await;
         }
-        self.keys.authenticate(request).await
+        self.keys.authenticate(request, scope).await
     }
 }
 

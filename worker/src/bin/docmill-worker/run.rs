@@ -1,7 +1,7 @@
 //! `run` and `api`: a worker, or the API, until SIGTERM. Exit code 0: it was asked to end and did; 1: it cannot work.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use docmill_worker::api;
@@ -20,8 +20,7 @@ const LOG: &str = "info";
 /// Works until it is asked to end.
 pub fn worker(options: &Run) -> ExitCode {
     until_asked(options, load::load_to_extract, async |settings, stop| {
-        let extractor = std::env::current_exe();
-        let extractor = extractor.map_err(|error| format!("the own program cannot be found: {error}"))?;
+        let extractor = program()?;
         // Pods are told apart by it in the ledger; a process by its number and start.
         let host = std::env::var("HOSTNAME").unwrap_or_default();
         service::run(&settings, &Place { extractor, host }, stop).await.map_err(|error| error.to_string())
@@ -31,8 +30,13 @@ pub fn worker(options: &Run) -> ExitCode {
 /// Answers until it is asked to end.
 pub fn api(options: &Run) -> ExitCode {
     until_asked(options, load::load, async |settings, stop| {
-        api::run(&settings, stop).await.map_err(|error| error.to_string())
+        api::run(&settings, &program()?, stop).await.map_err(|error| error.to_string())
     })
+}
+
+/// What extractors run: this program.
+fn program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("the own program cannot be found: {error}"))
 }
 
 fn until_asked(
