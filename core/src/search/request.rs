@@ -85,7 +85,7 @@ impl SearchRequest {
 pub struct Filter {
     /// One of these.
     pub documents: Vec<DocumentId>,
-    /// Of one of these categories.
+    /// Of one of these categories. Nothing gives documents a category yet: until then none is admitted.
     pub categories: Vec<String>,
     /// Of one of these IANA media types.
     pub media_types: Vec<String>,

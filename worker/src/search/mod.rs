@@ -25,6 +25,8 @@ mod scope;
 mod searcher;
 mod store;
 
+#[cfg(feature = "services")]
+pub use crate::postgres::PostgresSearch;
 pub use docmill_core::search::{Mode, Timings};
 pub use embedded::EmbeddedSearch;
 pub use found::{Found, FoundDocument, SearchResult};
