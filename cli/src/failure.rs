@@ -98,7 +98,10 @@ impl From<search::Error> for Failure {
     fn from(error: search::Error) -> Self {
         match error {
             search::Error::Store(error) => error.into(),
-            search::Error::Model(_) => Self::new("model_failed", error.to_string(), "run again"),
+            search::Error::Wrong(_) => {
+                Self::new("bad_search", error.to_string(), "ask for what is allowed")
+            }
+            _ => Self::new("model_failed", error.to_string(), "run again"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here does IO. Time, randomness and clients are arguments; decisions are functions that
 //! return data, so that worker, simulation and operator share one meaning.
 
+pub mod ask;
 pub mod chunk;
 pub mod concept;
 pub mod delivery;

@@ -19,25 +19,52 @@ pub struct Scored<K> {
     pub meaning: Option<f64>,
 }
 
+/// A hit with its score, and what that came of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fused<K> {
+    /// The hit.
+    pub key: K,
+    /// From 0 to 1.
+    pub score: f64,
+    /// How well its words fit.
+    pub words: f64,
+    /// The most that any hit's words did.
+    pub words_best: f64,
+    /// How near its meaning counts as; `None` where no hit has a vector.
+    pub meaning: Option<f64>,
+    /// How near the nearest is.
+    pub meaning_best: f64,
+}
+
 /// Fuses hits, best first, each with a score from 0 to 1. Ties go to the lower key, so that equal input
 /// gives equal output. A hit without a vector is taken to be as far as the farthest that has one: nothing
 /// is known against it.
 pub fn fuse<K: Copy + Ord>(hits: &[Scored<K>], words_share: f64) -> Vec<(K, f64)> {
-    let most_words = hits.iter().map(|hit| hit.words).fold(0.0, f64::max);
+    fuse_explained(hits, words_share).into_iter().map(|hit| (hit.key, hit.score)).collect()
+}
+
+/// The same, with what each score came of.
+pub fn fuse_explained<K: Copy + Ord>(hits: &[Scored<K>], words_share: f64) -> Vec<Fused<K>> {
+    let words_best = hits.iter().map(|hit| hit.words).fold(0.0, f64::max);
     let meanings = || hits.iter().filter_map(|hit| hit.meaning);
-    let nearest = meanings().fold(0.0, f64::max);
-    let farthest = meanings().fold(nearest, f64::min);
-    let part = |score: f64, of: f64| if of > 0.0 { (score / of).clamp(0.0, 1.0) } else { 0.0 };
-    let mut fused: Vec<(K, f64)> = hits
+    let meaning_best = meanings().fold(0.0, f64::max);
+    let farthest = meanings().reduce(f64::min);
+    let mut fused: Vec<Fused<K>> = hits
         .iter()
         .map(|hit| {
-            let words = part(hit.words, most_words);
-            let meaning = part(hit.meaning.unwrap_or(farthest), nearest);
-            (hit.key, words_share * words + (1.0 - words_share) * meaning)
+            let meaning = hit.meaning.or(farthest);
+            let score = words_share * part(hit.words, words_best)
+                + (1.0 - words_share) * part(meaning.unwrap_or(0.0), meaning_best);
+            Fused { key: hit.key, score, words: hit.words, words_best, meaning, meaning_best }
         })
         .collect();
-    fused.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
+    fused.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.key.cmp(&b.key)));
     fused
+}
+
+/// A score as a part of the best.
+pub(super) fn part(score: f64, best: f64) -> f64 {
+    if best > 0.0 { (score / best).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -83,6 +110,11 @@ mod tests {
             prop_assert_eq!(fused.len(), hits.len());
             prop_assert!(fused.iter().all(|(_, score)| (0.0..=1.0).contains(score)));
             prop_assert!(fused.is_sorted_by(|(_, x), (_, y)| x >= y));
+            for hit in fuse_explained(&hits, share) {
+                let words = part(hit.words, hit.words_best);
+                let meaning = part(hit.meaning.unwrap_or(0.0), hit.meaning_best);
+                prop_assert!((hit.score - share * words - (1.0 - share) * meaning).abs() < 1e-12);
+            }
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::segment::{QueryTerm, segment_query};
 
 /// A part of a text with what to highlight in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Snippet {
     /// The part, with `…` where text was left out.
     pub text: String,
     /// Byte ranges in it, ascending, that match the query.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<Vec<u32>>))]
     pub highlights: Vec<(u32, u32)>,
 }
 

@@ -152,6 +152,9 @@ pub struct Summary {
     pub media_type: String,
     /// Language of most of its text.
     pub language: String,
+    /// Its category, where something gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     /// Pages.
     pub pages: u32,
     /// Pages whose text was recognised.

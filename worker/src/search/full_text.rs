@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
-use docmill_core::id::{IndexId, TenantId};
-use docmill_core::search::{PlanLimits, Question, plan_query, rarity, scoring_question};
+use docmill_core::search::{ExplainedTerm, PlanLimits, Question, plan_query, rarity, scoring_question};
 use docmill_core::segment::{QueryTerm, segment_query};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
+use super::scope::Scope;
 use crate::sqlite::term_score;
 
 /// Frequencies kept.
@@ -94,19 +95,41 @@ pub(super) struct Questions {
     shared: bool,
 }
 
+impl Questions {
+    /// The terms that candidates were scored by, or found by where words alone answer, and the question.
+    pub(super) fn explained(&self, by_words_alone: bool) -> (Vec<ExplainedTerm>, String) {
+        let asked = if by_words_alone { &self.of_fts5[..] } else { self.scoring.as_slice() };
+        let mut terms: Vec<ExplainedTerm> = Vec::new();
+        for term in asked.iter().flat_map(|question| &question.terms) {
+            if !terms.contains(term) {
+                terms.push(term.clone());
+            }
+        }
+        let texts: Vec<&str> = asked.iter().map(|question| question.text.as_str()).collect();
+        (terms, texts.join("; "))
+    }
+}
+
 /// A question and what each phrase of it counts.
 struct Weighed {
     text: String,
     weights: Vec<u8>,
+    /// The phrases, in order.
+    terms: Vec<ExplainedTerm>,
 }
 
 impl Weighed {
     /// `None` when there is nothing to ask for.
     fn new(question: &Question, lookup: &Lookup<'_>, total: u64) -> rusqlite::Result<Option<Self>> {
         let Some(asked) = question.in_fts5() else { return Ok(None) };
-        let weight = |form: &String| Ok(rarity(lookup.of_form(form)?, total));
-        let weights = asked.forms.iter().map(weight).collect::<rusqlite::Result<Vec<f64>>>()?;
-        Ok(Some(Self { text: asked.text, weights: term_score::weights(weights.into_iter()) }))
+        let explained = |term: String| {
+            let chunks = lookup.of_form(&term)?;
+            Ok(ExplainedTerm { term, chunks, rarity: rarity(chunks, total) })
+        };
+        let terms =
+            asked.forms.into_iter().map(explained).collect::<rusqlite::Result<Vec<ExplainedTerm>>>()?;
+        let weights = term_score::weights(terms.iter().map(|term| term.rarity));
+        Ok(Some(Self { text: asked.text, weights, terms }))
     }
 }
 
@@ -115,6 +138,7 @@ pub(super) fn plan(
     connection: &Connection,
     query: &str,
     frequencies: &Frequencies,
+    limits: &PlanLimits,
 ) -> rusqlite::Result<Questions> {
     let total = frequencies.total(connection)?;
     let mut failed = None;
@@ -125,9 +149,9 @@ pub(super) fn plan(
             0
         })
     };
-    let (terms, limits) = (segment_query(query), PlanLimits::default());
-    let plan = plan_query(&terms, &mut frequency, total, &limits);
-    let scoring = scoring_question(&terms, &mut frequency, total, &limits);
+    let terms = segment_query(query);
+    let plan = plan_query(&terms, &mut frequency, total, limits);
+    let scoring = scoring_question(&terms, &mut frequency, total, limits);
     if let Some(error) = failed {
         return Err(error);
     }
@@ -146,38 +170,50 @@ pub(super) fn plan(
 pub(super) fn hits(
     connection: &Connection,
     questions: &Questions,
-    tenant: &TenantId,
-    index: IndexId,
+    scope: &Scope<'_>,
     limit: usize,
 ) -> rusqlite::Result<Vec<i64>> {
     // The inner limit is on rows before they are scored, the outer one on what is best of them.
-    let sql = if questions.shared {
-        "SELECT row FROM (
-           SELECT t.rowid AS row, term_score_flat(t.chunk_terms, ?2) AS score FROM chunk_terms t
-           CROSS JOIN chunks c ON c.row = t.rowid CROSS JOIN documents d ON d.document = c.document
-           WHERE t.chunk_terms MATCH ?1 AND c.index_id = ?5 AND d.tenant = ?6 LIMIT ?3
-         ) ORDER BY score DESC LIMIT ?4"
+    let (filtered, filter_values) = match scope.admitted.map(|admitted| admitted.condition(7)) {
+        Some((condition, values)) => (format!(" AND {condition}"), values),
+        None => (String::new(), Vec::new()),
+    };
+    let joined = questions.shared || scope.admitted.is_some();
+    let sql = if joined {
+        format!(
+            "SELECT row FROM (
+               SELECT t.rowid AS row, term_score_flat(t.chunk_terms, ?2) AS score FROM chunk_terms t
+               CROSS JOIN chunks c ON c.row = t.rowid CROSS JOIN documents d ON d.document = c.document
+               WHERE t.chunk_terms MATCH ?1 AND c.index_id = ?5 AND d.tenant = ?6{filtered} LIMIT ?3
+             ) ORDER BY score DESC LIMIT ?4"
+        )
     } else {
         "SELECT row FROM (
            SELECT rowid AS row, term_score_flat(chunk_terms, ?2) AS score
            FROM chunk_terms WHERE chunk_terms MATCH ?1 LIMIT ?3
          ) ORDER BY score DESC LIMIT ?4"
+            .to_owned()
     };
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let whole = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let scored_max = PlanLimits::default().scored_max.max(limit as u64);
     let mut hits: Vec<i64> = Vec::new();
     let mut known: HashSet<i64> = HashSet::new();
-    for Weighed { text, weights } in &questions.of_fts5 {
+    for Weighed { text, weights, .. } in &questions.of_fts5 {
         if hits.len() >= limit {
             break;
         }
-        let row = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        let rows = if questions.shared {
-            statement.query_map(params![text, weights, scored_max, limit, index.0, tenant.as_str()], row)?
-        } else {
-            statement.query_map(params![text, weights, scored_max, limit], row)?
-        };
-        for row in rows {
+        let mut values = vec![
+            Value::Text(text.clone()),
+            Value::Blob(weights.clone()),
+            whole(scored_max),
+            whole(limit as u64),
+        ];
+        if joined {
+            values.extend([Value::Integer(scope.index.0), Value::Text(scope.tenant.as_str().to_owned())]);
+            values.extend(filter_values.iter().cloned());
+        }
+        for row in statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))? {
             let row = row?;
             if known.insert(row) {
                 hits.push(row);
@@ -195,7 +231,7 @@ pub(super) fn scores(
     questions: &Questions,
     rows: impl Iterator<Item = i64>,
 ) -> rusqlite::Result<HashMap<i64, f64>> {
-    let Some(Weighed { text, weights }) = &questions.scoring else { return Ok(HashMap::new()) };
+    let Some(Weighed { text, weights, .. }) = &questions.scoring else { return Ok(HashMap::new()) };
     let list: Vec<String> = rows.map(|row| row.to_string()).collect();
     // The plus keeps the rows from being looked up one by one: the terms' lists are walked once, and only
     // rows of the list are scored.

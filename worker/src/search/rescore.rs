@@ -4,7 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use docmill_core::search::{Scored, WORDS_SHARE, fuse};
+use docmill_core::search::{Fused, Scored, WORDS_SHARE, fuse_explained};
 use rusqlite::Connection;
 
 use super::full_text::{self, Questions};
@@ -17,7 +17,7 @@ pub(super) fn rescore(
     meaning: &Meaning<'_>,
     words: &[i64],
     nearest: &[(i64, f32)],
-) -> rusqlite::Result<Vec<(i64, f64)>> {
+) -> rusqlite::Result<Vec<Fused<i64>>> {
     let mut meanings: BTreeMap<i64, Option<f32>> =
         nearest.iter().map(|(row, near)| (*row, Some(*near))).collect();
     // In the order of rows: neighbours share pages.
@@ -33,5 +33,5 @@ pub(super) fn rescore(
         meaning: near.map(f64::from),
     };
     let hits: Vec<Scored<i64>> = meanings.into_iter().map(scored).collect();
-    Ok(fuse(&hits, WORDS_SHARE))
+    Ok(fuse_explained(&hits, WORDS_SHARE))
 }

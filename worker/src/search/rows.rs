@@ -1,12 +1,13 @@
-//! From hits to what is shown: only chunks that current manifests name; equal texts are one hit.
+//! From candidates to what is shown: only chunks that current manifests name; equal texts are one hit.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
-use docmill_core::id::{DocumentId, IndexId, TenantId};
-use docmill_core::search::{Snippet, snippet};
+use docmill_core::id::{ChunkId, DocumentId};
+use docmill_core::search::{Explain, Fused, Hit, HitDocument, snippet};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
 
+use super::scope::Scope;
 use crate::ledger::Summary;
 
 /// Longest snippet, in bytes.
@@ -14,89 +15,164 @@ const SNIPPET_BYTES: usize = 320;
 /// Chunks with the same text that are looked at for each hit: a licence may stand in every document.
 const TWINS_MAX: u32 = 32;
 
-/// The document of a hit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FoundDocument {
-    /// The document.
-    pub id: DocumentId,
-    /// Where it is.
-    pub uri: String,
-    /// Its title.
-    pub title: Option<String>,
+/// A chunk that is shown, and where it is from.
+pub(super) struct Shown {
+    pub fused: Fused<i64>,
+    place: Place,
 }
 
-/// One hit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Found {
-    /// Where it is from.
-    pub document: FoundDocument,
-    /// Page, from 1.
-    pub page: u32,
-    /// Headings it stands under.
-    pub heading: Option<String>,
-    /// Fused score; higher is better.
-    pub score: f64,
-    /// The chunk's text.
-    pub text: String,
-    /// The part of it worth showing.
-    pub snippet: Snippet,
-    /// Other documents with the same text.
-    pub also_at: Vec<String>,
+/// Where a current manifest has a chunk.
+struct Place {
+    chunk: ChunkId,
+    document: DocumentId,
+    uri: String,
+    summary: Option<String>,
+    committed_at_ms: Option<u64>,
+    page: u32,
+    heading: Option<String>,
+    start: u32,
+    end: u32,
 }
 
-/// The first `k` hits that may be shown; the texts of twins count once.
-pub(super) fn show(
-    connection: &Connection,
-    tenant: &TenantId,
-    index: IndexId,
-    query: &str,
-    fused: &[(i64, f64)],
-    k: usize,
-) -> rusqlite::Result<Vec<Found>> {
-    let mut shown: Vec<Found> = Vec::new();
-    let mut texts: HashSet<Vec<u8>> = HashSet::new();
+/// A part of the order of what is shown.
+#[derive(Default)]
+pub(super) struct Order {
+    /// Hits so far.
+    pub count: usize,
+    /// Hashes of their texts.
+    texts: HashSet<Vec<u8>>,
+    /// Those of them that were wanted.
+    pub page: Vec<Shown>,
+    /// Whether another hit is known to follow.
+    pub more: bool,
+}
+
+/// What the order goes on with.
+pub(super) struct Further {
+    /// Hashes of the texts, in order.
+    texts: Vec<Vec<u8>>,
+    page: Vec<Shown>,
+    more: bool,
+}
+
+impl Further {
+    pub(super) fn count(&self) -> usize {
+        self.texts.len()
+    }
+}
+
+impl Order {
+    /// What of the candidates follows, until the order has `depth` hits. Hits in `wanted` are kept whole.
+    pub(super) fn further(
+        &self,
+        connection: &Connection,
+        scope: &Scope<'_>,
+        candidates: &[Fused<i64>],
+        depth: usize,
+        wanted: &Range<usize>,
+    ) -> rusqlite::Result<Further> {
+        let mut further = Further { texts: Vec::new(), page: Vec::new(), more: false };
+        let mut known: HashSet<Vec<u8>> = HashSet::new();
+        let mut hash_of = connection.prepare_cached("SELECT text_hash FROM chunks WHERE row = ?")?;
+        for fused in candidates {
+            let hash: Option<Vec<u8>> = hash_of.query_row([fused.key], |row| row.get(0)).optional()?;
+            let new = |hash: &Vec<u8>| !self.texts.contains(hash) && !known.contains(hash);
+            let Some(hash) = hash.filter(new) else { continue };
+            let Some(place) = place_of(connection, scope, fused.key)? else { continue };
+            let at = self.count + further.count();
+            if at >= depth {
+                further.more = true;
+                break;
+            }
+            if wanted.contains(&at) {
+                further.page.push(Shown { fused: *fused, place });
+            }
+            known.insert(hash.clone());
+            further.texts.push(hash);
+        }
+        Ok(further)
+    }
+
+    /// Goes on with these.
+    pub(super) fn take(&mut self, further: Further) {
+        self.count += further.count();
+        self.texts.extend(further.texts);
+        self.page.extend(further.page);
+        self.more = further.more;
+    }
+}
+
+fn place_of(connection: &Connection, scope: &Scope<'_>, row: i64) -> rusqlite::Result<Option<Place>> {
     // The tenant is part of the look-up: an index id is a hash of models, so tenants share it.
-    let mut head = connection.prepare_cached(
-        "SELECT d.document, d.uri, e.page, e.heading, d.summary
-         FROM chunks c JOIN manifest_entries e ON e.chunk = c.chunk
-         JOIN manifests m ON m.manifest = e.manifest AND m.replaced_by IS NULL
-         JOIN documents d ON d.document = m.document
-         WHERE c.row = ?1 AND m.index_id = ?2 AND d.tenant = ?3 LIMIT 1",
-    )?;
-    let mut head_of = |row: i64| -> rusqlite::Result<Option<(FoundDocument, u32, Option<String>)>> {
-        head.query_row(params![row, index.0, tenant.as_str()], |row| {
-            let id: [u8; 16] = row.get(0)?;
-            let summary: Option<String> = row.get(4)?;
-            let title = summary.and_then(|text| serde_json::from_str::<Summary>(&text).ok()?.title);
-            let document = FoundDocument { id: DocumentId::from_bytes(id), uri: row.get(1)?, title };
-            Ok((document, row.get(2)?, row.get(3)?))
+    let place = connection
+        .prepare_cached(
+            "SELECT e.chunk, d.document, d.uri, d.summary, d.committed_at_ms, e.page, e.heading, e.start, e.\"end\"
+             FROM chunks c JOIN manifest_entries e ON e.chunk = c.chunk
+             JOIN manifests m ON m.manifest = e.manifest AND m.replaced_by IS NULL
+             JOIN documents d ON d.document = m.document
+             WHERE c.row = ?1 AND m.index_id = ?2 AND d.tenant = ?3 LIMIT 1",
+        )?
+        .query_row(params![row, scope.index.0, scope.tenant.as_str()], |row| {
+            Ok(Place {
+                chunk: ChunkId::from_bytes(row.get(0)?),
+                document: DocumentId::from_bytes(row.get(1)?),
+                uri: row.get(2)?,
+                summary: row.get(3)?,
+                committed_at_ms: row.get(4)?,
+                page: row.get(5)?,
+                heading: row.get(6)?,
+                start: row.get(7)?,
+                end: row.get(8)?,
+            })
         })
-        .optional()
-    };
-    let mut text_of = connection.prepare_cached("SELECT text_hash, text FROM chunks WHERE row = ?")?;
+        .optional()?;
+    Ok(place.filter(|place| scope.holds(&place.document)))
+}
+
+/// The hit with its text, the part of it worth showing, and where else that text is.
+pub(super) fn hit(
+    connection: &Connection,
+    scope: &Scope<'_>,
+    query: &str,
+    shown: Shown,
+    explain: Option<Explain>,
+) -> rusqlite::Result<Hit> {
+    let Shown { fused, place } = shown;
+    let (hash, text): (Vec<u8>, String) = connection
+        .prepare_cached("SELECT text_hash, text FROM chunks WHERE row = ?")?
+        .query_row([fused.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut also_at: Vec<String> = Vec::new();
     let mut twins_of =
         connection.prepare_cached("SELECT row FROM chunks WHERE text_hash = ?1 AND row <> ?2 LIMIT ?3")?;
-    for (row, score) in fused {
-        if shown.len() >= k {
-            break;
+    for twin in twins_of.query_map(params![hash, fused.key, TWINS_MAX], |row| row.get::<_, i64>(0))? {
+        if let Some(twin) = place_of(connection, scope, twin?)?
+            && twin.document != place.document
+            && !also_at.contains(&twin.uri)
+        {
+            also_at.push(twin.uri);
         }
-        let text = text_of
-            .query_row([row], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))
-            .optional()?;
-        let Some((hash, text)) = text.filter(|(hash, _)| !texts.contains(hash)) else { continue };
-        let Some((document, page, heading)) = head_of(*row)? else { continue };
-        let mut also_at: Vec<String> = Vec::new();
-        for twin in twins_of.query_map(params![hash, row, TWINS_MAX], |row| row.get::<_, i64>(0))? {
-            if let Some((twin, _, _)) = head_of(twin?)?
-                && twin.id != document.id
-                && !also_at.contains(&twin.uri)
-            {
-                also_at.push(twin.uri);
-            }
-        }
-        texts.insert(hash);
-        let snippet = snippet(&text, query, SNIPPET_BYTES);
-        shown.push(Found { document, page, heading, score: *score, text, snippet, also_at });
     }
-    Ok(shown)
+    let summary: Summary =
+        place.summary.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    Ok(Hit {
+        chunk: place.chunk,
+        document: HitDocument {
+            id: place.document,
+            uri: place.uri,
+            title: summary.title,
+            media_type: summary.media_type,
+            language: summary.language,
+            category: summary.category,
+            committed_at_ms: place.committed_at_ms,
+        },
+        page: place.page,
+        heading: place.heading,
+        start: place.start,
+        end: place.end,
+        score: fused.score,
+        snippet: snippet(&text, query, SNIPPET_BYTES),
+        text,
+        also_at,
+        explain,
+    })
 }

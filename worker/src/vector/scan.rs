@@ -137,11 +137,32 @@ impl CodeSet {
         self.scan_chosen(query, k, CHOSEN_FROM)
     }
 
-    fn scan_chosen(&self, query: &[f32], k: usize, chosen_from: usize) -> Vec<(i64, f32)> {
+    /// The same among the keys that are allowed. Every one of them is looked at, so that of a few none is missed.
+    ///
+    /// # Panics
+    /// When the query's length is not the set's dimensions.
+    pub fn scan_where(&self, query: &[f32], k: usize, allowed: &dyn Fn(i64) -> bool) -> Vec<(i64, f32)> {
+        let (codes, scale) = self.quantized(query);
+        let mut best = Best { k, heap: BinaryHeap::with_capacity(k.min(self.len()) + 1) };
+        let rows = (0..self.len()).filter(|row| allowed(self.ids[*row]));
+        self.offer_rows(rows, &self.padded(&codes), scale, &mut best);
+        best.into_sorted()
+    }
+
+    fn quantized(&self, query: &[f32]) -> (Vec<i8>, f32) {
         assert_eq!(query.len(), self.dimensions, "vectors of one index have one length");
-        let (codes, scale) = quantize(query);
+        quantize(query)
+    }
+
+    fn padded(&self, codes: &[i8]) -> Vec<i8> {
         let mut padded = vec![0i8; self.stride];
-        padded[..self.dimensions].copy_from_slice(&codes);
+        padded[..self.dimensions].copy_from_slice(codes);
+        padded
+    }
+
+    fn scan_chosen(&self, query: &[f32], k: usize, chosen_from: usize) -> Vec<(i64, f32)> {
+        let (codes, scale) = self.quantized(query);
+        let padded = self.padded(&codes);
         let mut best = Best { k, heap: BinaryHeap::with_capacity(k.min(self.len()) + 1) };
         if self.len() < chosen_from {
             self.offer_rows(0..self.len(), &padded, scale, &mut best);
@@ -351,6 +372,19 @@ mod tests {
             }
             assert!(found as f64 / (queries * 10) as f64 >= 0.99, "{found} of {}", queries * 10);
         }
+    }
+
+    #[test]
+    fn what_is_not_allowed_takes_no_place() {
+        let vectors = random(500, 384);
+        let set = set(&vectors);
+        let query = Mock::with_dimensions(384).vector("query");
+        let third = |id: i64| id % 3 == 0;
+        let all = set.scan(&query, vectors.len());
+        let expected: Vec<_> = all.into_iter().filter(|(id, _)| third(*id)).take(20).collect();
+        assert_eq!(set.scan_where(&query, 20, &third), expected);
+        assert_eq!(set.scan_where(&query, 20, &|id| id == 7).len(), 1);
+        assert!(set.scan_where(&query, 20, &|_| false).is_empty());
     }
 
     #[test]
