@@ -32,7 +32,7 @@ const AS_IT_CAME: u8 = 1;
 const UNDERSTOOD: u8 = 2;
 
 /// A question.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchBody {
     /// Words or a sentence, in any language; up to 8,192 bytes.
@@ -138,7 +138,7 @@ impl SearchBody {
             query: self.query,
             k,
             offset: cursor(self.cursor.as_deref(), offset_of)?.unwrap_or(0),
-            filter: self.filter.read()?,
+            filter: self.filter.filter()?,
             facets: self.facets.iter().map(facet).collect::<Result<_, _>>()?,
             explain: self.explain,
         };
@@ -152,7 +152,7 @@ impl FilterBody {
     ///
     /// # Errors
     /// The first part that is none.
-    pub fn read(self) -> Result<Filter, Problem> {
+    pub fn filter(self) -> Result<Filter, Problem> {
         let id = |text: &String| {
             let none =
                 || Problem::invalid("documents", "has what is no id", "ids of documents").given(text);

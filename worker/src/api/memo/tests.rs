@@ -13,7 +13,13 @@ fn memo(entries: usize) -> Memo {
 }
 
 fn put(memo: &Memo, tenant: &TenantId, n: u128, body: &str) {
-    memo.put(tenant, n, memo.epoch(tenant), Bytes::copy_from_slice(body.as_bytes()), again(body));
+    memo.put(
+        tenant,
+        n,
+        memo.epoch(tenant),
+        Bytes::copy_from_slice(body.as_bytes()),
+        again(&body[..body.len().min(9)]),
+    );
 }
 
 fn commit_of(tenants: &[&TenantId], all: bool) -> Commits {
@@ -126,7 +132,7 @@ fn what_is_asked_most_is_asked_again() {
     }
     assert!(memo.lacking().is_empty(), "nothing is forgotten yet");
     memo.committed(&commit_of(&[&one], false));
-    assert_eq!(memo.lacking(), [one.clone()].into());
+    assert_eq!(memo.lacking(), BTreeSet::from([one.clone()]));
     let query = |again: Again| match again {
         Again::Search(request) => request.query,
         Again::Ask(_) => String::new(),
