@@ -6,8 +6,8 @@ use pgvector::Vector;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Candidate;
 use super::scope::Scope;
+use super::scoring::Candidate;
 use super::words::candidate;
 use crate::postgres::hnsw::{FULL_DIMENSIONS_MAX, HALF_DIMENSIONS_MAX};
 use crate::postgres::sql::rows;

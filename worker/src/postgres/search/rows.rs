@@ -8,8 +8,8 @@ use docmill_core::search::{Facet, FacetCount, Hit, HitDocument, snippet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Scoring;
 use super::scope::Scope;
+use super::scoring::Scoring;
 use crate::ledger::Summary;
 use crate::postgres::Error;
 use crate::postgres::sql::rows;

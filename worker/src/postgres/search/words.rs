@@ -9,10 +9,10 @@ use docmill_core::segment::QueryTerm;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Candidate;
 use super::frequencies::Known;
 use super::lexemes::Form;
 use super::scope::Scope;
+use super::scoring::Candidate;
 use crate::postgres::Error;
 use crate::postgres::sql::rows;
 use crate::postgres::terms::{is_storable, quote};
