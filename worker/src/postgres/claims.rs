@@ -77,7 +77,7 @@ pub(super) async fn claim(
     let indexes = indexes::written(transaction, &tenant).await?;
     let epoch = one(
         transaction,
-        "UPDATE documents SET state = 'processing', owner = $1, epoch = nextval('epochs'), started = false,
+        "UPDATE documents SET state = 'processing', owner = $1, epoch = nextval('epochs'), started = false, claimed_at_ms = now_ms(),
                 starts = CASE WHEN started AND owner = $1 THEN greatest(starts - 1, 0) ELSE starts END
          WHERE document = $2 RETURNING epoch",
         &[&worker.0, &document],

@@ -95,8 +95,12 @@ pub(super) async fn carry(
 }
 
 /// The last statement of a commit: it takes the one lock that all commits share, and keeps it for as
-/// long as making this durable takes.
-async fn take_number(transaction: &Transaction<'_>, manifests: &[i64]) -> Result<CommitSeq, Error> {
+/// long as making this durable takes. What changes what searches show without a new manifest takes a number for
+/// none: whoever keeps answers sees the gap, and forgets all.
+pub(super) async fn take_number(
+    transaction: &Transaction<'_>,
+    manifests: &[i64],
+) -> Result<CommitSeq, Error> {
     let row = one(
         transaction,
         "WITH taken AS (UPDATE counters SET value = value + 1 WHERE name = 'commit' RETURNING value),

@@ -6,9 +6,9 @@ use docmill_core::id::IndexId;
 use super::{Database, Error, vectors};
 
 /// Most dimensions that pgvector indexes as they are.
-const FULL_DIMENSIONS_MAX: i32 = 2_000;
+pub(super) const FULL_DIMENSIONS_MAX: i32 = 2_000;
 /// Most dimensions that it indexes as halves.
-const HALF_DIMENSIONS_MAX: i32 = 4_000;
+pub(super) const HALF_DIMENSIONS_MAX: i32 = 4_000;
 
 /// How an HNSW index is built; the defaults are pgvector's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

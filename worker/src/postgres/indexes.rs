@@ -150,6 +150,7 @@ pub(super) async fn switch(
             &[&tenant.as_str(), &to.0],
         )
         .await?;
+        commits::take_number(transaction, &[]).await?;
     }
     Ok(lacking)
 }

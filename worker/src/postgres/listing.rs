@@ -254,7 +254,8 @@ impl Database {
     }
 }
 
-fn columns() -> String {
+/// Columns of documents `d` that [`read`] reads.
+pub(super) fn columns() -> String {
     format!(
         "d.document, d.arrived, d.uri, {SHOWN_STATE}, d.generation, d.bytes, d.content IS NULL, d.summary,
          d.committed_at_ms, d.failure, d.failed_at_ms, d.changed_at_ms,
@@ -262,7 +263,7 @@ fn columns() -> String {
     )
 }
 
-fn read(row: &Row) -> Result<DocumentRow, Error> {
+pub(super) fn read(row: &Row) -> Result<DocumentRow, Error> {
     let time =
         |at: usize| -> Result<Option<u64>, Error> { Ok(row.try_get::<_, Option<i64>>(at)?.map(number)) };
     Ok(DocumentRow {

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("index begun", include_str!("migrations/0003_index_begun.sql")),
     ("api", include_str!("migrations/0004_api.sql")),
     ("fills", include_str!("migrations/0005_fills.sql")),
+    ("search", include_str!("migrations/0006_search.sql")),
 ];
 
 const STORES: &str = include_str!("migrations/0002_stores.sql");

@@ -4,11 +4,11 @@
 use deadpool_postgres::Transaction;
 use docmill_core::id::TenantId;
 
-use super::Error;
 use super::claims::requeue;
 use super::sources::depends_on_place;
 use super::sql::{execute, optional};
 use super::values::{big, document_of, storable, uri_key};
+use super::{Error, commits};
 use crate::ledger::Move;
 use crate::queue::Message;
 
@@ -22,6 +22,9 @@ pub(super) async fn carry_out(
     let mut retried = Vec::new();
     for moved in moves {
         retried.extend(one(transaction, tenant, moved).await?);
+    }
+    if !moves.is_empty() {
+        commits::take_number(transaction, &[]).await?;
     }
     Ok(retried)
 }

@@ -80,11 +80,13 @@ pub fn to_tsquery(terms: &str, together: Terms) -> Option<String> {
     (!query.is_empty()).then_some(query)
 }
 
-fn is_storable(term: &str) -> bool {
+/// Whether the server takes the term.
+pub(super) fn is_storable(term: &str) -> bool {
     term.len() <= TERM_BYTES_MAX && !term.contains('\0')
 }
 
-fn quote(term: &str, into: &mut String) {
+/// The term as it stands in a literal.
+pub(super) fn quote(term: &str, into: &mut String) {
     into.push('\'');
     for c in term.chars() {
         if matches!(c, '\'' | '\\') {

@@ -1,0 +1,114 @@
+//! The half by meaning: the nearest vectors of an index, and how near chunks are by the passage that is nearest.
+
+use deadpool_postgres::Transaction;
+use docmill_core::id::{ChunkId, IndexId};
+use pgvector::Vector;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::scope::Scope;
+use super::scoring::Candidate;
+use super::words::candidate;
+use crate::postgres::hnsw::{FULL_DIMENSIONS_MAX, HALF_DIMENSIONS_MAX};
+use crate::postgres::sql::rows;
+use crate::postgres::values::{big, chunk_of};
+use crate::postgres::{Error, vector_table};
+use crate::vector::PassageScorer;
+
+/// What is known of a chunk's vector.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Near {
+    /// The product of its vector and the query's.
+    dot: f64,
+    /// Signs of its passages; empty where the model sees a text as one.
+    passages: Vec<u8>,
+}
+
+impl Near {
+    /// How near it is, by its nearest passage.
+    pub(super) fn score(&self, passages: &PassageScorer) -> f64 {
+        passages.best(&self.passages).map_or(self.dot, f64::from)
+    }
+}
+
+/// What an index of this many dimensions is ordered by, as it was built; see `hnsw.rs`.
+fn order(dimensions: usize) -> String {
+    let at_most = |most: i32| usize::try_from(most).is_ok_and(|most| dimensions <= most);
+    if at_most(FULL_DIMENSIONS_MAX) || !at_most(HALF_DIMENSIONS_MAX) {
+        return "v.value <=> $3::vector".to_owned();
+    }
+    format!("(v.value::halfvec({dimensions})) <=> $3::vector::halfvec({dimensions})")
+}
+
+/// The nearest chunks that may be brought.
+pub(super) async fn nearest(
+    transaction: &Transaction<'_>,
+    index: IndexId,
+    scope: &Scope<'_>,
+    query: &[f32],
+    few: bool,
+    limit: usize,
+) -> Result<Vec<(ChunkId, Candidate)>, Error> {
+    let (table, order) = (vector_table(index), order(query.len()));
+    let columns = "v.chunk, v.document, v.text_hash, -(v.value <#> $3::vector), v.passages";
+    // The nearest of a few are known exactly; the index brings the nearest of all until enough may be brought.
+    let sql = match few {
+        true => format!(
+            "WITH part AS MATERIALIZED ({})
+             SELECT {columns} FROM part JOIN {table} v ON v.chunk = part.chunk
+             WHERE v.tenant = $1 AND v.index_id = $2 ORDER BY v.value <=> $3::vector LIMIT $4",
+            scope.all(2)
+        ),
+        false => format!(
+            "SELECT {columns} FROM {table} v
+             WHERE v.tenant = $1 AND v.index_id = $2 AND {} ORDER BY {order} LIMIT $4",
+            scope.of_row("v", 2)
+        ),
+    };
+    let vector = Vector::from(query.to_vec());
+    let found = rows(transaction, &sql, &scope.and(&[&vector, &big(limit as u64)])).await?;
+    let read = |row: &Row| {
+        Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
+    };
+    found.iter().map(read).collect()
+}
+
+/// How near each of these chunks is that has a vector.
+pub(super) async fn of_chunks(
+    transaction: &Transaction<'_>,
+    index: IndexId,
+    query: &[f32],
+    chunks: &[Uuid],
+) -> Result<Vec<(ChunkId, Near)>, Error> {
+    let sql = format!(
+        "SELECT v.chunk, -(v.value <#> $1::vector), v.passages FROM {} v WHERE v.chunk = ANY($2)",
+        vector_table(index)
+    );
+    let found = rows(transaction, &sql, &[&Vector::from(query.to_vec()), &chunks]).await?;
+    found.iter().map(|row| Ok((chunk_of(row.try_get(0)?), near(row, 1)?))).collect()
+}
+
+fn near(row: &Row, first: usize) -> Result<Near, Error> {
+    Ok(Near { dot: row.try_get(first)?, passages: row.try_get(first + 1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_index() {
+        assert_eq!(order(2_000), "v.value <=> $3::vector");
+        assert_eq!(order(2_001), "(v.value::halfvec(2001)) <=> $3::vector::halfvec(2001)");
+        assert_eq!(order(4_001), "v.value <=> $3::vector", "without an index");
+    }
+
+    #[test]
+    fn without_passages_the_vector_counts() {
+        let scorer = PassageScorer::new(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let whole = Near { dot: 0.5, passages: Vec::new() };
+        assert_eq!(whole.score(&scorer), 0.5);
+        let parts = Near { dot: 0.5, passages: vec![0b0000_0001] };
+        assert!(parts.score(&scorer) < 0.0);
+    }
+}
