@@ -38,9 +38,8 @@ pub(super) fn keep(
 
 /// Forgets answers that are old enough, and usage of days gone by. Returns how many rows.
 pub(super) fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
-    let days = connection
-        .prepare_cached("DELETE FROM usage WHERE day < ?")?
-        .execute([now_ms / DAY_MS - 1])?;
+    let days =
+        connection.prepare_cached("DELETE FROM usage WHERE day < ?")?.execute([now_ms / DAY_MS - 1])?;
     let answers = connection
         .prepare_cached("DELETE FROM answers WHERE answered_at_ms < ?")?
         .execute([now_ms.saturating_sub(ANSWERS_KEPT_MS)])?;

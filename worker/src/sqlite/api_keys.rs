@@ -78,9 +78,7 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<KeyRow>> {
 
 /// Whether a key was ever made. One that was revoked counts: else revoking the last would open the API.
 pub(super) fn has_any(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS(SELECT 1 FROM api_keys)")?
-        .query_row([], |row| row.get(0))
+    connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM api_keys)")?.query_row([], |row| row.get(0))
 }
 
 /// False: there is none of this name. The first time stays.

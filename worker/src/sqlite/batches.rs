@@ -79,9 +79,8 @@ pub(super) fn list(
     limit: u32,
     now_ms: i64,
 ) -> rusqlite::Result<Vec<BatchRow>> {
-    let sql = format!(
-        "{HEAD} WHERE tenant = ?1 AND (?2 IS NULL OR arrived < ?2) ORDER BY arrived DESC LIMIT ?3"
-    );
+    let sql =
+        format!("{HEAD} WHERE tenant = ?1 AND (?2 IS NULL OR arrived < ?2) ORDER BY arrived DESC LIMIT ?3");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![tenant.as_str(), before, limit], read)?;
     rows.map(|row| counted(connection, row?, now_ms)).collect()

@@ -191,12 +191,7 @@ pub(super) fn count_letters(
 ) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) FROM documents d WHERE {MEANT}");
     connection.prepare_cached(&sql)?.query_row(
-        params![
-            tenant.as_str(),
-            filter.code,
-            filter.documents.as_deref().map(hex_list),
-            filter.until_ms
-        ],
+        params![tenant.as_str(), filter.code, filter.documents.as_deref().map(hex_list), filter.until_ms],
         |row| row.get(0),
     )
 }

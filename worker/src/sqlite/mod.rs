@@ -456,7 +456,8 @@ mod tests {
         let begin = tables.find(",\n  claimed_at_ms").unwrap();
         let end = begin + tables[begin..].find("\n);").unwrap();
         let tables = [&tables[..begin], &tables[end..]].concat();
-        let document = "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
+        let document =
+            "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
               changed_at_ms) VALUES(x'00', 'default', 'u', 'u', 1, 'committed', 1,
               '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1);";
         let before = Connection::open(older.path().join(DATABASE)).unwrap();

@@ -74,8 +74,7 @@ pub(super) fn doom(
 }
 
 pub(super) fn forget(connection: &Connection, keys: &[String]) -> rusqlite::Result<u64> {
-    let mut statement =
-        connection.prepare_cached("DELETE FROM objects WHERE doomed AND object_key = ?")?;
+    let mut statement = connection.prepare_cached("DELETE FROM objects WHERE doomed AND object_key = ?")?;
     let mut forgotten = 0;
     for key in keys {
         forgotten += statement.execute([key])? as u64;
