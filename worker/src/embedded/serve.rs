@@ -89,7 +89,7 @@ pub async fn serve(
         directories: directories(&options.watch, data_dir)?,
         bytes_max: options.run.limits.file_mib << 20,
     };
-    let has_keys = Desk::has_keys(database.as_ref()).await.map_err(books)?;
+    let has_keys = Desk::has_keys(&*database).await.map_err(books)?;
     let (public, listen) = bind(options.listen, has_keys).await?;
     let setup = setup(&options, database.as_ref()).await?;
     if let Some(lacks) = setup.sandbox().await? {

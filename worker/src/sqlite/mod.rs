@@ -52,6 +52,8 @@ mod vectors;
 mod writer;
 
 pub use rusqlite;
+#[cfg(feature = "services")]
+pub use uuid;
 
 pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
