@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::session::{self, Session, Setup, active_spec, fitting_spec, sinks};
-use super::uploads::ServedFiles;
+use super::uploads::OBJECTS;
 use super::watch::{Watched, directories, watch_until};
 use super::{Counters, Embeddings, Error, Metrics, RunOptions};
 use crate::api::memo::MemoSettings;
@@ -35,8 +35,6 @@ use crate::sqlite::Database;
 use crate::stages::Models;
 use crate::stages::models::NONE;
 
-/// Where uploads are, below the data directory.
-const OBJECTS: &str = "objects";
 /// Where pages are drawn from, below the data directory.
 const SCRATCH: &str = "scratch";
 /// Most that lies there, in MiB.
@@ -102,13 +100,7 @@ pub async fn serve(
     let spec = fitting_spec(database.as_ref(), &setup).await?;
     // Searches are embedded by threads of their own; what is taken in leaves them a core.
     let models = Arc::new(Models::new(cores().saturating_sub(1).max(1)));
-    let sources = Arc::new(ServedFiles {
-        desk: database.clone(),
-        objects: place.objects.clone(),
-        bytes_max: options.run.limits.file_mib << 20,
-    });
-    let parts =
-        session::Parts { database: database.clone(), models: models.clone(), sources, spec: spec.clone() };
+    let parts = session::Parts { database: database.clone(), models: models.clone(), spec: spec.clone() };
     let session = Session::of(data_dir, &setup, counters, parts).await?;
 
     let settings = ApiSettings::here(listen, place.token_file.clone());

@@ -67,6 +67,11 @@ impl Session {
         let kept = Arc::new(self.database.readers().clone());
         let room = Room { preparing: DOCUMENTS_IN_FLIGHT, in_all: DOCUMENTS_IN_FLIGHT };
         let mut intake = Intake::new(self.deliverer.clone(), kept, gate, room);
+        let left_over = self.database.unsettled(usize::MAX >> 1).await?;
+        if !left_over.is_empty() {
+            tracing::info!(documents = left_over.len(), "documents were left over from an earlier start");
+            self.queue.enqueue(&left_over).await.map_err(delivery_error)?;
+        }
         while !*stop.borrow() {
             self.queue.promote().await.map_err(delivery_error)?;
             intake.receive().await.map_err(delivery_error)?;

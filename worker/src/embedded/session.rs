@@ -28,7 +28,7 @@ use crate::queue::memory::MemoryQueue;
 use crate::sink::Sink;
 use crate::sqlite::{Database, GraphSink, TextSink, VectorSink};
 use crate::stages::models::{self, CONCEPTS_BUILTIN, NONE};
-use crate::stages::{Fetch, LocalFiles, Models, Stages};
+use crate::stages::{Fetch, Models, Stages};
 
 /// Documents in flight at once.
 pub(super) const DOCUMENTS_IN_FLIGHT: usize = 64;
@@ -152,14 +152,29 @@ pub(super) async fn fitting_spec(ledger: &dyn Ledger, setup: &Setup) -> Result<I
     }
 }
 
+/// Where documents come from, whoever handed them in: what `docmill serve` was given and did not finish may be
+/// finished by a run.
+#[cfg(feature = "services")]
+fn sources(database: &Arc<Database>, data_dir: &Path, setup: &Setup) -> Arc<dyn Fetch> {
+    Arc::new(super::uploads::ServedFiles {
+        desk: database.clone(),
+        objects: data_dir.join(super::uploads::OBJECTS),
+        bytes_max: setup.extract.limits.file_mib << 20,
+    })
+}
+
+/// Where documents come from: without the API there are no uploads.
+#[cfg(not(feature = "services"))]
+fn sources(_: &Arc<Database>, _: &Path, _: &Setup) -> Arc<dyn Fetch> {
+    Arc::new(crate::stages::LocalFiles)
+}
+
 /// What differs between sessions that work off what is there and those that serve.
 pub(super) struct Parts {
     /// Truth and stores.
     pub database: Arc<Database>,
     /// Models, loaded or not.
     pub models: Arc<Models>,
-    /// Where documents come from.
-    pub sources: Arc<dyn Fetch>,
     /// What the tenant's index is made with.
     pub spec: IndexSpec,
 }
@@ -180,8 +195,7 @@ impl Session {
             // Now, and not with the first document: without its model nothing could be done.
             models.embedder(&spec).await.map_err(Error::Model)?;
         }
-        let parts =
-            Parts { database, models: Arc::new(models), sources: Arc::new(LocalFiles), spec: asked };
+        let parts = Parts { database, models: Arc::new(models), spec: asked };
         Self::of(data_dir, setup, counters, parts).await
     }
 
@@ -195,7 +209,7 @@ impl Session {
         counters: Arc<Counters>,
         parts: Parts,
     ) -> Result<Self, Error> {
-        let Parts { database, models, sources, spec } = parts;
+        let Parts { database, models, spec } = parts;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger: Arc<dyn Ledger> = database.clone();
         ledger.begin_index(&setup.tenant, &spec).await?;
@@ -217,7 +231,7 @@ impl Session {
             pool: pool.clone(),
             models: models.clone(),
             ledger: ledger.clone(),
-            sources,
+            sources: sources(&database, data_dir, setup),
             kept: Arc::new(database.readers().clone()),
             counters: counters.clone(),
         };

@@ -1,5 +1,5 @@
-//! Where documents come from when it is served: what was uploaded lies below the data directory, everything else is a
-//! file where it is.
+//! Where documents of a data directory come from: what was uploaded lies below it, everything else is a file where it
+//! is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use crate::ledger::Grant;
 use crate::objects::ObjectKey;
 use crate::stages::fetch::{Fetch, Fetched, hashed};
 use crate::stages::{LocalFiles, upload_uri};
+
+/// Where uploads are, below the data directory.
+pub(super) const OBJECTS: &str = "objects";
 
 /// See the module.
 pub(super) struct ServedFiles {
