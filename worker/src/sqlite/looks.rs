@@ -38,8 +38,8 @@ pub(super) fn commits_since(connection: &Connection, seq: u64) -> rusqlite::Resu
             tenants.insert(row.get::<_, String>(1)?);
         }
     }
-    // A manifest that is gone already does not say whose it was.
-    let all = seen.len() as u64 != missed;
+    // A manifest that is gone already does not say whose it was; a ledger that went back was restored.
+    let all = seen.len() as u64 != missed || newest < seq;
     let tenants = tenants.into_iter().map(tenant_of).collect::<rusqlite::Result<_>>()?;
     Ok((Commits { newest, tenants, all }, active(connection)?))
 }

@@ -159,7 +159,9 @@ impl Error {
     /// What the user can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Busy { .. } => "wait for it, or stop it; reading commands work meanwhile",
+            Self::Busy { .. } => {
+                "wait for it, or stop it; reading commands work meanwhile, and `docmill serve` takes files by --server"
+            }
             Self::Newer { .. } => "use the newer docmill, or another --data-dir",
             Self::Older { .. } => {
                 "`docmill verify --repair` brings it up to date, as does any `docmill run`"
