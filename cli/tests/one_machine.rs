@@ -377,7 +377,14 @@ fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     place.write("garden.txt", GARDEN);
     place.run(&[], 0);
     let database = rusqlite::Connection::open(place.data().join("docmill.db")).unwrap();
-    let format_1 = "ALTER TABLE vector_values DROP COLUMN passages; ALTER TABLE indexes DROP COLUMN begun;
+    let format_1 = "DROP TABLE api_keys; DROP TABLE objects; DROP TABLE batches; DROP TABLE batch_documents;
+                    DROP TABLE answers; DROP TABLE usage; DROP TABLE told;
+                    DROP INDEX documents_of_tenant; DROP INDEX documents_of_content; DROP INDEX documents_of_kind;
+                    DROP INDEX documents_lately; DROP INDEX manifests_by_seq;
+                    ALTER TABLE workers DROP COLUMN started_at_ms;
+                    ALTER TABLE documents DROP COLUMN media_type; ALTER TABLE documents DROP COLUMN language;
+                    ALTER TABLE documents DROP COLUMN category; ALTER TABLE documents DROP COLUMN claimed_at_ms;
+                    ALTER TABLE vector_values DROP COLUMN passages; ALTER TABLE indexes DROP COLUMN begun;
                     UPDATE meta SET value = 1 WHERE key = 'format'";
     database.execute_batch(format_1).unwrap();
     drop(database);

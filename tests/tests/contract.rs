@@ -9,9 +9,10 @@ mod memory {
 }
 
 mod sqlite {
-    use docmill_tests::contract::sqlite;
+    use docmill_tests::contract::{sqlite, sqlite_books};
 
     docmill_tests::queue_cases!(sqlite());
     docmill_tests::ledger_cases!(sqlite());
     docmill_tests::sink_cases!(sqlite());
+    docmill_tests::desk_cases!(sqlite_books());
 }

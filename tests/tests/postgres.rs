@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::large_futures)]
 
 mod contract {
-    use docmill_tests::services::postgres::backend;
+    use docmill_tests::services::postgres::{backend, books};
 
     docmill_tests::ledger_cases!(backend());
     docmill_tests::sink_cases!(backend());
+    docmill_tests::desk_cases!(books());
 }
 
 #[path = "postgres/crossing.rs"]

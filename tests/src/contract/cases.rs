@@ -46,6 +46,30 @@ macro_rules! ledger_cases {
     };
 }
 
+/// Every case of what an API asks, on the books that the expression makes.
+#[macro_export]
+macro_rules! desk_cases {
+    ($books:expr) => {
+        $crate::contract_cases! { $books, desk:
+            an_admission_tells_what_it_changed,
+            the_first_object_of_a_content_stays,
+            objects_go_when_no_document_has_their_content,
+            a_batch_counts_its_documents,
+            a_cancelled_batch_ends_what_nobody_else_wants,
+            lists_show_a_tenants_own,
+            dead_letters_are_replayed_once,
+            lanes_count_what_is_unsettled,
+            the_first_answer_stays,
+            usage_is_a_days,
+            keys_are_good_until_they_are_not,
+            commits_are_told_with_their_tenants,
+            what_is_in_work_is_shown,
+            an_export_goes_on_where_it_ended,
+            what_was_told_last_is_told
+        }
+    };
+}
+
 /// Every sink case on the back end that the expression makes. With `one after another:` they are one test,
 /// for a back end whose server is dear to start in every process.
 #[macro_export]

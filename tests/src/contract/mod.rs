@@ -18,6 +18,7 @@ use docmill_worker::sink::{ChunkRow, MentionRow, Sink};
 use docmill_worker::sqlite::{Database, GraphSink, TextSink, VectorSink, rusqlite};
 
 mod cases;
+pub mod desk;
 pub mod ledger;
 pub mod ledger_trials;
 pub mod objects;
@@ -106,6 +107,11 @@ pub async fn memory() -> Backend {
 
 /// The embedded shape's file, with the queue that goes with it.
 pub async fn sqlite() -> Backend {
+    sqlite_books().await.backend
+}
+
+/// The same, with what an API asks of it.
+pub async fn sqlite_books() -> desk::Books {
     let clock = clock();
     let dir = tempfile::tempdir().unwrap();
     let database = Arc::new(Database::open(dir.path(), clock.clone()).unwrap());
@@ -124,7 +130,8 @@ pub async fn sqlite() -> Backend {
     let open = Arc::new(open);
     let reopen = open.clone();
     let insert = "INSERT INTO concepts(tenant, canonical_name, display, kind) VALUES('default', 'loose', 'loose', 'term')";
-    Backend {
+    let desk = database.clone();
+    let backend = Backend {
         ledger: database,
         sinks,
         queue: Arc::new(MemoryQueue::new(clock.clone(), LEASE_MS)),
@@ -136,7 +143,8 @@ pub async fn sqlite() -> Backend {
             reopen().query_row("SELECT count(*) FROM concepts", [], |row| row.get(0)).unwrap()
         }),
         keep: Box::new(dir),
-    }
+    };
+    desk::Books { desk, backend }
 }
 
 /// The tenant of every case.

@@ -28,6 +28,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::cache;
 use super::process::free_port;
+use crate::contract::desk::Books;
 use crate::contract::{Backend, LEASE_MS, Time};
 
 /// Longest wait for a server to be ready: generous, as a machine may be busy with other tests.
@@ -85,6 +86,11 @@ pub fn shared() -> &'static Server {
 
 /// Ledger and stores in a schema of their own on the shared server.
 pub async fn backend() -> Backend {
+    books().await.backend
+}
+
+/// The same, with what an API asks of it.
+pub async fn books() -> Books {
     let options = shared().fresh();
     let database = Database::open(&options).await.unwrap();
     let mut sinks: std::collections::BTreeMap<Store, Arc<dyn Sink>> = std::collections::BTreeMap::new();
@@ -93,7 +99,8 @@ pub async fn backend() -> Backend {
     sinks.insert(Store::Graph, Arc::new(GraphSink::new(database.clone())));
     let (loose, counted) = (options.clone(), options);
     let insert = "INSERT INTO concepts(tenant, canonical_name, display, kind) VALUES('default', 'loose', 'loose', 'term')";
-    Backend {
+    let desk = Arc::new(database.clone());
+    let backend = Backend {
         time: Time::Real,
         ledger: Arc::new(PostgresLedger::new(database, 0)),
         sinks,
@@ -105,7 +112,8 @@ pub async fn backend() -> Backend {
             blocking(async { count(&client(&counted).await.unwrap(), "concepts").await as usize })
         }),
         keep: Box::new(()),
-    }
+    };
+    Books { desk, backend }
 }
 
 fn blocking<T>(work: impl Future<Output = T>) -> T {

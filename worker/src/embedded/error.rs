@@ -75,6 +75,28 @@ pub enum Error {
     /// The extractor cannot be run.
     #[error("the extractor cannot be started: {0}")]
     Extractor(String),
+    /// A directory that cannot be watched.
+    #[error("{} {why}", .path.display())]
+    Watch {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Others were to be answered, and there is no key that would tell who they are.
+    #[error("{0} is reached by others, and there are no keys")]
+    KeysNeeded(std::net::SocketAddr),
+    /// The address cannot be listened on.
+    #[error("{address} cannot be used: {detail}")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        detail: String,
+    },
+    /// The API cannot begin.
+    #[error("the API cannot begin: {0}")]
+    Api(String),
 }
 
 impl Error {
@@ -94,6 +116,10 @@ impl Error {
             Self::Metrics { .. } => "metrics_unwritable",
             Self::Sandbox { .. } => "sandbox_missing",
             Self::Extractor(_) => "extractor_missing",
+            Self::Watch { .. } => "watch_refused",
+            Self::KeysNeeded(_) => "keys_needed",
+            Self::Listen { .. } => "listen_unusable",
+            Self::Api(_) => "api_unusable",
         }
     }
 
@@ -122,6 +148,12 @@ impl Error {
             Self::Metrics { .. } => "check the path of --metrics, its permissions and the free space",
             Self::Sandbox { .. } => "use --sandbox best-effort to do without it, or bring it back",
             Self::Extractor(_) => "check the installation of docmill",
+            Self::Watch { .. } => "watch a directory that does not hold the data directory",
+            Self::KeysNeeded(_) => {
+                "make a key first (docmill serve on 127.0.0.1, then POST /v1/keys), or listen on 127.0.0.1"
+            }
+            Self::Listen { .. } => "end what listens there, or use another --listen",
+            Self::Api(_) => "check the settings that it names, and the permissions of the data directory",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The one-machine shape: a directory of documents into one data directory, nothing else running.
 //!
 //! [`run`] is the main path: [`scan`] finds what changed, [`session`] delivers it, [`report`] says
-//! what came of it. [`maintenance`] holds the other commands that write.
+//! what came of it. [`maintenance`] holds the other commands that write. `serve` answers the API on the same
+//! directory, and delivers what comes by it.
 
 mod counters;
 mod error;
@@ -12,7 +13,16 @@ mod removal;
 mod report;
 mod run;
 mod scan;
+#[cfg(feature = "services")]
+pub mod serve;
+#[cfg(feature = "services")]
+mod serving;
 mod session;
+mod take_in;
+#[cfg(feature = "services")]
+mod uploads;
+#[cfg(feature = "services")]
+mod watch;
 
 pub use counters::Counters;
 pub use error::Error;
@@ -20,3 +30,5 @@ pub use metrics::Metrics;
 pub use options::{Concepts, Embeddings, Extractor, RunOptions, Sync};
 pub use report::{FailedDocument, LossyDocument, Report, ReportInput};
 pub use run::run;
+#[cfg(feature = "services")]
+pub use serve::{ServeOptions, Served, serve};

@@ -1,29 +1,24 @@
 //! `docmill run`: scan, deliver, remove what vanished, report. Interrupted, the next run goes on.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use docmill_core::id::TenantId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::removal::{self, Removal, Vanished};
 use super::report::{FailedDocument, Report, ReportInput};
-use super::scan::{Found, Scan, Scanned, Seen};
+use super::scan::Scanned;
 use super::session::{Session, Setup};
+use super::take_in::{Look, take_in};
 use super::{Counters, Error, Metrics, RunOptions};
 use crate::delivery::Outcome;
 use crate::extract::ExtractOptions;
 use crate::intake::Finished;
-use crate::ledger::{Ledger, Registered, Registration};
+use crate::ledger::Ledger;
 use crate::process_tree::{PeakMemory, cpu_seconds};
-use crate::queue::Message;
-use crate::sqlite::known_sources;
-
-/// Batches of a scan that may wait for the ledger.
-const SCAN_BATCHES: usize = 4;
 
 /// Ingests the paths into the data directory. `stop` turning true ends it early: what was in hand is
 /// given back, and the report says what was done.
@@ -83,7 +78,13 @@ pub async fn run(
     );
 
     let scan_done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let scanning = scan(&session, &options, counters.clone(), stop.clone());
+    let look = Look {
+        tenant: &options.tenant,
+        paths: &options.paths,
+        bytes_max: options.limits.file_mib << 20,
+        counters: counters.clone(),
+    };
+    let scanning = take_in(&session, look, stop.clone());
     let scanning = async {
         let scanned = scanning.await;
         // What an earlier run left waits until the scan knows which files moved meanwhile.
@@ -140,82 +141,6 @@ async fn left_over(session: &Session, counters: &Counters) -> Result<usize, Erro
     let left_over = session.database.unsettled(usize::MAX >> 1).await?.len();
     Counters::add(&counters.documents_total, left_over as u64);
     Ok(left_over)
-}
-
-/// Walks the paths, registers what is new and queues it.
-async fn scan(
-    session: &Session,
-    options: &RunOptions,
-    counters: Arc<Counters>,
-    stop: watch::Receiver<bool>,
-) -> Result<Scanned, Error> {
-    let tenant = options.tenant.clone();
-    let known = session.database.readers().read(|connection| known_sources(connection, &tenant))?;
-    let known = known.map_err(crate::sqlite::Error::from)?;
-    let began_ns = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-    let scan = Scan {
-        known: known.into_iter().map(|known| (known.uri.clone(), known)).collect::<HashMap<_, _>>(),
-        began_ns,
-        bytes_max: options.limits.file_mib << 20,
-        counters: counters.clone(),
-    };
-    let (sender, mut batches) = mpsc::channel(SCAN_BATCHES);
-    let paths = options.paths.clone();
-    let walking = tokio::task::spawn_blocking(move || {
-        scan.run(&paths, &mut |seen| !*stop.borrow() && sender.blocking_send(seen).is_ok())
-    });
-    while let Some(seen) = batches.recv().await {
-        match seen {
-            Seen::Found(found) => register(session, &tenant, began_ns, found, &counters).await?,
-            Seen::Again(looks) => {
-                let looks = looks.into_iter().map(|(uri, stat)| (uri, stat, began_ns)).collect();
-                session.database.seen_again(tenant.clone(), looks).await?;
-            }
-        }
-    }
-    let scanned = walking.await.map_err(|error| crate::ledger::Error::Failed(error.to_string()))?;
-    if !scanned.moves.is_empty() {
-        let retried = session.database.move_sources(tenant, scanned.moves.clone()).await?;
-        Counters::add(&counters.documents_total, retried.len() as u64);
-        session.queue.enqueue(&retried).await.map_err(|error| Error::Delivery(error.into()))?;
-    }
-    Ok(scanned)
-}
-
-async fn register(
-    session: &Session,
-    tenant: &TenantId,
-    began_ns: i64,
-    found: Vec<Found>,
-    counters: &Counters,
-) -> Result<(), Error> {
-    let bytes: Vec<u64> = found.iter().map(|found| found.stat.bytes).collect();
-    let registrations = found
-        .into_iter()
-        .map(|found| Registration {
-            tenant: tenant.clone(),
-            uri: found.uri,
-            content: found.content,
-            bytes: found.stat.bytes,
-            stat: Some(found.stat),
-            scanned_at_ns: began_ns,
-            root: Some(found.root),
-        })
-        .collect();
-    let mut messages: Vec<Message> = Vec::new();
-    for (registered, bytes) in session.database.register(registrations).await?.into_iter().zip(bytes) {
-        match registered {
-            Registered::New(message) | Registered::Changed(message) => {
-                messages.push(message);
-                Counters::add(&counters.documents_total, 1);
-                Counters::add(&counters.bytes_total, bytes);
-            }
-            Registered::Unchanged(..) => Counters::add(&counters.documents_unchanged, 1),
-        }
-    }
-    session.queue.enqueue(&messages).await.map_err(|error| Error::Delivery(error.into()))
 }
 
 /// Notes how a delivery ended.

@@ -28,19 +28,19 @@ use crate::queue::memory::MemoryQueue;
 use crate::sink::Sink;
 use crate::sqlite::{Database, GraphSink, TextSink, VectorSink};
 use crate::stages::models::{self, CONCEPTS_BUILTIN, NONE};
-use crate::stages::{LocalFiles, Models, Stages};
+use crate::stages::{Fetch, Models, Stages};
 
 /// Documents in flight at once.
-const DOCUMENTS_IN_FLIGHT: usize = 64;
+pub(super) const DOCUMENTS_IN_FLIGHT: usize = 64;
 /// Wait of an idle loop before it looks again.
 const IDLE: Duration = Duration::from_millis(20);
 /// Rows that one look of the sweep takes.
-const SWEEP_ROWS: usize = 2_000;
+pub(super) const SWEEP_ROWS: usize = 2_000;
 
 /// How long rows of deleted documents stay, in milliseconds.
-const DELETED_KEPT_MS: u64 = DELETED_KEPT_DAYS as u64 * 86_400_000;
+pub(super) const DELETED_KEPT_MS: u64 = DELETED_KEPT_DAYS as u64 * 86_400_000;
 /// Of them, those that are forgotten together.
-const FORGET_DOCUMENTS: usize = 1_000;
+pub(super) const FORGET_DOCUMENTS: usize = 1_000;
 
 /// What a session needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -82,6 +82,9 @@ pub struct Session {
     pub database: Arc<Database>,
     /// Entries.
     pub queue: Arc<dyn Queue>,
+    /// The same, for who waits for more of them.
+    #[cfg(feature = "services")]
+    pub(super) entries: Arc<MemoryQueue>,
     /// Deliveries.
     pub deliverer: Arc<Deliverer>,
     /// Extractor children.
@@ -90,10 +93,10 @@ pub struct Session {
     pub models: Arc<Models>,
     /// What is shown.
     pub counters: Arc<Counters>,
-    data_dir: PathBuf,
-    bars: Bars,
+    pub(super) data_dir: PathBuf,
+    pub(super) bars: Bars,
     /// A worker died or lost a claim after it may have written rows that no manifest names.
-    rows_may_be_loose: AtomicBool,
+    pub(super) rows_may_be_loose: AtomicBool,
     beating: tokio::task::JoinHandle<()>,
 }
 
@@ -134,31 +137,82 @@ pub async fn active_spec(ledger: &dyn Ledger, tenant: &TenantId) -> Result<Optio
     Ok(indexes.into_iter().find(|(_, _, state)| *state == IndexState::Active).map(|(_, spec, _)| spec))
 }
 
+/// The specification that the flags ask for, which is the active index's where the tenant has one.
+///
+/// # Errors
+/// [`Error::IndexMismatch`], or the database did not answer.
+pub(super) async fn fitting_spec(ledger: &dyn Ledger, setup: &Setup) -> Result<IndexSpec, Error> {
+    let active = active_spec(ledger, &setup.tenant).await?;
+    let asked = asked_spec(setup, active.as_ref());
+    match active {
+        Some(active) if asked.id() != active.id() => {
+            Err(Error::IndexMismatch { has: describe(&active), asked: describe(&asked) })
+        }
+        _ => Ok(asked),
+    }
+}
+
+/// Where documents come from, whoever handed them in: what `docmill serve` was given and did not finish may be
+/// finished by a run.
+#[cfg(feature = "services")]
+fn sources(database: &Arc<Database>, data_dir: &Path, setup: &Setup) -> Arc<dyn Fetch> {
+    Arc::new(super::uploads::ServedFiles {
+        desk: database.clone(),
+        objects: data_dir.join(super::uploads::OBJECTS),
+        bytes_max: setup.extract.limits.file_mib << 20,
+    })
+}
+
+/// Where documents come from: without the API there are no uploads.
+#[cfg(not(feature = "services"))]
+fn sources(_: &Arc<Database>, _: &Path, _: &Setup) -> Arc<dyn Fetch> {
+    Arc::new(crate::stages::LocalFiles)
+}
+
+/// What differs between sessions that work off what is there and those that serve.
+pub(super) struct Parts {
+    /// Truth and stores.
+    pub database: Arc<Database>,
+    /// Models, loaded or not.
+    pub models: Arc<Models>,
+    /// What the tenant's index is made with.
+    pub spec: IndexSpec,
+}
+
 impl Session {
     /// Opens the directory and makes everything ready; the tenant's index is begun if it has none.
     ///
     /// # Errors
     /// The directory cannot be used, the flags do not fit its index, or a model cannot be loaded.
     pub async fn open(data_dir: &Path, setup: &Setup, counters: Arc<Counters>) -> Result<Self, Error> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let database = Arc::new(Database::open(data_dir, clock.clone())?);
-        let ledger: Arc<dyn Ledger> = database.clone();
-        let active = active_spec(ledger.as_ref(), &setup.tenant).await?;
-        let asked = asked_spec(setup, active.as_ref());
-        if let Some(active) = &active
-            && asked.id() != active.id()
-        {
-            return Err(Error::IndexMismatch { has: describe(active), asked: describe(&asked) });
-        }
+        let database = Arc::new(Database::open(data_dir, Arc::new(SystemClock))?);
+        let asked = fitting_spec(database.as_ref(), setup).await?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let models = Models::new(cores);
-        let written = ledger.indexes(&setup.tenant).await?;
+        let written = database.indexes(&setup.tenant).await?;
         let building = written.into_iter().filter(|(_, _, state)| *state == IndexState::Building);
         for spec in std::iter::once(asked.clone()).chain(building.map(|(_, spec, _)| spec)) {
             // Now, and not with the first document: without its model nothing could be done.
             models.embedder(&spec).await.map_err(Error::Model)?;
         }
-        ledger.begin_index(&setup.tenant, &asked).await?;
+        let parts = Parts { database, models: Arc::new(models), spec: asked };
+        Self::of(data_dir, setup, counters, parts).await
+    }
+
+    /// Puts the parts together and lets the worker live; the tenant's index is begun if it has none.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    pub(super) async fn of(
+        data_dir: &Path,
+        setup: &Setup,
+        counters: Arc<Counters>,
+        parts: Parts,
+    ) -> Result<Self, Error> {
+        let Parts { database, models, spec } = parts;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ledger: Arc<dyn Ledger> = database.clone();
+        ledger.begin_index(&setup.tenant, &spec).await?;
         // The lock is ours: whoever claimed something before is dead.
         let died = database.retire_all_workers().await? > 0;
 
@@ -166,18 +220,18 @@ impl Session {
         // A page that is allowed its time must not end the work on its document.
         let lease_stall_ms = lease.lease_stall_ms.max(setup.extract.limits.silence_ms());
         let lease = LeaseConfig { cleanup_delay_ms: 0, lease_stall_ms, ..lease };
-        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(clock.clone(), lease.lease_ms));
+        let entries = Arc::new(MemoryQueue::new(clock.clone(), lease.lease_ms));
+        let queue: Arc<dyn Queue> = entries.clone();
         let pool = Arc::new(Pool::new(setup.extractor.clone(), setup.slots, setup.extract.clone()));
         if let Some(shortage) = pool.shortage() {
             tracing::warn!(shortage, "memory is short for extractors");
         }
-        let models = Arc::new(models);
         let stages = Stages {
             cache: None,
             pool: pool.clone(),
             models: models.clone(),
             ledger: ledger.clone(),
-            sources: Arc::new(LocalFiles),
+            sources: sources(&database, data_dir, setup),
             kept: Arc::new(database.readers().clone()),
             counters: counters.clone(),
         };
@@ -204,6 +258,8 @@ impl Session {
         Ok(Self {
             database,
             queue,
+            #[cfg(feature = "services")]
+            entries,
             deliverer,
             pool,
             models,
@@ -301,7 +357,7 @@ impl Session {
 }
 
 /// Whether a delivery that ended so may have written rows that it did not commit.
-fn leaves_rows(outcome: &Outcome) -> bool {
+pub(super) fn leaves_rows(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Elsewhere => true,
         Outcome::DeadLettered(failure) | Outcome::Retried(failure) => {
@@ -311,6 +367,6 @@ fn leaves_rows(outcome: &Outcome) -> bool {
     }
 }
 
-fn delivery_error(error: crate::queue::Error) -> Error {
+pub(super) fn delivery_error(error: crate::queue::Error) -> Error {
     Error::Delivery(error.into())
 }

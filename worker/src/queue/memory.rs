@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use docmill_core::id::{DocumentId, Generation};
 use docmill_core::lane::Lane;
+use tokio::sync::Notify;
 
 use super::{DUE_WITHIN_MS, Delivery, Depth, Error, Message, Queue};
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ pub struct MemoryQueue {
     #[cfg(feature = "planted-faults")]
     planted: Option<PlantedFault>,
     state: Mutex<State>,
+    more: Notify,
 }
 
 #[derive(Default)]
@@ -87,7 +89,13 @@ impl MemoryQueue {
             #[cfg(feature = "planted-faults")]
             planted: None,
             state: Mutex::default(),
+            more: Notify::new(),
         }
+    }
+
+    /// Returns once an entry waits that did not since the last time, or at once where one does. For one that listens.
+    pub async fn more(&self) {
+        self.more.notified().await;
     }
 
     /// With a known mistake.
@@ -123,6 +131,7 @@ impl Queue for MemoryQueue {
         for message in messages {
             if state.known.insert((message.document, message.generation)) {
                 state.add_waiting(*message);
+                self.more.notify_one();
             }
         }
         Ok(())
@@ -170,6 +179,7 @@ impl Queue for MemoryQueue {
         state.leased.remove(&entry);
         if after_ms == 0 {
             state.add_again(delivery.message);
+            self.more.notify_one();
         } else {
             let entry = state.fresh_entry();
             state.delayed.insert((now + after_ms, entry), delivery.message);
@@ -198,6 +208,9 @@ impl Queue for MemoryQueue {
                 state.add_again(leased.message);
                 promoted += 1;
             }
+        }
+        if promoted > 0 {
+            self.more.notify_one();
         }
         Ok(promoted)
     }

@@ -50,10 +50,19 @@ pub(super) fn next(connection: &Connection, sequence: &str) -> rusqlite::Result<
         .query_row([sequence], |row| row.get(0))
 }
 
-pub(super) fn heartbeat(connection: &Connection, worker: &WorkerId, until_ms: i64) -> rusqlite::Result<()> {
+/// The first one of a worker is its start.
+pub(super) fn heartbeat(
+    connection: &Connection,
+    worker: &WorkerId,
+    now_ms: i64,
+    until_ms: i64,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO workers VALUES(?, ?)")?
-        .execute(params![worker.0, until_ms])
+        .prepare_cached(
+            "INSERT INTO workers(worker, started_at_ms, lease_until_ms) VALUES(?, ?, ?)
+             ON CONFLICT(worker) DO UPDATE SET lease_until_ms = excluded.lease_until_ms",
+        )?
+        .execute(params![worker.0, now_ms, until_ms])
         .map(|_| ())
 }
 
@@ -118,11 +127,11 @@ pub(super) fn claim(
     grant.indexes = indexes::written(connection, &grant.tenant)?;
     connection
         .prepare_cached(
-            "UPDATE documents SET state = 'processing', owner = ?1, epoch = ?2, started = 0,
+            "UPDATE documents SET state = 'processing', owner = ?1, epoch = ?2, started = 0, claimed_at_ms = ?4,
                     starts = CASE WHEN started AND owner = ?1 THEN max(starts - 1, 0) ELSE starts END
              WHERE document = ?3",
         )?
-        .execute(params![worker.0, grant.epoch.0, &grant.document.as_bytes()[..]])?;
+        .execute(params![worker.0, grant.epoch.0, &grant.document.as_bytes()[..], now_ms])?;
     Ok(Claim::Granted(Box::new(grant)))
 }
 

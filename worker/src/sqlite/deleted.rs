@@ -26,7 +26,7 @@ pub(super) fn forget(connection: &Connection, before_ms: i64, limit: usize) -> r
                  WHERE manifest IN (SELECT manifest FROM manifests WHERE document = ?)",
             )?
             .execute([document])?;
-        for table in ["manifests", "kept_pages", "documents"] {
+        for table in ["manifests", "kept_pages", "batch_documents", "documents"] {
             connection
                 .prepare_cached(&format!("DELETE FROM {table} WHERE document = ?"))?
                 .execute([document])?;

@@ -18,7 +18,7 @@ use crate::ledger::{
 use crate::queue::Message;
 
 impl Database {
-    async fn job<T: Send + 'static>(
+    pub(super) async fn job<T: Send + 'static>(
         &self,
         answer: Answer,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -57,8 +57,12 @@ impl Database {
 #[async_trait]
 impl Ledger for Database {
     async fn heartbeat(&self, worker: &WorkerId, lease_ms: u64) -> Result<(), Error> {
-        let (worker, until_ms) = (worker.clone(), self.now_ms() + lease_ms as i64);
-        self.job(Answer::Applied, move |connection| claims::heartbeat(connection, &worker, until_ms)).await
+        let (worker, now_ms) = (worker.clone(), self.now_ms());
+        let until_ms = now_ms + lease_ms as i64;
+        self.job(Answer::Applied, move |connection| {
+            claims::heartbeat(connection, &worker, now_ms, until_ms)
+        })
+        .await
     }
 
     async fn retire_worker(&self, worker: &WorkerId) -> Result<(), Error> {
@@ -133,10 +137,15 @@ impl Ledger for Database {
     ) -> Result<Commit, Error> {
         let (grant, now_ms) = (grant.clone(), self.now_ms());
         let due_ms = now_ms + cleanup_delay_ms as i64;
-        self.job(Answer::Durable, move |connection| {
-            manifests::commit(connection, &grant, &manifests, &summary, now_ms, due_ms)
-        })
-        .await
+        let committed = self
+            .job(Answer::Durable, move |connection| {
+                manifests::commit(connection, &grant, &manifests, &summary, now_ms, due_ms)
+            })
+            .await?;
+        if let Commit::Committed { seq } = &committed {
+            self.changed(seq.0);
+        }
+        Ok(committed)
     }
 
     async fn carry(
@@ -225,6 +234,13 @@ impl Ledger for Database {
 
     async fn switch_index(&self, tenant: &TenantId, to: IndexId) -> Result<u64, Error> {
         let (tenant, due_ms) = (tenant.clone(), self.now_ms());
-        self.job(Answer::Durable, move |connection| indexes::switch(connection, &tenant, to, due_ms)).await
+        let lacking = self
+            .job(Answer::Durable, move |connection| indexes::switch(connection, &tenant, to, due_ms))
+            .await?;
+        if lacking == 0 {
+            // No number is given for it, and searches answer otherwise from now on.
+            self.changed(0);
+        }
+        Ok(lacking)
     }
 }

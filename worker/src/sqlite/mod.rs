@@ -11,20 +11,39 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::{ledger, sink};
 
+#[cfg(feature = "services")]
+mod admissions;
+#[cfg(feature = "services")]
+mod answers;
+#[cfg(feature = "services")]
+mod api_keys;
 mod audit;
+#[cfg(feature = "services")]
+mod batches;
 mod chunk_table;
 mod claims;
 mod deleted;
 mod derived;
+#[cfg(feature = "services")]
+mod desk;
+#[cfg(feature = "services")]
+mod exported;
 mod graph;
 mod indexes;
 mod kept;
 mod ledger_impl;
+#[cfg(feature = "services")]
+mod listing;
+#[cfg(feature = "services")]
+mod looks;
 mod manifests;
+#[cfg(feature = "services")]
+mod objects;
 pub mod read;
 mod sources;
 pub(crate) mod term_score;
@@ -33,6 +52,8 @@ mod vectors;
 mod writer;
 
 pub use rusqlite;
+#[cfg(feature = "services")]
+pub use uuid;
 
 pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
@@ -43,12 +64,15 @@ pub use vectors::VectorSink;
 pub use writer::{Answer, Writer};
 
 /// Format of the tables; a file with a higher one is refused, one with a lower one brought up by its writer.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// What brings a file from each format to the next.
 const UPGRADES: [&str; FORMAT as usize - 1] = [
     "ALTER TABLE vector_values ADD COLUMN passages BLOB NOT NULL DEFAULT x''",
     "ALTER TABLE indexes ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+    concat!(include_str!("upgrade_4.sql"), include_str!("api.sql")),
 ];
+/// The tables of an empty file.
+const TABLES: &str = concat!(include_str!("schema.sql"), include_str!("api.sql"));
 /// File that holds everything.
 const DATABASE: &str = "docmill.db";
 /// File whose lock makes a process the one writer.
@@ -135,7 +159,9 @@ impl Error {
     /// What the user can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Busy { .. } => "wait for it, or stop it; reading commands work meanwhile",
+            Self::Busy { .. } => {
+                "wait for it, or stop it; reading commands work meanwhile, and `docmill serve` takes files by --server"
+            }
             Self::Newer { .. } => "use the newer docmill, or another --data-dir",
             Self::Older { .. } => {
                 "`docmill verify --repair` brings it up to date, as does any `docmill run`"
@@ -263,6 +289,11 @@ pub struct Database {
     thread: Option<std::thread::JoinHandle<()>>,
     readers: Readers,
     clock: Arc<dyn Clock>,
+    /// The number of the last commit that this process made; told at changes of the active index, too.
+    changes: watch::Sender<u64>,
+    /// The active indexes when somebody asked for changes last.
+    #[cfg(feature = "services")]
+    active_then: Mutex<Option<u64>>,
     _lock: File,
 }
 
@@ -288,12 +319,21 @@ impl Database {
              PRAGMA journal_size_limit=134217728;",
         )?;
         if is_empty(&connection)? {
-            connection.execute_batch(&format!("BEGIN; {} COMMIT;", include_str!("schema.sql")))?;
+            connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
         }
         upgrade(&connection, dir)?;
         let (writer, thread) = Writer::start(connection)?;
         let readers = Readers::open(dir)?;
-        Ok(Self { writer: Some(writer), thread: Some(thread), readers, clock, _lock: lock })
+        Ok(Self {
+            writer: Some(writer),
+            thread: Some(thread),
+            readers,
+            clock,
+            changes: watch::Sender::new(0),
+            #[cfg(feature = "services")]
+            active_then: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// Reading connections.
@@ -328,7 +368,7 @@ fn is_empty(connection: &Connection) -> Result<bool, Error> {
 fn upgrade(connection: &Connection, dir: &Path) -> Result<(), Error> {
     let found = format_of(connection, dir)?;
     for (upgrade, to) in UPGRADES.iter().zip(2..).filter(|(_, to)| *to > found) {
-        let sql = format!("BEGIN; {upgrade}; UPDATE meta SET value = {to} WHERE key = 'format'; COMMIT;");
+        let sql = format!("BEGIN; {upgrade}\n; UPDATE meta SET value = {to} WHERE key = 'format'; COMMIT;");
         connection.execute_batch(&sql)?;
     }
     Ok(())
@@ -387,6 +427,60 @@ mod tests {
             assert_eq!(found, 1);
         }
         look.get_status(StatementStatus::RePrepare)
+    }
+
+    /// What the tables and indexes of a file are, with the columns of each.
+    fn layout(connection: &Connection) -> Vec<(String, String)> {
+        let mut statement = connection
+            .prepare(
+                "SELECT m.name, group_concat(c.name || ' ' || c.type || ' ' || c.hidden, ', ')
+                 FROM sqlite_master m LEFT JOIN pragma_table_xinfo(m.name) c
+                 WHERE m.name NOT LIKE 'sqlite_%' GROUP BY m.name ORDER BY m.name",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| {
+            let columns: Option<String> = row.get(1)?;
+            let mut columns: Vec<String> =
+                columns.unwrap_or_default().split(", ").map(str::to_owned).collect();
+            columns.sort();
+            Ok((row.get(0)?, columns.join(", ")))
+        });
+        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_file_of_the_format_before_becomes_one_of_this() {
+        let fresh = tempfile::tempdir().unwrap();
+        drop(Database::open(fresh.path(), Arc::new(SystemClock)).unwrap());
+        let older = tempfile::tempdir().unwrap();
+        let tables = include_str!("schema.sql")
+            .replace("VALUES('format', 4)", "VALUES('format', 3)")
+            .replace(", started_at_ms INTEGER NOT NULL DEFAULT 0", "");
+        // The columns since, and the comma before the first of them.
+        let begin = tables.find(",\n  claimed_at_ms").unwrap();
+        let end = begin + tables[begin..].find("\n);").unwrap();
+        let tables = [&tables[..begin], &tables[end..]].concat();
+        let document =
+            "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
+              changed_at_ms) VALUES(x'00', 'default', 'u', 'u', 1, 'committed', 1,
+              '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1);";
+        let before = Connection::open(older.path().join(DATABASE)).unwrap();
+        before.execute_batch(&format!("{tables}{document}")).unwrap();
+        drop(before);
+        let upgraded = Database::open(older.path(), Arc::new(SystemClock)).unwrap();
+        let sql = "SELECT media_type, language, category FROM documents";
+        let kind: (String, String, Option<String>) = upgraded
+            .readers()
+            .read(|connection| {
+                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            })
+            .unwrap()
+            .unwrap();
+        assert_eq!(kind, ("text/plain".to_owned(), "en".to_owned(), None));
+        drop(upgraded);
+        let [fresh, older] =
+            [fresh, older].map(|dir| layout(&Connection::open(dir.path().join(DATABASE)).unwrap()));
+        assert_eq!(older, fresh);
     }
 
     #[test]

@@ -1,12 +1,15 @@
--- The embedded shape in one file: ledger, text, vectors, graph. Format 2.
+-- The embedded shape in one file: ledger, text, vectors, graph. Format 4; what the API keeps beside is in api.sql.
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sequences(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES('format', 3);
+INSERT INTO meta VALUES('format', 4);
 INSERT INTO sequences VALUES('epoch', 0), ('commit', 0);
 
 -- Ledger ----------------------------------------------------------------------------------------
-CREATE TABLE workers(worker TEXT PRIMARY KEY, lease_until_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE workers(
+  worker TEXT PRIMARY KEY, lease_until_ms INTEGER NOT NULL, started_at_ms INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 
+-- The rowid is the order in which documents came, and lists go on by it: nobody may VACUUM, which gives new ones.
 CREATE TABLE documents(
   document BLOB NOT NULL UNIQUE,
   tenant TEXT NOT NULL,
@@ -27,7 +30,12 @@ CREATE TABLE documents(
   committed_at_ms INTEGER,
   failure TEXT,                       -- of the newest generation
   failed_at_ms INTEGER,
-  changed_at_ms INTEGER NOT NULL
+  changed_at_ms INTEGER NOT NULL,
+  claimed_at_ms INTEGER,              -- when the present claim was given
+  -- What searches are filtered by.
+  media_type TEXT GENERATED ALWAYS AS (json_extract(summary, '$.media_type')) VIRTUAL,
+  language TEXT GENERATED ALWAYS AS (json_extract(summary, '$.language')) VIRTUAL,
+  category TEXT GENERATED ALWAYS AS (json_extract(summary, '$.category')) VIRTUAL
 );
 CREATE INDEX documents_unsettled ON documents(state) WHERE state IN ('queued', 'processing');
 CREATE INDEX documents_failed ON documents(failed_at_ms) WHERE state = 'failed';

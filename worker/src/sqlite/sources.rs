@@ -70,15 +70,26 @@ fn depends_on_place(failure: &str) -> bool {
     failure.is_some_and(|failure| matches!(failure.code, FailureCode::Vanished | FailureCode::Unreadable))
 }
 
-/// Queues a document again that was given up for want of its file.
-fn retry_if_seen(connection: &Connection, document: DocumentId) -> rusqlite::Result<Option<Message>> {
+/// Whether a stored failure says that it was cancelled, which another submission takes back. A scan that merely
+/// sees the file again is none.
+fn is_cancelled(failure: &str) -> bool {
+    let failure: Option<Failure> = serde_json::from_str(failure).ok();
+    failure.is_some_and(|failure| failure.code == FailureCode::Cancelled)
+}
+
+/// Queues a document again that was given up for such a failure.
+fn retry_after(
+    connection: &Connection,
+    document: DocumentId,
+    such: impl FnOnce(&str) -> bool,
+) -> rusqlite::Result<Option<Message>> {
     let failure: Option<String> = connection
         .prepare_cached("SELECT failure FROM documents WHERE document = ? AND state = 'failed'")?
         .query_row([&document.as_bytes()[..]], |row| row.get(0))
         .optional()?
         .flatten();
     match failure {
-        Some(failure) if depends_on_place(&failure) => requeue(connection, document),
+        Some(failure) if such(&failure) => requeue(connection, document),
         _ => Ok(None),
     }
 }
@@ -112,7 +123,8 @@ pub(super) fn register(
     };
     look_again(connection, new, document)?;
     if content.as_deref() == Some(&new.content.0[..]) {
-        if let Some(message) = retry_if_seen(connection, document)? {
+        let such = |failure: &str| depends_on_place(failure) || is_cancelled(failure);
+        if let Some(message) = retry_after(connection, document, such)? {
             return Ok(Registered::Changed(message));
         }
         return Ok(Registered::Unchanged(document, state_of(&state)?));
@@ -240,7 +252,7 @@ fn carry_out(
         Look { stat: Some(moved.stat), scanned_at_ns: moved.scanned_at_ns, root: moved.root.as_deref() };
     let document = document_of(&document)?;
     store_look(connection, tenant, &moved.to, document, &look)?;
-    retry_if_seen(connection, document)
+    retry_after(connection, document, depends_on_place)
 }
 
 impl Database {

@@ -118,7 +118,13 @@ pub fn status(connection: &Connection, tenant: &TenantId, dir: &Path) -> rusqlit
 
 fn bytes_in(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    // What is uploaded lies in directories. A link is not followed.
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }
 
 /// Tries the lock shared and lets it go at once: only a writer holds it otherwise.
