@@ -2,7 +2,7 @@
 //! say, so nothing that loads, links or hides leaves here, wherever the pieces of a stream were cut.
 //!
 //! An answer passes three steps, each of which holds back what it cannot tell yet: signs that are not seen,
-//! [marks](marks) of Markdown and HTML, [addresses](addresses). A step sees what the one before made of the text, so
+//! marks of Markdown and HTML, addresses. A step sees what the one before made of the text, so
 //! that taking something out cannot put something else together. Nothing but brackets with numbers of sources
 //! comes out as brackets, hence no link can be written, and none defined.
 
