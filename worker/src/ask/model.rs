@@ -22,6 +22,7 @@ pub enum Role {
 #[serde(deny_unknown_fields)]
 pub struct Turn {
     /// By whom.
+    #[schema(inline)]
     pub role: Role,
     /// What.
     pub content: String,
