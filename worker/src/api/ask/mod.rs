@@ -151,17 +151,17 @@ async fn streamed(
     let run = api.runs.begin(&tenant)?;
     // From here on, so that it is not taken for abandoned.
     let reader = run.read(0);
+    let ending = Ending(api.clone(), run);
     let mut events = answering(api, tenant, question, new);
     let first = events.next().await;
     if let Some(AskEvent::Error(problem)) = first {
-        api.runs.end(&run);
         return Err(problem);
     }
-    tokio::spawn(work(api.clone(), run, stream::iter(first).chain(events).boxed()));
+    tokio::spawn(work(ending, stream::iter(first).chain(events).boxed()));
     Ok(sse::response(reader, api.stop.clone()))
 }
 
-/// Ends an answer whatever ends its work.
+/// Ends an answer whatever ends its work, be it that who asked is gone before it began.
 struct Ending(Shared, Arc<Run>);
 
 impl Drop for Ending {
@@ -170,8 +170,7 @@ impl Drop for Ending {
     }
 }
 
-async fn work(api: Shared, run: Arc<Run>, mut events: BoxStream<'static, AskEvent>) {
-    let ending = Ending(api, run);
+async fn work(ending: Ending, mut events: BoxStream<'static, AskEvent>) {
     let run = &ending.1;
     let mut abandoned = std::pin::pin!(run.abandoned());
     loop {

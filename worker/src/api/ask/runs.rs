@@ -90,7 +90,7 @@ impl Runs {
 
     /// The answer has ended; it is kept for those who did not read all of it.
     pub fn end(&self, run: &Run) {
-        let bytes = {
+        let bytes: usize = {
             let mut state = lock(&run.state);
             state.over = true;
             state.events.iter().map(|(_, data)| data.len()).sum()
