@@ -66,7 +66,7 @@ impl AskBody {
         if self.history.len() > HISTORY_MAX {
             return Err(Problem::invalid("history", "is too long", format!("up to {HISTORY_MAX} turns")));
         }
-        let filter = self.filter.map(FilterBody::filter).transpose()?.unwrap_or_default();
+        let filter = self.filter.map(FilterBody::read).transpose()?.unwrap_or_default();
         Ok(Question { text: self.question, history: self.history, filter, k: self.k.unwrap_or(0) })
     }
 }
