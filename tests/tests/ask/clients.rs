@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use docmill_tests::services::cache;
 use docmill_tests::services::model::Model;
 use docmill_tests::services::served::Served;
 use serde_json::{Value, json};
@@ -13,9 +12,13 @@ use super::with_documents;
 /// Dimensions of vectors without meaning.
 const DIMENSIONS: usize = 768;
 
-/// Where setup puts the clients.
+/// Where setup puts the clients: one folder with Python's interpreter and JavaScript's modules.
 fn installed() -> PathBuf {
-    let cache = cache().unwrap();
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("DOCMILL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("docmill")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/docmill")))
+        .unwrap();
     let mut found: Vec<PathBuf> = std::fs::read_dir(&cache)
         .unwrap()
         .map(|entry| entry.unwrap().path())

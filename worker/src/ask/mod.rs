@@ -97,21 +97,6 @@ impl Asker {
         Ok(Self(Arc::new(Answering { search, model, mock, sources, context_bytes, max_tokens })))
     }
 
-    /// The same with another model, whatever the settings say.
-    pub fn with_model(search: Arc<dyn Search>, settings: &AskSettings, model: Arc<dyn ChatModel>) -> Self {
-        let (sources, context_bytes) = (settings.sources, settings.context_bytes);
-        let max_tokens =
-            settings.model.as_ref().map_or(ModelSettings::new("", "").max_tokens, |m| m.max_tokens);
-        Self(Arc::new(Answering {
-            search,
-            model: Some(model),
-            mock: false,
-            sources,
-            context_bytes,
-            max_tokens,
-        }))
-    }
-
     /// Answers. The last event is the answer or an error; nothing goes on once the stream is dropped.
     pub fn ask(&self, tenant: TenantId, question: Question) -> BoxStream<'static, AskEvent> {
         let (events, told) = mpsc::channel(EVENTS_WAITING);
