@@ -1,0 +1,228 @@
+//! An answer without a model: the sentences of the sources that say most of what the question asks for.
+
+use std::collections::HashSet;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Sanitiser, Source};
+use crate::search::snippet;
+use crate::segment::{QueryTerm, is_stop_word, segment_query};
+
+/// Sentences of an answer at most.
+const SENTENCES_MAX: usize = 4;
+/// Longest sentence that is taken whole, in bytes; of a longer one the part that fits.
+const SENTENCE_BYTES_MAX: usize = 400;
+/// Shorter ones are numbers and names of sections, in bytes.
+const SENTENCE_BYTES_MIN: usize = 12;
+/// Sentences looked at: bounds the work on tables.
+const LOOKED_AT_MAX: usize = 400;
+/// What a term counts in a further sentence, when one that was taken has it.
+const AGAIN: f64 = 0.3;
+/// A sentence with less than this share of the best one's score adds nothing.
+const WORTH: f64 = 0.4;
+/// What the best source counts more than one far down.
+const FIRST: f64 = 0.5;
+/// What is said where nothing was found.
+const NOTHING: &str = "Nothing was found that answers this.";
+
+struct Sentence {
+    n: u32,
+    text: String,
+    /// Places of the question's terms that it has.
+    terms: Vec<usize>,
+}
+
+/// The sentences with the most of the question's rare terms, in the order of the sources, each with its `[n]`.
+pub fn extractive(question: &str, sources: &[Source]) -> String {
+    let terms = telling(segment_query(question));
+    let sentences = sentences_of(sources, &terms);
+    let total = sentences.len() as f64;
+    let weights: Vec<f64> = (0..terms.len())
+        .map(|term| {
+            let with = sentences.iter().filter(|sentence| sentence.terms.contains(&term)).count();
+            (1.0 + total / with.max(1) as f64).ln()
+        })
+        .collect();
+    let mut chosen = best(&sentences, &weights);
+    chosen.sort_unstable();
+    let said: Vec<String> = chosen
+        .into_iter()
+        .map(|place| {
+            let Sentence { n, text, .. } = &sentences[place];
+            format!("{} [{n}]", shortened(text, question))
+        })
+        .collect();
+    if !said.is_empty() {
+        return said.join(" ");
+    }
+    // Found by meaning alone: the best text's own beginning has to do.
+    sources.iter().find_map(|source| beginning(source, question)).unwrap_or_else(|| NOTHING.to_owned())
+}
+
+fn telling(terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
+    let is_stop = |term: &QueryTerm| term.alternatives.iter().all(|form| is_stop_word(form));
+    if terms.iter().all(is_stop) {
+        return terms;
+    }
+    terms.into_iter().filter(|term| !is_stop(term)).collect()
+}
+
+fn sentences_of(sources: &[Source], terms: &[QueryTerm]) -> Vec<Sentence> {
+    // Chunks overlap.
+    let mut seen = HashSet::new();
+    let mut sentences = Vec::new();
+    for source in sources {
+        for paragraph in paragraphs(&clean(&source.text)) {
+            for text in paragraph.unicode_sentences().map(str::trim) {
+                if sentences.len() == LOOKED_AT_MAX {
+                    return sentences;
+                }
+                if text.len() >= SENTENCE_BYTES_MIN && seen.insert(text.to_owned()) {
+                    let terms = terms_in(text, terms);
+                    sentences.push(Sentence { n: source.n, text: text.to_owned(), terms });
+                }
+            }
+        }
+    }
+    sentences
+}
+
+/// Without links, and without numbers in brackets that would pass for ours.
+fn clean(text: &str) -> String {
+    let mut sanitiser = Sanitiser::new(&[]);
+    let mut clean = sanitiser.push(text);
+    clean.push_str(&sanitiser.finish());
+    clean
+}
+
+/// What blank lines divide; other line ends are where a page was too narrow.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for line in text.lines().map(str::trim) {
+        let last = paragraphs.len() - 1;
+        match (line.is_empty(), paragraphs[last].is_empty()) {
+            (true, false) => paragraphs.push(String::new()),
+            (true, true) => {}
+            (false, true) => paragraphs[last].push_str(line),
+            (false, false) => {
+                paragraphs[last].push(' ');
+                paragraphs[last].push_str(line);
+            }
+        }
+    }
+    paragraphs
+}
+
+fn terms_in(sentence: &str, terms: &[QueryTerm]) -> Vec<usize> {
+    let forms: HashSet<String> =
+        segment_query(sentence).into_iter().flat_map(|term| term.alternatives).collect();
+    let has = |term: &QueryTerm| {
+        term.alternatives.iter().any(|form| {
+            forms.contains(form)
+                || term.prefix && forms.iter().any(|found| found.starts_with(form.as_str()))
+        })
+    };
+    terms.iter().enumerate().filter(|(_, term)| has(term)).map(|(place, _)| place).collect()
+}
+
+/// Places of the sentences to take: each time the one that adds most.
+fn best(sentences: &[Sentence], weights: &[f64]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut covered: HashSet<usize> = HashSet::new();
+    let mut enough = f64::MIN_POSITIVE;
+    while chosen.len() < SENTENCES_MAX {
+        let score = |sentence: &Sentence| {
+            let of = |term: &usize| weights[*term] * if covered.contains(term) { AGAIN } else { 1.0 };
+            sentence.terms.iter().map(of).sum::<f64>() * (1.0 + FIRST / f64::from(sentence.n))
+        };
+        let left = sentences.iter().enumerate().filter(|(place, _)| !chosen.contains(place));
+        // Of equals the first.
+        let next = left
+            .map(|(place, sentence)| (place, score(sentence)))
+            .reduce(|best, other| if other.1 > best.1 { other } else { best });
+        let Some((place, score)) = next.filter(|(_, score)| *score >= enough) else { break };
+        if chosen.is_empty() {
+            enough = score * WORTH;
+        }
+        covered.extend(&sentences[place].terms);
+        chosen.push(place);
+    }
+    chosen
+}
+
+fn shortened(text: &str, question: &str) -> String {
+    match text.len() > SENTENCE_BYTES_MAX {
+        true => snippet(text, question, SENTENCE_BYTES_MAX).text,
+        false => text.to_owned(),
+    }
+}
+
+fn beginning(source: &Source, question: &str) -> Option<String> {
+    let text = clean(if source.snippet.trim().is_empty() { &source.text } else { &source.snippet });
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then(|| format!("{} [{}]", shortened(&text, question), source.n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DocumentId, TenantId};
+
+    fn source(n: u32, text: &str) -> Source {
+        Source {
+            n,
+            document: DocumentId::born(&TenantId::default(), "file:///a", n),
+            title: "A".to_owned(),
+            uri: "file:///a".to_owned(),
+            page: 1,
+            heading: None,
+            text: text.to_owned(),
+            snippet: String::new(),
+        }
+    }
+
+    #[test]
+    fn sentences_that_answer_are_cited() {
+        let sources = [
+            source(1, "Shells are programs. The zebra\nshell was written in 1987. It has no history."),
+            source(2, "Many animals live here. A zebra eats grass all day long."),
+        ];
+        let answer = extractive("When was the zebra shell written?", &sources);
+        assert!(answer.starts_with("The zebra shell was written in 1987. [1]"), "{answer}");
+        assert!(!answer.contains("Many animals"), "{answer}");
+    }
+
+    #[test]
+    fn what_is_said_twice_is_taken_once() {
+        let text = "The zebra shell was written in 1987.";
+        assert_eq!(extractive("zebra shell", &[source(1, text), source(2, text)]), format!("{text} [1]"));
+    }
+
+    #[test]
+    fn found_by_meaning_alone_the_best_text_begins_the_answer() {
+        let sources = [source(1, "Striped horses graze in the evening."), source(2, "Something else.")];
+        assert_eq!(extractive("zebra", &sources), "Striped horses graze in the evening. [1]");
+        assert_eq!(extractive("zebra", &[]), NOTHING);
+    }
+
+    #[test]
+    fn sources_bring_no_links_and_no_numbers_of_their_own() {
+        let text =
+            "The zebra shell [7] is at https://evil.example/x and ![p](https://evil.example/p.png) here.";
+        let answer = extractive("zebra shell", &[source(1, text)]);
+        assert!(!answer.contains("evil") && !answer.contains("[7]") && answer.ends_with("[1]"), "{answer}");
+    }
+
+    #[test]
+    fn a_sentence_without_an_end_is_shortened() {
+        let text = format!("{} zebra {}", "cell ".repeat(300), "cell ".repeat(300));
+        let answer = extractive("zebra", &[source(1, &text)]);
+        assert!(answer.len() < SENTENCE_BYTES_MAX + 20 && answer.contains("zebra"), "{answer}");
+    }
+
+    #[test]
+    fn text_without_spaces_is_answered_from_too() {
+        let answer = extractive("日本語", &[source(1, "これは日本語の文書です。別の文があります。")]);
+        assert_eq!(answer, "これは日本語の文書です。 [1]");
+    }
+}

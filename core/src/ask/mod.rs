@@ -1,0 +1,14 @@
+//! What answering a question decides: which found texts a model is shown and how they are set apart from orders,
+//! what is answered without a model, and what of an answer people may get. Asks no model and no store.
+
+mod extractive;
+mod mock;
+mod prompt;
+mod sanitise;
+mod sources;
+
+pub use extractive::extractive;
+pub use mock::{MOCK_WORDS, mock_answer};
+pub use prompt::{Prompt, prompt};
+pub use sanitise::{ANSWER_BYTES_MAX, HELD_BYTES_MAX, Sanitiser};
+pub use sources::{CONTEXT_BYTES, OF_ONE_DOCUMENT_MAX, SOURCES, Source, sources};

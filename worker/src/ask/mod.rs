@@ -1,0 +1,444 @@
+//! Answers questions from the documents of a tenant: searches, has a model write from what was found or takes
+//! sentences of it, and lets out only what an answer may hold. Knows no HTTP but the model's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use docmill_core::ask::{Sanitiser, Source, extractive, prompt, sources};
+use docmill_core::id::TenantId;
+use docmill_core::search::{Filter, QUERY_BYTES_MAX, SearchRequest, Wrong};
+use docmill_core::segment::{is_stop_word, segment_query};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+
+use crate::api::{Problem, keys};
+use crate::search::Search;
+
+mod event;
+mod mock;
+mod model;
+mod openai;
+mod settings;
+
+pub use event::{AskEvent, FinalAnswer, SourceView};
+pub use mock::MockModel;
+pub use model::{Chat, ChatModel, Delta, ModelError, Role, Turn};
+pub use openai::OpenAi;
+pub use settings::{AskSettings, ModelSettings};
+
+/// What answers questions is called where models have names.
+pub const ASK_MODEL: &str = "docmill";
+/// What embeds texts is called there.
+pub const EMBED_MODEL: &str = "docmill-embed";
+/// Texts that a question may ask to be answered from.
+pub const K_MAX: u16 = 32;
+/// Hits that are looked at for each text: those that one document has too many of are passed over.
+const HITS_PER_SOURCE: u16 = 2;
+/// Turns of what was said before that a model is told, the last ones.
+const TURNS_MAX: usize = 20;
+/// Bytes of them.
+const TURNS_BYTES_MAX: usize = 16 * 1024;
+/// A question with fewer telling words than this is searched for with the one before: "and when?"
+const WORDS_ALONE: usize = 3;
+/// Bytes of a random mark around sources.
+const MARK_BYTES: usize = 12;
+/// How freely a model chooses its words when it is to repeat what sources say.
+const TEMPERATURE: f32 = 0.2;
+/// Pieces of an answer that are told as they come; later ones are gathered.
+const MESSAGES_WHOLE: usize = 512;
+/// Bytes that are gathered then.
+const GATHERED_BYTES: usize = 64;
+/// Events that wait for whoever listens.
+const EVENTS_WAITING: usize = 32;
+/// Who wrote an answer that is made of the sources' sentences.
+const EXTRACTIVE: &str = "extractive";
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// What is asked.
+    pub text: String,
+    /// What was said before, oldest first.
+    pub history: Vec<Turn>,
+    /// Which documents may answer.
+    pub filter: Filter,
+    /// Texts to answer from at most; 0: as many as the settings say.
+    pub k: u16,
+}
+
+/// Answers questions.
+pub struct Asker(Arc<Answering>);
+
+struct Answering {
+    search: Arc<dyn Search>,
+    model: Option<Arc<dyn ChatModel>>,
+    mock: bool,
+    sources: usize,
+    context_bytes: usize,
+    max_tokens: u32,
+}
+
+impl Asker {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// What of the settings is of no use.
+    pub fn new(search: Arc<dyn Search>, settings: &AskSettings) -> Result<Self, String> {
+        let max_tokens = settings.model.as_ref().map_or(0, |model| model.max_tokens);
+        let model: Option<Arc<dyn ChatModel>> = match (settings.mock, &settings.model) {
+            (Some(delay), _) => Some(Arc::new(MockModel { delay })),
+            (None, Some(model)) => Some(Arc::new(OpenAi::new(model.clone())?)),
+            (None, None) => None,
+        };
+        let mock = settings.mock.is_some();
+        let (sources, context_bytes) = (settings.sources, settings.context_bytes);
+        Ok(Self(Arc::new(Answering { search, model, mock, sources, context_bytes, max_tokens })))
+    }
+
+    /// Answers. The last event is the answer or an error; nothing goes on once the stream is dropped.
+    pub fn ask(&self, tenant: TenantId, question: Question) -> BoxStream<'static, AskEvent> {
+        let (events, told) = mpsc::channel(EVENTS_WAITING);
+        let answering = self.0.clone();
+        let work = async move {
+            let mut telling = Telling { events, messages: 0, gathered: String::new() };
+            if let Err(problem) = answering.answer(&tenant, &question, &mut telling).await {
+                telling.tell(AskEvent::Error(problem)).await;
+            }
+        };
+        // Worked on while it is listened to, without a task of its own: dropping the stream drops all of it.
+        let told =
+            stream::unfold(told, |mut told| async move { told.recv().await.map(|event| (event, told)) });
+        let work = stream::once(work).filter_map(|()| std::future::ready(None));
+        stream::select(told, work).boxed()
+    }
+
+    /// Names of what can be asked here.
+    pub fn models(&self) -> Vec<String> {
+        vec![ASK_MODEL.to_owned(), EMBED_MODEL.to_owned()]
+    }
+
+    /// Whether answers are a mock's, which is not worth remembering.
+    pub fn is_mock(&self) -> bool {
+        self.0.mock
+    }
+}
+
+impl Answering {
+    async fn answer(
+        &self,
+        tenant: &TenantId,
+        question: &Question,
+        telling: &mut Telling,
+    ) -> Result<(), Problem> {
+        let most = if question.k == 0 { self.sources } else { usize::from(question.k.min(K_MAX)) };
+        let hits = u16::try_from(most).unwrap_or(K_MAX).clamp(1, K_MAX) * HITS_PER_SOURCE;
+        let mut request = SearchRequest::new(searched(question), hits);
+        request.filter = question.filter.clone();
+        request.check().map_err(wrong)?;
+        let found = self.search.search(tenant, &request).await?;
+        let sources = sources(&found.results, most, self.context_bytes);
+        let results = sources.iter().map(SourceView::from).collect();
+        telling.tell(AskEvent::SearchResults { results, mode: found.mode, reason: found.reason }).await;
+        match &self.model {
+            Some(model) if self.mock || !sources.is_empty() => {
+                self.by_model(model.as_ref(), question, sources, telling).await
+            }
+            model => by_sentences(question, sources, model.is_some(), telling).await,
+        }
+    }
+
+    async fn by_model(
+        &self,
+        model: &dyn ChatModel,
+        question: &Question,
+        sources: Vec<Source>,
+        telling: &mut Telling,
+    ) -> Result<(), Problem> {
+        let mark = keys::random_hex(MARK_BYTES).map_err(|error| {
+            tracing::error!(%error, "there are no random numbers");
+            internal("the system has no random numbers")
+        })?;
+        let told = prompt(&question.text, &sources, &mark);
+        let mut turns = last_turns(&question.history);
+        turns.push(Turn { role: Role::User, content: told.user });
+        let chat = Chat {
+            question: question.text.clone(),
+            system: told.system,
+            turns,
+            max_tokens: self.max_tokens,
+            temperature: Some(TEMPERATURE),
+        };
+        let mut pieces = model.stream(chat).await.map_err(|error| failed(&error))?;
+        let mut answer = Answer::new(&sources);
+        let ended = loop {
+            match pieces.next().await {
+                Some(Ok(Delta::Text(text))) => {
+                    let shown = answer.sanitiser.push(&text);
+                    answer.show(shown, telling).await;
+                    if answer.sanitiser.is_full() {
+                        break Err(ModelError::TooLong);
+                    }
+                }
+                Some(Ok(Delta::End { finish, input_tokens, output_tokens })) => {
+                    break Ok((finish, (input_tokens, output_tokens)));
+                }
+                Some(Err(error)) => break Err(error),
+                None => break Err(ModelError::Cut),
+            }
+        };
+        // It is to stop now, not when whoever asked has read the rest.
+        drop(pieces);
+        let rest = answer.sanitiser.finish();
+        answer.show(rest, telling).await;
+        telling.flush().await;
+        let (finish, tokens) = ended.map_err(|error| failed(&error))?;
+        if finish != "stop" {
+            return Err(incomplete(format!(
+                "the model ended its answer before it had said all ({})",
+                plain(&finish)
+            )));
+        }
+        if answer.text.trim().is_empty() {
+            return Err(incomplete("the model gave no answer".to_owned()));
+        }
+        let citations = answer.citations();
+        let note = citations
+            .is_empty()
+            .then(|| "The model named no source: check it against what was found.".to_owned());
+        let model = model.name().to_owned();
+        let whole =
+            FinalAnswer { answer: answer.text, citations, model, extractive: false, note, finish, tokens };
+        telling.tell(AskEvent::FinalAnswer(whole)).await;
+        Ok(())
+    }
+}
+
+/// Answers with sentences of the sources.
+async fn by_sentences(
+    question: &Question,
+    sources: Vec<Source>,
+    has_model: bool,
+    telling: &mut Telling,
+) -> Result<(), Problem> {
+    let text = question.text.clone();
+    // Stems of some thousand words: too long to keep others waiting.
+    let (said, sources) = tokio::task::spawn_blocking(move || (extractive(&text, &sources), sources))
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "sentences were not taken");
+            internal("the answer could not be put together")
+        })?;
+    let mut answer = Answer::new(&sources);
+    let shown = answer.sanitiser.push(&said) + &answer.sanitiser.finish();
+    answer.show(shown, telling).await;
+    telling.flush().await;
+    let note = match (sources.is_empty(), has_model) {
+        (true, true) => "No document fits the question, so no model was asked.",
+        (true, false) => "No document fits the question.",
+        (false, _) => "No model is configured: these are sentences of the documents.",
+    };
+    let citations = answer.citations();
+    let whole = FinalAnswer {
+        answer: answer.text,
+        citations,
+        model: EXTRACTIVE.to_owned(),
+        extractive: true,
+        note: Some(note.to_owned()),
+        finish: "stop".to_owned(),
+        tokens: (None, None),
+    };
+    telling.tell(AskEvent::FinalAnswer(whole)).await;
+    Ok(())
+}
+
+/// An answer that grows.
+struct Answer {
+    sanitiser: Sanitiser,
+    sources: BTreeMap<u32, SourceView>,
+    cited: BTreeSet<u32>,
+    text: String,
+}
+
+impl Answer {
+    fn new(sources: &[Source]) -> Self {
+        let views = sources.iter().map(|source| (source.n, source.into())).collect();
+        Self {
+            sanitiser: Sanitiser::new(sources),
+            sources: views,
+            cited: BTreeSet::new(),
+            text: String::new(),
+        }
+    }
+
+    /// Tells a piece that may be shown, and what it is the first to cite.
+    async fn show(&mut self, piece: String, telling: &mut Telling) {
+        self.text.push_str(&piece);
+        telling.message(piece).await;
+        let new: Vec<u32> = self.sanitiser.cited().difference(&self.cited).copied().collect();
+        for number in new {
+            self.cited.insert(number);
+            if let Some(view) = self.sources.get(&number) {
+                telling.flush().await;
+                telling.tell(AskEvent::Citation(view.clone())).await;
+            }
+        }
+    }
+
+    fn citations(&self) -> Vec<SourceView> {
+        self.cited.iter().filter_map(|number| self.sources.get(number)).cloned().collect()
+    }
+}
+
+/// Whom events are told.
+struct Telling {
+    events: mpsc::Sender<AskEvent>,
+    messages: usize,
+    gathered: String,
+}
+
+impl Telling {
+    async fn tell(&self, event: AskEvent) {
+        // Whoever listened may be gone; then this is dropped with the stream.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn message(&mut self, piece: String) {
+        self.gathered.push_str(&piece);
+        if self.messages < MESSAGES_WHOLE || self.gathered.len() >= GATHERED_BYTES {
+            self.flush().await;
+        }
+    }
+
+    async fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.messages += 1;
+            let delta = std::mem::take(&mut self.gathered);
+            self.tell(AskEvent::Message { delta }).await;
+        }
+    }
+}
+
+/// What to search for: the question, with the one before where it says too little by itself.
+fn searched(question: &Question) -> String {
+    let telling = |text: &str| {
+        let terms = segment_query(text);
+        terms.iter().filter(|term| !term.alternatives.iter().all(|form| is_stop_word(form))).count()
+    };
+    let before = question.history.iter().rev().find(|turn| turn.role == Role::User);
+    match before {
+        Some(before)
+            if telling(&question.text) < WORDS_ALONE
+                && before.content.len() + question.text.len() < QUERY_BYTES_MAX =>
+        {
+            format!("{}\n{}", before.content, question.text)
+        }
+        _ => question.text.clone(),
+    }
+}
+
+/// The last of what was said, beginning with whoever asked, as models want it.
+fn last_turns(history: &[Turn]) -> Vec<Turn> {
+    let mut bytes = 0;
+    let fitting = history.iter().rev().take(TURNS_MAX).take_while(|turn| {
+        bytes += turn.content.len();
+        bytes <= TURNS_BYTES_MAX
+    });
+    let mut turns: Vec<Turn> = fitting.cloned().collect();
+    turns.reverse();
+    let first = turns.iter().position(|turn| turn.role == Role::User).unwrap_or(turns.len());
+    turns.split_off(first)
+}
+
+fn wrong(wrong: Wrong) -> Problem {
+    let field = if wrong.field == "query" { "question" } else { wrong.field };
+    Problem::invalid(field, wrong.what, wrong.allowed)
+}
+
+fn internal(detail: &str) -> Problem {
+    let what_to_do = "report it with the log of the API";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, what_to_do)
+}
+
+fn incomplete(detail: String) -> Problem {
+    let what_to_do = "ask again, or for less at once; what came so far may be wrong without its end";
+    Problem::new(StatusCode::BAD_GATEWAY, "answer_incomplete", detail, what_to_do)
+}
+
+/// A model's own word, as far as it can be one.
+fn plain(word: &str) -> String {
+    word.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(32).collect()
+}
+
+/// The model's own words are for the log: they may name hosts.
+fn failed(error: &ModelError) -> Problem {
+    tracing::warn!(%error, "the model failed");
+    let unavailable = |detail: String| {
+        let what_to_do = "ask again later; `/v1/search` answers without the model";
+        Problem::new(StatusCode::BAD_GATEWAY, "model_unavailable", detail, what_to_do)
+    };
+    match error {
+        ModelError::Unreachable(_) => unavailable("the model cannot be reached".to_owned()),
+        ModelError::Throttled { after } => {
+            unavailable(error.to_string()).retry_after(after.map_or(1, |after| after.as_secs()))
+        }
+        ModelError::Refused { .. } | ModelError::Malformed => unavailable(error.to_string()),
+        ModelError::FirstToken | ModelError::Idle | ModelError::Total => {
+            let what_to_do = "ask again later; `/v1/search` answers without the model";
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "model_timeout", error.to_string(), what_to_do)
+        }
+        ModelError::Cut | ModelError::TooLong => incomplete(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(role: Role, content: &str) -> Turn {
+        Turn { role, content: content.to_owned() }
+    }
+
+    fn question(text: &str, history: Vec<Turn>) -> Question {
+        Question { text: text.to_owned(), history, filter: Filter::default(), k: 0 }
+    }
+
+    #[test]
+    fn what_says_too_little_is_searched_for_with_what_was_asked_before() {
+        let history =
+            vec![turn(Role::User, "Who wrote the zebra shell?"), turn(Role::Assistant, "Nobody.")];
+        assert_eq!(
+            searched(&question("And when?", history.clone())),
+            "Who wrote the zebra shell?\nAnd when?"
+        );
+        let whole = "Which animals graze on mountain meadows?";
+        assert_eq!(searched(&question(whole, history)), whole);
+        assert_eq!(searched(&question("And when?", Vec::new())), "And when?");
+    }
+
+    #[test]
+    fn a_model_is_told_the_last_turns_from_a_question_on() {
+        let long = "x".repeat(TURNS_BYTES_MAX - 10);
+        let history = [
+            turn(Role::User, "too far back"),
+            turn(Role::User, &long),
+            turn(Role::Assistant, "a"),
+            turn(Role::User, "b"),
+            turn(Role::Assistant, "c"),
+        ];
+        let told = last_turns(&history);
+        assert_eq!(told.iter().map(|turn| turn.content.len()).collect::<Vec<_>>(), [long.len(), 1, 1, 1]);
+        let told = last_turns(&history[2..]);
+        assert_eq!(told.first().map(|turn| turn.content.as_str()), Some("b"));
+        assert!(last_turns(&history[2..3]).is_empty());
+    }
+
+    #[test]
+    fn hosts_are_told_to_nobody() {
+        let problem = failed(&ModelError::Unreachable("connect to secret-host:1".to_owned()));
+        assert!(!serde_json::to_string(&problem).unwrap().contains("secret-host"));
+        assert_eq!(problem.status(), 502);
+        assert_eq!(failed(&ModelError::Idle).status(), 504);
+    }
+}
