@@ -234,6 +234,7 @@ pub struct PathStep {
     pub concept: String,
     /// Where it stands together with the one before; absent of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
     pub via: Option<Via>,
 }
 
