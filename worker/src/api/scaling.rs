@@ -39,11 +39,6 @@ pub struct Scaling {
     replicas: Option<u32>,
     /// The value of the metric that a HorizontalPodAutoscaler reads.
     metric: u64,
-    /// Who scales: `Builtin` or `Direct`.
-    provider: String,
-    /// When this was found so, in RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    observed_at: Option<String>,
     /// Why, in the order in which it came about.
     #[serde(default)]
     #[schema(inline)]
@@ -78,10 +73,8 @@ fn checked(scaling: &Scaling) -> Result<(), Problem> {
     if scaling.reasons.len() > REASONS_MAX {
         return Err(Problem::invalid("reasons", "are too many", format!("up to {REASONS_MAX}")));
     }
-    let observed_at = scaling.observed_at.as_deref().unwrap_or_default();
-    let codes = scaling.reasons.iter().map(|why| why.code.as_str());
-    if codes.chain([scaling.provider.as_str(), observed_at]).any(|text| too_long(text, CODE_BYTES_MAX)) {
-        let allowed = format!("codes, provider and time of up to {CODE_BYTES_MAX} bytes");
+    if scaling.reasons.iter().any(|why| too_long(&why.code, CODE_BYTES_MAX)) {
+        let allowed = format!("codes of up to {CODE_BYTES_MAX} bytes");
         return Err(Problem::invalid("reasons", "a code is too long", allowed));
     }
     if scaling.reasons.iter().any(|why| too_long(&why.message, MESSAGE_BYTES_MAX)) {
@@ -97,15 +90,7 @@ mod tests {
 
     fn scaling(message: &str, reasons: usize) -> Scaling {
         let why = Why { code: "Backlog".to_owned(), message: message.to_owned() };
-        Scaling {
-            desired: 3,
-            replicas: None,
-            metric: 30,
-            provider: "Builtin".to_owned(),
-            observed_at: None,
-            reasons: vec![why; reasons],
-            told_at_ms: None,
-        }
+        Scaling { desired: 3, replicas: None, metric: 30, reasons: vec![why; reasons], told_at_ms: None }
     }
 
     #[test]
@@ -118,9 +103,7 @@ mod tests {
 
     #[test]
     fn the_operators_own_words_are_understood() {
-        // As `status.scaling` has it.
-        let text = r#"{"desired":2,"metric":20,"provider":"Direct","observedAt":"2026-11-21T04:05:06Z",
-            "reasons":[{"code":"Backlog","message":"20 documents wait"}]}"#;
+        let text = r#"{"desired":2,"metric":20,"replicas":1,"more":"of a newer one","reasons":[{"code":"Backlog","message":"20 documents wait"}]}"#;
         let scaling: Scaling = serde_json::from_str(text).unwrap();
         assert_eq!((scaling.desired, scaling.reasons.len()), (2, 1));
     }
