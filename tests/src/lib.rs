@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::large_futures)]
 
 pub mod bench;
+pub mod browser;
 pub mod chaos;
 pub mod cluster;
 pub mod command;

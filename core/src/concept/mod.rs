@@ -3,12 +3,14 @@
 
 mod canonical;
 mod cjk;
+mod name;
 mod phrase;
 mod scan;
 
 use std::collections::HashMap;
 
 pub use canonical::{NAME_BYTES_MAX, aliases, block_key, edit_distance_at_most, normalise, resolve};
+pub use name::Name;
 use scan::Scan;
 
 use crate::language::Language;

@@ -129,6 +129,14 @@ impl PipelineApi {
         if answer.status().is_success() { Ok(()) } else { Err(Error::Status(answer.status().as_u16())) }
     }
 
+    /// Tells the API what was decided, for those who look at it there. Told twice, it is what it was.
+    pub(super) async fn tell(&self, target: &Target, decision: String) -> Result<(), Error> {
+        let request = self.http.post(self.url(target, "/internal/v1/scaling"));
+        let request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(decision);
+        let answer = self.send(target, request).await?;
+        if answer.status().is_success() { Ok(()) } else { Err(Error::Status(answer.status().as_u16())) }
+    }
+
     fn url(&self, target: &Target, path: &str) -> String {
         let base = self.settings.base.trim_end_matches('/');
         let base =

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use docmill_core::scale::{Action, Decision, Observation, Policy, State, step};
+use docmill_core::scale::{Action, Decision, Observation, Policy, Reason, State, step};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
@@ -33,6 +34,12 @@ const ORDERS_MAX: Duration = Duration::from_secs(5);
 /// How long it is told that something could not be done while nothing else is tried, in milliseconds: core asks again
 /// after 3 s.
 const TROUBLE_MS: u64 = 10_000;
+/// Time after which the API is told the same again, in milliseconds: it may have been away.
+const TELL_EVERY_MS: u64 = 60_000;
+/// Shortest time between two tellings, in milliseconds: reasons have numbers that move all the time.
+const TELL_AGAIN_MS: u64 = 1_000;
+/// Most reasons that it is told.
+const REASONS_MAX: usize = 32;
 /// How long a write counts as on its way to the watch, in milliseconds.
 const SHOWS_MS: u64 = 5_000;
 
@@ -67,6 +74,8 @@ pub(super) struct Driver {
     past: Option<(String, u64)>,
     /// What could not be done, and when that was.
     trouble: Option<(String, u64)>,
+    /// What the API was told last, without what only time changes, and when.
+    told_api: Option<(String, u64)>,
 }
 
 /// What woke a driver.
@@ -103,6 +112,7 @@ impl Driver {
             went_by: None,
             past: None,
             trouble: None,
+            told_api: None,
         }
     }
 
@@ -145,9 +155,29 @@ impl Driver {
         let mut scaled = Scaled::new(&policy, &decision, &observation, line.map(|(line, _)| line), now_ms);
         scaled.throughput_per_min = self.rate.throughput_per_minute();
         scaled.unheard = heard.unheard;
+        let decided = decided(&scaled);
         self.publish(scaled, now_ms);
         let version = seen.deployment.map(|deployment| deployment.resource_version).unwrap_or_default();
         self.act(&decision, &observation, version).await;
+        self.tell(decided, now_ms);
+    }
+
+    /// Tells the pipeline's API beside everything else: no decision waits for it.
+    fn tell(&mut self, decided: String, now_ms: u64) {
+        let is_known = self.told_api.as_ref().is_some_and(|(before, at_ms)| {
+            let since_ms = now_ms.saturating_sub(*at_ms);
+            since_ms < if *before == decided { TELL_EVERY_MS } else { TELL_AGAIN_MS }
+        });
+        if is_known || !self.may_act() {
+            return;
+        }
+        self.told_api = Some((decided.clone(), now_ms));
+        let (hands, target) = (self.around.hands.clone(), self.target.clone());
+        tokio::spawn(async move {
+            if let Err(error) = hands.tell(&target, decided).await {
+                tracing::debug!(pipeline = %target.key, error = told(&error), "the API is not told");
+            }
+        });
     }
 
     /// Most lines say what the one before said.
@@ -312,6 +342,15 @@ impl Driver {
     fn now_ms(&self) -> u64 {
         self.around.clock.now_ms()
     }
+}
+
+/// A decision as the pipeline's API is told it.
+fn decided(scaled: &Scaled) -> String {
+    let reason = |reason: &Reason| json!({"code": reason.code(), "message": reason.to_string()});
+    let reasons: Vec<_> = scaled.reasons.iter().take(REASONS_MAX).map(reason).collect();
+    let Scaled { desired, replicas, metric_value, .. } = scaled;
+    json!({"desired": desired, "replicas": replicas, "metric": metric_value, "reasons": reasons})
+        .to_string()
 }
 
 /// Whether nothing is there, and nobody is there to do it.

@@ -80,6 +80,9 @@ pub trait Hands: Send + Sync {
     /// seen.
     fn set_replicas<'a>(&'a self, target: &'a Target, write: &'a Write)
     -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Tells the pipeline's API what was decided, in JSON. Nothing depends on it.
+    fn tell<'a>(&'a self, target: &'a Target, decision: String) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// The hands of the operator.
@@ -167,6 +170,11 @@ impl Hands for KubeHands {
         write: &'a Write,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(in_turn(&self.writes, self.replicas(target, write)))
+    }
+
+    fn tell<'a>(&'a self, target: &'a Target, decision: String) -> BoxFuture<'a, Result<(), Error>> {
+        let telling = async move { self.api.tell(target, decision).await.map_err(Error::Order) };
+        Box::pin(in_turn(&self.orders, telling))
     }
 }
 

@@ -5,11 +5,13 @@ pub mod api;
 pub mod certificates;
 pub mod http;
 pub mod issuer;
+pub mod model;
 pub mod neo4j;
 pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod s3;
+pub mod served;
 pub mod tls_front;
 pub mod worker;
 

@@ -52,12 +52,12 @@ pub struct LaneView {
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<u64>,
     /// Unsettled documents, as the ledger knows them.
-    unsettled: u64,
+    pub(super) unsettled: u64,
     /// Dead letters.
     dead: u64,
     /// How long the oldest unsettled document is there, in milliseconds; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_age_ms: Option<u64>,
+    pub(super) oldest_age_ms: Option<u64>,
 }
 
 /// What waits.
@@ -96,7 +96,7 @@ pub struct WorkerView {
 #[serde(rename_all = "camelCase")]
 pub struct Workers {
     /// By name.
-    workers: Vec<WorkerView>,
+    pub(super) workers: Vec<WorkerView>,
 }
 
 /// What an operator needs to know at a moment: one line of the stream.
@@ -104,16 +104,16 @@ pub struct Workers {
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
     /// The ledger's time, in milliseconds since the Unix epoch.
-    at_ms: u64,
+    pub(super) at_ms: u64,
     /// Whether the queue answers. Where it does not, its numbers are absent: unknown is not zero.
-    queue_reachable: bool,
+    pub(super) queue_reachable: bool,
     /// By lane.
-    lanes: Vec<LaneView>,
+    pub(super) lanes: Vec<LaneView>,
     /// Commits a second since the line before; absent in the first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate_per_s: Option<f64>,
+    pub(super) rate_per_s: Option<f64>,
     /// Workers that live.
-    workers: Vec<WorkerView>,
+    pub(super) workers: Vec<WorkerView>,
     /// The memory that Neo4j has in force; absent while it does not answer, and where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     neo4j_memory: Option<GraphMemory>,
@@ -238,7 +238,8 @@ async fn look(api: &Shared, counts: Option<(Instant, [LaneCounts; 2])>) -> Resul
     Ok(Sight { looked, counted, counts, commits, observation })
 }
 
-async fn observe(
+/// What is there now, not older than this, with the rate since `before`, which is told anew.
+pub(super) async fn observe(
     api: &Shared,
     age_max: Duration,
     before: &mut Option<(u64, u64)>,

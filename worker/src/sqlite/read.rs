@@ -12,7 +12,10 @@ mod status;
 
 pub use documents::{ChunkPlace, DocumentDetail, DocumentRow, Filter, document, documents, find};
 pub use export::export;
-pub use graph::{ConceptDetail, ConceptRow, Neighbour, concept, concepts};
+pub use graph::{
+    ConceptDetail, ConceptRow, ConceptsFrom, Mentioning, Neighbour, Together, beside, concept, concepts,
+    concepts_from, count_concepts, display_of, number_of, together,
+};
 pub use status::{IndexStatus, Status, WriterStatus, status};
 
 /// The tenant's active index.

@@ -22,7 +22,26 @@ pub fn by_content(content: &ContentHash, name: Option<&str>) -> String {
     }
 }
 
+/// The content that the URI itself names.
+pub fn content_of(uri: &str) -> Option<ContentHash> {
+    let rest = uri.strip_prefix(BY_CONTENT)?;
+    ContentHash::parse_hex(rest.split('/').next()?)
+}
+
 /// Whether the content is found by its hash, and not by the URI.
 pub fn is_upload(uri: &str) -> bool {
     uri.starts_with(NAMED) || uri.starts_with(BY_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_is_read_back() {
+        let content = ContentHash::of(b"x");
+        assert_eq!(content_of(&by_content(&content, Some("a.png"))), Some(content));
+        assert_eq!(content_of(&by_content(&content, None)), Some(content));
+        assert_eq!((content_of(&named("a.png")), content_of("sha256:beef/a.png")), (None, None));
+    }
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
-use docmill_core::scale::{Depth, Reason};
+use docmill_core::scale::Depth;
 use kube::runtime::watcher::Event;
-use serde_json::json;
 
 use super::super::line::LiveWorker;
 use super::*;
@@ -22,6 +21,8 @@ struct World {
     /// By pod: the worker in it, and whether its pod carries the mark.
     workers: BTreeMap<String, (LiveWorker, bool)>,
     done: Vec<String>,
+    /// What the API was told.
+    told: Vec<String>,
     interrupted: u32,
     /// Kubernetes shows nothing new.
     is_hidden: bool,
@@ -161,6 +162,11 @@ impl Hands for Hand {
     fn set_replicas<'a>(&'a self, _: &'a Target, write: &'a Write) -> BoxFuture<'a, Result<(), Error>> {
         std::future::ready(self.replicas(write)).boxed()
     }
+
+    fn tell<'a>(&'a self, _: &'a Target, decision: String) -> BoxFuture<'a, Result<(), Error>> {
+        self.world().told.push(decision);
+        std::future::ready(Ok(())).boxed()
+    }
 }
 
 /// A driver and all around it.
@@ -245,6 +251,9 @@ async fn none_to_many_at_once_and_back_to_none_without_an_interruption() {
     assert_eq!(rig.done(), ["replicas 4"]);
     rig.lines(5, 35).await;
     assert!(rig.done().is_empty(), "nothing is to be done");
+    let told: serde_json::Value = serde_json::from_str(rig.hand.world().told.last().unwrap()).unwrap();
+    assert_eq!((told["desired"].as_u64(), told["metric"].as_u64()), (Some(4), Some(40)));
+    assert!(told["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()), "{told}");
 
     // One is busy for long; the others go, one after the window of the last demand.
     if let Some((worker, _)) = rig.hand.world().workers.get_mut("w-002") {
