@@ -1,7 +1,7 @@
 // The page: its views by address, what stands around them, and the stream that feeds them.
 
 import { hasKey, told, useKey } from "./api.js";
-import { fill, h, icon, say } from "./dom.js";
+import { coded, fill, h, icon, say } from "./dom.js";
 import { clock, count } from "./format.js";
 import { Live } from "./live.js";
 import { head, trouble } from "./parts.js";
@@ -147,7 +147,7 @@ function askForKey(problem) {
     } } },
     h("label", { for: "key" }, "API key, or a token of your issuer"),
     field,
-    h("p", { id: "key-help", class: "dim" }, "It is kept in this tab alone and gone when the tab is closed. `docmill-worker keys create` makes one; it needs the scope read, and write for changes."),
+    h("p", { id: "key-help", class: "dim" }, coded("It is kept in this tab alone and gone when the tab is closed. `docmill-worker keys create` makes one; it needs the scope read, and write for changes.")),
     h("button", { type: "submit", class: "strong" }, "Use this key"),
   );
   const wrong = given ? h("p", { class: "bad", role: "alert" }, "The server does not know this key: it is misspelt, revoked or expired.") : problem.code !== "key_needed" && trouble(problem, () => location.reload());

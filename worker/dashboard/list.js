@@ -25,16 +25,17 @@ export class WindowedList {
 
   /**
    * `row(item)` makes the content of a row, whose first link or button is what the keyboard lands on; `key(item)` tells
-   * items apart; `more()` resolves to the next items, empty at the end.
+   * items apart; `more()` resolves to the next items, empty at the end. `columns` are `[cell, name]`, and the sheet gives
+   * the cells of a `kind` of list their widths.
    */
-  constructor({ label, noun, row, key, more, columns, signal }) {
+  constructor({ kind, label, noun, row, key, more, columns, signal }) {
     this.#row = row;
     this.#key = key;
     this.#more = more;
     this.#noun = noun;
     this.list = h("ul", { class: "rows", "aria-label": label, tabindex: "-1" });
     this.foot = h("p", { class: "foot", role: "status" });
-    this.element = h("div", { class: "windowed" }, columns && h("div", { class: "columns", "aria-hidden": "true" }, columns.map((name) => h("span", {}, name))), this.list, this.foot);
+    this.element = h("div", { class: "windowed" }, h("div", { class: `columns ${kind}`, "aria-hidden": "true" }, columns.map(([cell, name]) => h("span", { class: `c-${cell}` }, name))), this.list, this.foot);
     const again = () => this.#soon();
     addEventListener("scroll", again, { passive: true, signal });
     addEventListener("resize", () => {

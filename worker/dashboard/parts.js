@@ -1,6 +1,7 @@
 // What many views show: heads, pills, meters, and what stands where there is nothing, not yet, or an error.
 
-import { announce, fill, h, icon } from "./dom.js";
+import { path } from "./api.js";
+import { announce, coded, fill, h, icon } from "./dom.js";
 import { prose, shown, words } from "./format.js";
 
 /** The head of a view; its title is what the keyboard lands on. */
@@ -47,7 +48,7 @@ export function meter(percent, label, tone = "") {
 
 /** There is nothing, and this is how there would be something. */
 export function blank(picture, title, text, ...actions) {
-  return h("div", { class: "blank" }, icon(picture), h("h2", {}, title), h("p", {}, text), actions.length > 0 && h("div", { class: "actions center" }, actions));
+  return h("div", { class: "blank" }, icon(picture), h("h2", {}, title), h("p", {}, coded(text)), actions.length > 0 && h("div", { class: "actions center" }, actions));
 }
 
 /** Its shape, while it comes. */
@@ -81,8 +82,17 @@ export function sentence(text) {
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
-/** A link to where a document's text is. */
-export const documentLink = (id, page) => (page ? `#/document/${encodeURIComponent(id)}/page/${page}` : `#/document/${encodeURIComponent(id)}`);
+/** Most characters of a passage that stand in an address. */
+const PASSAGE_CHARS_MAX = 160;
+
+/** A link to where a document's text is; `passage` (bytes as `at`, or words as `find`) is marked there. */
+export function documentLink(id, page, passage) {
+  const base = `#/document/${encodeURIComponent(id)}${page ? `/page/${page}` : ""}`;
+  return passage ? path(base, passage) : base;
+}
+
+/** Words by which a passage that is shown cut can be found in its page. */
+export const findable = (snippet) => ({ find: snippet.replace(/^…|…$/g, "").trim().slice(0, PASSAGE_CHARS_MAX) });
 
 /** Shows the shape of `load`'s answer while it comes, then `show`s it, or what went wrong. Answers whether it came. */
 export async function loaded(place, signal, load, show, bones) {

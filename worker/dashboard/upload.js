@@ -35,7 +35,7 @@ export class Uploads {
     if (!chosen.length) return;
     if (!this.#going && !this.#waiting.length) this.#begin();
     this.tray.hidden = false;
-    if (files.length > FILES_MAX) this.#note(`Of ${count(files.length)} files the first ${count(FILES_MAX)} are taken: \`docmill run\` takes folders of any size.`);
+    if (files.length > FILES_MAX) this.#note(`Of ${count(files.length)} files the first ${count(FILES_MAX)} are taken; docmill run takes folders of any size.`);
     this.#all += chosen.length;
     this.#head();
     let batch;

@@ -3,7 +3,7 @@
 import { events, pause, Problem } from "./api.js";
 import { announce, fill, h, icon, say } from "./dom.js";
 import { cited, count, many, nameOf, prose, shown } from "./format.js";
-import { blank, documentLink, head, trouble } from "./parts.js";
+import { blank, documentLink, findable, head, trouble } from "./parts.js";
 
 export const title = "Ask";
 
@@ -14,8 +14,11 @@ const TURN_CHARS_MAX = 2_000;
 /** Trials to take a stream up again. */
 const RESUMES_MAX = 4;
 
-/** The talk lasts as long as the page: whoever looks up a citation and comes back finds it. */
+/** The talk lasts as long as the page, and goes on while its user looks up a citation. */
 const talk = [];
+let going = null;
+/** The view that is open, which is told what changes. */
+let view = null;
 
 export function open(place, { query, signal, replace }) {
   const log = h("div", { class: "talk", role: "log", "aria-label": "Questions and answers", "aria-live": "off" });
@@ -28,70 +31,81 @@ export function open(place, { query, signal, replace }) {
     input: () => grow(),
   } });
   const send = h("button", { type: "submit", class: "strong" }, icon("ask"), "Ask");
-  const stop = h("button", { type: "button", hidden: true }, icon("close"), "Stop");
+  const stop = h("button", { type: "button", on: { click: () => going?.abort() } }, icon("close"), "Stop");
   const form = h("form", { class: "ask-line", "aria-label": "Question", on: { submit: (event) => {
     event.preventDefault();
     submit();
   } } }, h("label", { class: "hidden", for: "question" }, "Your question"), field, send, stop);
-  const anew = h("button", { type: "button", class: "quiet", hidden: !talk.length, on: { click: () => {
+  const anew = h("button", { type: "button", class: "quiet", on: { click: () => {
+    going?.abort();
     talk.length = 0;
-    draw();
+    show();
     field.focus();
   } } }, "Begin anew");
   fill(place, head("Ask", "Answers come from your documents alone, each with the pages it is from.", anew), log, form);
 
-  let going = null;
   const grow = () => {
     field.style.setProperty("height", "auto");
     field.style.setProperty("height", `${Math.min(field.scrollHeight + 2, 200)}px`);
   };
-  function draw() {
+  const idle = () => {
     anew.hidden = !talk.length;
-    if (!talk.length) return fill(log, blank("ask", "What do you want to know?", "Without a model an answer is made of the sentences that fit best, and says so."));
-    fill(log, talk.map((turn) => (turn.element ??= new Answer(turn).element)));
-  }
-
-  async function submit() {
+    send.hidden = Boolean(going);
+    stop.hidden = !going;
+  };
+  const show = () => {
+    idle();
+    if (talk.length) fill(log, talk.map((turn) => turn.element));
+    else fill(log, blank("ask", "What do you want to know?", "Without a model an answer is made of the sentences that fit best, and says so."));
+  };
+  const submit = () => {
     const question = field.value.trim();
     if (!question || going) return;
     field.value = "";
     grow();
     replace("#/ask");
-    const turn = { question, text: "", sources: [], citations: [], problem: null, final: null };
-    const history = talk.filter((turn) => turn.final).flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.final.answer }]);
-    if (!talk.length) fill(log);
-    talk.push(turn);
-    anew.hidden = false;
-    const answer = new Answer(turn, () => {
-      field.value = question;
-      submit();
-    });
-    turn.element = answer.element;
-    log.append(answer.element);
-    answer.element.scrollIntoView({ block: "end", behavior: "instant" });
-    going = new AbortController();
-    send.hidden = true;
-    stop.hidden = false;
-    stop.onclick = () => going?.abort();
-    const body = { question, history: history.slice(-TURNS_MAX).map((turn) => ({ ...turn, content: turn.content.slice(0, TURN_CHARS_MAX) })) };
-    try {
-      for await (const event of resumed(body, AbortSignal.any([signal, going.signal]))) answer.take(event);
-      if (!turn.final && !turn.problem) throw new Problem({ code: "answer_incomplete", detail: "the answer ended before its end", whatToDo: "Ask again." });
-    } catch (problem) {
-      answer.fail(problem.name === "AbortError" ? null : problem);
-    }
-    going = null;
-    send.hidden = false;
-    stop.hidden = true;
-    if (!signal.aborted) field.focus({ preventScroll: true });
-  }
-
-  draw();
+    begin(question);
+  };
+  view = {
+    idle: () => {
+      const had = document.activeElement === stop;
+      idle();
+      if (had) field.focus({ preventScroll: true });
+    },
+    show: () => {
+      show();
+      log.lastElementChild?.scrollIntoView({ block: "end", behavior: "instant" });
+    },
+  };
+  signal.addEventListener("abort", () => (view = null));
+  show();
   const asked = query.get("q");
-  if (asked) {
+  if (asked && !going) {
     field.value = asked;
     submit();
-  } else field.focus({ preventScroll: true });
+  }
+  field.focus({ preventScroll: true });
+}
+
+/** Asks, and takes the answer to its end. */
+async function begin(question) {
+  if (going) return;
+  const history = talk.filter((turn) => turn.final).flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.final.answer }]);
+  const body = { question, history: history.slice(-TURNS_MAX).map((said) => ({ ...said, content: said.content.slice(0, TURN_CHARS_MAX) })) };
+  const turn = { question, text: "", sources: [], citations: [], problem: null, final: null };
+  const answer = new Answer(turn, () => begin(question));
+  turn.element = answer.element;
+  talk.push(turn);
+  const mine = (going = new AbortController());
+  view?.show();
+  try {
+    for await (const event of resumed(body, mine.signal)) answer.take(event);
+    if (!turn.final && !turn.problem) throw new Problem({ code: "answer_incomplete", detail: "the answer ended before its end", whatToDo: "Ask again." });
+  } catch (problem) {
+    answer.fail(problem.name === "AbortError" ? null : problem);
+  }
+  going = null;
+  view?.idle();
 }
 
 /** Events of an answer; a stream that breaks is taken up where it broke. */
@@ -193,7 +207,7 @@ class Answer {
     const { final, problem } = turn;
     this.#state.hidden = Boolean(turn.text || final || problem);
     this.element.dataset.state = problem ? "failed" : final ? "done" : "going";
-    const link = (source) => h("a", { class: "cite", href: documentLink(source.document, source.page), title: `${nameOf(source)}, page ${source.page}`, "aria-label": `Source ${source.n}: ${nameOf(source)}, page ${source.page}` }, String(source.n));
+    const link = (source) => h("a", { class: "cite", href: documentLink(source.document, source.page, findable(source.snippet)), title: `${nameOf(source)}, page ${source.page}`, "aria-label": `Source ${source.n}: ${nameOf(source)}, page ${source.page}` }, String(source.n));
     const paragraphs = turn.text.trim() ? turn.text.trim().split(/\n{2,}/) : [];
     fill(this.#text, paragraphs.map((part) => h("p", {}, cited(part, turn.sources).map((piece) => (piece.source ? link(piece.source) : piece.text)))));
     if (problem === "stopped") fill(this.#trouble, h("p", { class: "dim" }, "Stopped."));
@@ -201,7 +215,7 @@ class Answer {
     say(this.#note, [final && (final.extractive ? "Made of sentences of the documents; no model wrote it." : `Written by ${shown(final.model)} from the pages below.`), final?.note && prose(final.note), turn.reason && `Searched by words alone: ${prose(turn.reason)}.`].filter(Boolean).join(" "));
     const used = new Set(turn.citations.map((source) => source.n));
     const row = (source) =>
-      h("li", { class: used.has(source.n) ? "" : "unused" }, h("a", { href: documentLink(source.document, source.page) }, h("span", { class: "cite", "aria-hidden": "true" }, String(source.n)), h("bdi", {}, nameOf(source)), h("span", { class: "dim" }, ` p. ${count(source.page)}`)), h("p", { class: "dim small snippet", dir: "auto" }, prose(source.snippet)));
+      h("li", { class: used.has(source.n) ? "" : "unused" }, h("a", { href: documentLink(source.document, source.page, findable(source.snippet)) }, h("span", { class: "cite", "aria-hidden": "true" }, String(source.n)), h("bdi", {}, nameOf(source)), h("span", { class: "dim" }, ` p. ${count(source.page)}`)), h("p", { class: "dim small snippet", dir: "auto" }, prose(source.snippet)));
     const done = final || problem;
     const listed = done ? turn.sources.filter((source) => used.has(source.n)) : [];
     const others = done ? turn.sources.filter((source) => !used.has(source.n)) : [];

@@ -10,6 +10,7 @@ import { kept, parts } from "./plot.js";
 export const title = "Batches";
 
 const PAGE = 200;
+const COLUMNS = [["first", "Batch"], ["state", "State"], ["progress", "Progress"], ["total", "Documents"], ["failed", "Failed"], ["when", "Made"]];
 /** Time between two looks at batches that run, in milliseconds. */
 const LOOK_MS = 2_000;
 
@@ -42,7 +43,7 @@ export function open(place, { query, signal, live, choose, replace }) {
       next = page.next;
       return page.batches;
     };
-    list = new WindowedList({ label: "Batches", noun: "batches", columns: ["Batch", "State", "Progress", "Documents", "Failed", "Made"], row, key: (one) => one.id, more, signal });
+    list = new WindowedList({ kind: "batches", label: "Batches", noun: "batches", columns: COLUMNS, row, key: (one) => one.id, more, signal });
     fill(body, list.element);
     list.set(first.batches, !first.next);
   }
@@ -55,13 +56,13 @@ export function open(place, { query, signal, live, choose, replace }) {
     };
     return h(
       "a",
-      { href: `#/batches?open=${encodeURIComponent(one.id)}`, class: "cells batch", on: { click: open_ } },
-      h("span", { class: "cell first" }, h("bdi", { class: "name" }, name), h("span", { class: "dim small place" }, one.etaS && one.state === "running" ? `${time(one.etaS * 1_000)} left at ${rate(one.ratePerS)}/s` : shown(one.id))),
-      h("span", { class: "cell" }, pill(one.state)),
-      h("span", { class: "cell progress" }, h("span", { class: "number small" }, `${one.progressPercent} %`), h("span", { class: `meter ${one.documents.failed ? "part-bad" : ""}`, "aria-hidden": "true" }, h("span", { class: "meter-done", style: { width: `${one.progressPercent}%` } }))),
-      h("span", { class: "cell number" }, count(one.documents.total), h("span", { class: "unit" }, " documents")),
-      h("span", { class: `cell number ${one.documents.failed ? "bad" : ""}` }, count(one.documents.failed), h("span", { class: "unit" }, " failed")),
-      h("span", { class: "cell dim when" }, h("time", { datetime: one.createdAt, title: one.createdAt }, ago(one.createdAt, Date.now()))),
+      { href: `#/batches?open=${encodeURIComponent(one.id)}`, class: "cells batches", on: { click: open_ } },
+      h("span", { class: "c-first" }, h("bdi", { class: "name" }, name), h("span", { class: "dim small place" }, one.etaS && one.state === "running" ? `${time(one.etaS * 1_000)} left at ${rate(one.ratePerS)}/s` : shown(one.id))),
+      h("span", { class: "c-state" }, pill(one.state)),
+      h("span", { class: "c-progress" }, h("span", { class: "number small" }, `${one.progressPercent} %`), h("span", { class: `meter ${one.documents.failed ? "part-bad" : ""}`, "aria-hidden": "true" }, h("span", { class: "meter-done", style: { width: `${one.progressPercent}%` } }))),
+      h("span", { class: "c-total number" }, count(one.documents.total), h("span", { class: "hidden" }, " documents")),
+      h("span", { class: `c-failed number ${one.documents.failed ? "bad" : ""}` }, count(one.documents.failed), h("span", { class: "unit" }, " failed")),
+      h("span", { class: "c-when dim" }, h("time", { datetime: one.createdAt, title: one.createdAt }, ago(one.createdAt, Date.now()))),
     );
   }
 

@@ -2,7 +2,7 @@
 
 import { ask, blob } from "./api.js";
 import { announce, fill, h, icon, say } from "./dom.js";
-import { ago, bytes, clock, count, kindOf, languageOf, many, nameOf, placeOf, prose, shown, time, words } from "./format.js";
+import { ago, bytes, clock, count, kindOf, languageOf, many, marked, nameOf, placeOf, prose, shown, time, words } from "./format.js";
 import { action, card, documentLink, head, pill, sentence, skeleton, trouble } from "./parts.js";
 import { bars } from "./plot.js";
 
@@ -13,7 +13,7 @@ const CHUNKS_SHOWN = 100;
 /** Time between two looks at a document that is being read, in milliseconds. */
 const LOOK_MS = 1_000;
 
-export function open(place, { parts, signal, live, replace }) {
+export function open(place, { parts, query, signal, live, replace }) {
   const id = parts[0] ?? "";
   const at = `/v1/documents/${encodeURIComponent(id)}`;
   const top = h("div", {});
@@ -49,7 +49,7 @@ export function open(place, { parts, signal, live, replace }) {
       fill(below);
       return fill(pages, h("p", { class: "notice" }, one.deleted ? "The document is deleted: nothing of it is found any more." : one.failure ? "None of its text was kept." : "Its text is here as soon as it is read."));
     }
-    pager ??= new Pager({ at, id, signal, replace, total: one.pages ?? 1, wanted: parts[1] === "page" ? Number(parts[2]) : null });
+    pager ??= new Pager({ at, id, signal, replace, total: one.pages ?? 1, wanted: parts[1] === "page" ? Number(parts[2]) : null, passage: passageOf(query) });
     if (!pages.contains(pager.element)) fill(pages, pager.element);
     manifest(below, at, one, signal);
   }
@@ -115,8 +115,8 @@ class Pager {
   #picture = null;
   #trial = 0;
 
-  constructor({ at, id, signal, replace, total, wanted }) {
-    Object.assign(this, { at, id, replace, total: Math.max(1, total) });
+  constructor({ at, id, signal, replace, total, wanted, passage }) {
+    Object.assign(this, { at, id, replace, passage, total: Math.max(1, total) });
     signal.addEventListener("abort", () => this.end());
     this.before = h("button", { type: "button", class: "quiet square", "aria-label": "Page before", on: { click: () => this.go(this.page - 1) } }, icon("back"));
     this.after = h("button", { type: "button", class: "quiet square", "aria-label": "Next page", on: { click: () => this.go(this.page + 1) } }, icon("forward"));
@@ -152,19 +152,23 @@ class Pager {
     this.page = page;
     this.before.disabled = page === 1;
     this.after.disabled = page === this.total;
-    if (!there && (page !== 1 || this.#trial)) this.replace(documentLink(this.id, page));
+    if (!there && this.#trial) {
+      this.replace(documentLink(this.id, page));
+      this.passage = null;
+    }
     this.#trial += 1;
     const mine = this.#trial;
     const stale = () => mine !== this.#trial || this.#ended.signal.aborted;
     this.body.dataset.page = page;
     fill(this.text, skeleton(9, "Loading the page"));
     this.#show(null);
-    this.#draw(page, stale);
     try {
       const answer = await ask(`${this.at}/pages/${page}`, { signal: this.#ended.signal });
       if (stale()) return;
-      fill(this.text, pageText(answer));
+      if (answer.hasImage) this.#draw(page, stale);
+      fill(this.text, pageText(answer, this.passage));
       this.text.scrollTop = 0;
+      this.text.querySelector("mark")?.scrollIntoView({ block: "center", behavior: "instant" });
     } catch (problem) {
       if (problem.name === "AbortError" || stale()) return;
       fill(this.text, trouble(problem, () => {
@@ -192,15 +196,33 @@ class Pager {
   }
 }
 
-function pageText(answer) {
-  const text = prose(answer.text ?? "").trim();
-  if (!text) return h("p", { class: "dim" }, "There is no text on this page.");
-  const notes = answer.notes ?? [];
-  return [
-    notes.length > 0 && h("ul", { class: "notes" }, notes.map((note) => h("li", {}, prose(note)))),
-    h("p", { class: "text", dir: "auto" }, text),
-  ];
+/** What of the page led here: bytes of a hit, or words of a citation. */
+function passageOf(query) {
+  const [from, to] = (query.get("at") ?? "").split("-").map(Number);
+  if (to > from) return { from, to };
+  const text = query.get("find");
+  return text ? { text } : null;
 }
+
+function pageText(answer, passage) {
+  const { text = "", notes = [] } = answer;
+  const told = notes.length > 0 && h("ul", { class: "notes" }, notes.map((note) => h("li", {}, [words(note.outcome), note.code ?? note.reason].filter(Boolean).map(shown).join(": "), note.detail && ` (${prose(note.detail)})`)));
+  if (!text.trim()) return [told, h("p", { class: "dim" }, "There is no text on this page.")];
+  return [told, h("p", { class: "text", dir: "auto" }, pieces(text, passage).map((piece) => (piece.mark ? h("mark", {}, piece.text) : piece.text)))];
+}
+
+function pieces(text, passage) {
+  if (passage?.text) {
+    const at = text.indexOf(passage.text);
+    if (at < 0) return [{ text: calm(prose(text)) }];
+    const end = at + passage.text.length;
+    return [{ text: calm(prose(text.slice(0, at))) }, { text: calm(prose(text.slice(at, end))), mark: true }, { text: calm(prose(text.slice(end))) }];
+  }
+  return marked(text, passage ? [[passage.from, passage.to]] : []).map((piece) => ({ ...piece, text: calm(piece.text) }));
+}
+
+/** Without the stretches of blanks that stand for white space between chunks. */
+const calm = (text) => text.replace(/\n\n {12,}/g, "\n\n");
 
 /** What the ledger says can be found of the document, and how long each stage took. */
 async function manifest(place, at, one, signal) {
@@ -212,10 +234,12 @@ async function manifest(place, at, one, signal) {
     const stages = Object.entries(answer.stageMs ?? {}).filter(([, ms]) => ms > 0);
     const longest = stages.map(([stage, ms]) => ({ name: words(stage), value: ms, text: time(ms) }));
     const total = stages.reduce((sum, [, ms]) => sum + ms, 0);
+    const lost = [answer.ocrPages > 0 && `${many(answer.ocrPages, "page")} recognised from images`, answer.lostPages > 0 && `${many(answer.lostPages, "page")} could not be read in full`].filter(Boolean).join(", ");
     fill(
       place,
+      lost && h("p", { class: "notice wide" }, icon("letters"), `${lost}.`),
       stages.length > 0 && card("Where its time went", { note: h("span", { class: "dim" }, `${time(total)} in all`) }, bars(longest)),
-      card("Manifest", { wide: !stages.length, note: h("span", { class: "dim" }, `content number ${count(answer.generation ?? one.generation)}, committed ${clock(one.committedAt)}`) }, chunks(answer.chunks ?? [], one.id)),
+      card("Manifest", { wide: !stages.length, note: h("span", { class: "dim" }, `content number ${count(answer.generation ?? one.generation)}, committed ${clock(one.committedAt)}`) }, chunks(answer, one.id)),
     );
   } catch (problem) {
     delete place.dataset.known;
@@ -223,15 +247,15 @@ async function manifest(place, at, one, signal) {
   }
 }
 
-function chunks(all, id) {
+function chunks({ chunks: all, chunksInAll }, id) {
   const list = h("ol", { class: "chunks" });
   const foot = h("p", { class: "dim small" });
   const rest = h("button", { type: "button", class: "quiet", on: { click: () => draw(list.childElementCount + CHUNKS_SHOWN) } }, "Show more");
   const row = (chunk) =>
-    h("li", {}, h("a", { href: documentLink(id, chunk.page) }, `p. ${count(chunk.page)}`), h("bdi", { class: "grow" }, chunk.heading ? shown(chunk.heading) : h("span", { class: "dim" }, "no heading")), h("span", { class: "dim number small" }, `${count(chunk.start)}–${count(chunk.end)}`));
+    h("li", {}, h("a", { href: documentLink(id, chunk.page, { at: `${chunk.start}-${chunk.end}` }) }, `p. ${count(chunk.page)}`), h("bdi", { class: "grow" }, chunk.heading ? shown(chunk.heading) : h("span", { class: "dim" }, "no heading")), h("span", { class: "dim number small" }, `${count(chunk.start)}–${count(chunk.end)}`));
   const draw = (most) => {
     for (const chunk of all.slice(list.childElementCount, most)) list.append(row(chunk));
-    say(foot, all.length > list.childElementCount ? `${count(list.childElementCount)} of ${many(all.length, "chunk")}` : many(all.length, "chunk"));
+    say(foot, all.length > list.childElementCount ? `${count(list.childElementCount)} of ${many(chunksInAll, "chunk")}` : many(chunksInAll, "chunk"));
     rest.hidden = all.length <= list.childElementCount;
   };
   draw(CHUNKS_SHOWN);

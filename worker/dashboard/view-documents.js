@@ -12,6 +12,7 @@ export const title = "Documents";
 const PAGE = 200;
 /** Shortest time between two looks for what changed, in milliseconds. */
 const LOOK_MS = 1_500;
+const COLUMNS = [["first", "Document"], ["state", "State"], ["kind", "Kind"], ["pages", "Pages"], ["chunks", "Chunks"], ["size", "Size"], ["when", "Changed"]];
 const STATES = ["", "queued", "processing", "committed", "failed", "cancelled"];
 
 export function open(place, { query, signal, live, choose, replace }) {
@@ -69,7 +70,7 @@ export function open(place, { query, signal, live, choose, replace }) {
       next = page.next;
       return page.documents;
     };
-    list = new WindowedList({ label: "Documents", noun: "documents", columns: ["Document", "State", "Kind", "Pages", "Chunks", "Size", "Changed"], row, key: (one) => one.id, more, signal });
+    list = new WindowedList({ kind: "documents", label: "Documents", noun: "documents", columns: COLUMNS, row, key: (one) => one.id, more, signal });
     fill(body, list.element);
     list.set(first.documents, !first.next);
   }
@@ -113,16 +114,16 @@ function nothing(filter, choose, all) {
 }
 
 function row(one) {
-  const number = (value, unit) => h("span", { class: "cell number" }, value === undefined ? h("span", { class: "dim" }, "–") : count(value), value !== undefined && h("span", { class: "unit" }, ` ${unit}`));
+  const number = (name, value) => h("span", { class: `c-${name} number` }, value === undefined ? h("span", { class: "dim" }, "–") : count(value), h("span", { class: "hidden" }, ` ${name}`));
   return h(
     "a",
-    { href: documentLink(one.id), class: "cells" },
-    h("span", { class: "cell first" }, h("bdi", { class: "name" }, nameOf(one)), h("bdi", { class: "dim small place" }, placeOf(one.uri))),
-    h("span", { class: "cell" }, pill(one.deleted ? "deleted" : one.state)),
-    h("span", { class: "cell kind" }, kindOf(one.mediaType)),
-    number(one.pages, "pages"),
-    number(one.chunks, "chunks"),
-    h("span", { class: "cell number" }, bytes(one.bytes)),
-    h("span", { class: "cell dim when" }, h("time", { datetime: one.changedAt, title: one.changedAt }, ago(one.changedAt, Date.now()))),
+    { href: documentLink(one.id), class: "cells documents" },
+    h("span", { class: "c-first" }, h("bdi", { class: "name" }, nameOf(one)), h("bdi", { class: "dim small place" }, placeOf(one.uri))),
+    h("span", { class: "c-state" }, pill(one.deleted ? "deleted" : one.state)),
+    h("span", { class: "c-kind" }, kindOf(one.mediaType)),
+    number("pages", one.pages),
+    number("chunks", one.chunks),
+    h("span", { class: "c-size number" }, bytes(one.bytes)),
+    h("span", { class: "c-when dim" }, h("time", { datetime: one.changedAt, title: one.changedAt }, ago(one.changedAt, Date.now()))),
   );
 }

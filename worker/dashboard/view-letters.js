@@ -9,6 +9,7 @@ import { action, blank, documentLink, head, sentence, skeleton, trouble } from "
 export const title = "Dead letters";
 
 const PAGE = 200;
+const COLUMNS = [["first", "Document"], ["reason", "Reason"], ["where", "Where"], ["when", "Failed"]];
 /** Requests of one replay: each is ten seconds of the server's at most. */
 const ROUNDS_MAX = 100;
 
@@ -68,7 +69,7 @@ export function open(place, { query, signal, live, replace }) {
     };
     const label = code ? `Replay all with ${words(code).toLowerCase()}` : "Replay all";
     fill(bar, action(label, () => replay(code ? { code } : { all: true }), { sure: "Sure? All are done again" }));
-    list = new WindowedList({ label: "Dead letters", noun: "dead letters", columns: ["Document", "Reason", "Where", "Failed"], row, key: (one) => one.id, more, signal });
+    list = new WindowedList({ kind: "letters", label: "Dead letters", noun: "dead letters", columns: COLUMNS, row, key: (one) => one.id, more, signal });
     fill(body, list.element);
     list.set(first.deadLetters, !first.next);
   }
@@ -93,15 +94,15 @@ export function open(place, { query, signal, live, replace }) {
     const { reason } = one;
     return h(
       "a",
-      { href: documentLink(one.id), class: "cells letter", on: { click: (event) => {
+      { href: documentLink(one.id), class: "cells letters", on: { click: (event) => {
         if (event.metaKey || event.ctrlKey) return;
         event.preventDefault();
         openLetter(one);
       } } },
-      h("span", { class: "cell first" }, h("bdi", { class: "name" }, nameOf(one)), h("bdi", { class: "dim small place" }, placeOf(one.uri))),
-      h("span", { class: "cell reason" }, h("span", { class: "pill bad" }, words(reason.code)), h("span", { class: "small" }, prose(sentence(reason.meaning)))),
-      h("span", { class: "cell dim" }, reason.stage ? words(reason.stage) : "–", reason.page ? `, page ${count(reason.page)}` : ""),
-      h("span", { class: "cell dim when" }, reason.failedAt ? h("time", { datetime: reason.failedAt, title: reason.failedAt }, ago(reason.failedAt, Date.now())) : "–"),
+      h("span", { class: "c-first" }, h("bdi", { class: "name" }, nameOf(one)), h("bdi", { class: "dim small place" }, placeOf(one.uri))),
+      h("span", { class: "c-reason" }, h("span", { class: "pill bad" }, words(reason.code)), h("span", { class: "small" }, prose(sentence(reason.meaning)))),
+      h("span", { class: "c-where dim" }, reason.stage ? words(reason.stage) : "–", reason.page ? `, page ${count(reason.page)}` : ""),
+      h("span", { class: "c-when dim" }, reason.failedAt ? h("time", { datetime: reason.failedAt, title: reason.failedAt }, ago(reason.failedAt, Date.now())) : "–"),
     );
   }
 

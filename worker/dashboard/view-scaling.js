@@ -16,6 +16,7 @@ const OLD_MS = 60_000;
 export function open(place, { signal, live }) {
   const body = h("div", {});
   fill(place, head("Scaling", "How many workers there are to be, and why."), body);
+  if (told.shape === "embedded") return void fill(body, single());
   fill(body, skeleton(6, "Loading the decision"));
   const drawn = kept(body);
   let looked = 0;
@@ -37,10 +38,11 @@ export function open(place, { signal, live }) {
   }, signal);
 }
 
-function none() {
-  if (told.shape === "embedded") return blank("scaling", "One machine, one worker", "docmill serve works with the cores it has: there is nothing to scale. On Kubernetes the operator decides here how many workers there are to be, and says why.");
-  return blank("scaling", "No operator here", "No operator has told this API what it decided. It does so at each decision once it runs and may reach the API's internal port.");
-}
+const single = () =>
+  blank("scaling", "One machine, one worker", "docmill serve works with the cores it has: there is nothing to scale. On Kubernetes the operator decides here how many workers there are to be, and says why.");
+
+const none = () =>
+  blank("scaling", "No operator here", "No operator has told this API what it decided. It does so at each decision once it runs and may reach the API's internal port.");
 
 function decision(now, overview) {
   const replicas = now.replicas;

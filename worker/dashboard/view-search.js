@@ -147,7 +147,7 @@ export function open(place, { query, signal, live, replace }) {
     return h(
       "li",
       { class: "hit", "data-document": of.id },
-      h("p", { class: "hit-head" }, h("a", { href: documentLink(of.id, hit.page) }, h("bdi", {}, nameOf(of))), h("span", { class: "dim number small", title: "How well it fits, of 1" }, h("span", { class: "hidden" }, "Score "), hit.score.toFixed(3))),
+      h("p", { class: "hit-head" }, h("a", { href: documentLink(of.id, hit.page, { at: `${hit.start}-${hit.end}` }) }, h("bdi", {}, nameOf(of))), h("span", { class: "dim number small", title: "How well it fits, of 1" }, h("span", { class: "hidden" }, "Score "), hit.score.toFixed(3))),
       h("p", { class: "dim small" }, `Page ${count(hit.page)}`, hit.heading && [" · ", h("bdi", {}, shown(hit.heading))], facts.length > 0 && ` · ${facts.join(" · ")}`),
       h("p", { class: "snippet", dir: "auto" }, marked(snippet.text, snippet.highlights).map((part) => (part.mark ? h("mark", {}, part.text) : part.text))),
       h("p", { class: "dim small place" }, h("bdi", {}, placeOf(of.uri))),
