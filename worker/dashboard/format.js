@@ -96,15 +96,16 @@ export function nameOf(document) {
   if (title) return shown(title);
   const uri = String(document.uri ?? "").replace(/\/+$/, "");
   const last = uri.slice(uri.lastIndexOf("/") + 1).replace(/^(upload|sha256):/, "");
-  return shown(decoded(last)) || shown(uri) || "Without a name";
+  return shown(decoded(last, uri)) || shown(uri) || "Without a name";
 }
 
 /** Where a document is, as people read it. */
 export const placeOf = (uri) => shown(decoded(String(uri ?? "").replace(/^sha256:([0-9a-f]{8})[0-9a-f]*/, "upload $1…")));
 
-function decoded(text) {
+/** Names in addresses are escaped; names of uploads are as they were given. */
+function decoded(text, uri = text) {
   try {
-    return decodeURIComponent(text);
+    return uri.includes("://") ? decodeURIComponent(text) : text;
   } catch {
     return text;
   }
