@@ -167,6 +167,10 @@ fn every_view_is_for_everybody() {
                 house.page.wait("!document.querySelector('main .skeleton')").unwrap();
                 house.judge(&format!("{}-{look}", file_name(view)));
             }
+            // Rare states once in each size and once in each theme.
+            if dark != (width == SIZES[1].0) {
+                continue;
+            }
             house.pretend("thousand");
             for list in ["documents", "batches", "letters"] {
                 house.open(list, ".row");
@@ -224,8 +228,9 @@ fn documents_are_handed_in_and_looked_at() {
     house.judge("document");
     page.click("#tray button").unwrap();
 
+    let newest = house.client.get("/v1/documents?limit=1").json()["documents"][0]["id"].clone();
     house.open("search?q=spring%20tide", ".hit");
-    page.click("main .hit a").unwrap();
+    page.click(&format!("main .hit[data-document={newest}] a")).unwrap();
     house.wait_text("main .page-text mark", "spring tide");
 
     house.open("documents", ".row");
@@ -268,7 +273,7 @@ fn work_is_cancelled_and_done_again() {
     assert_eq!(page.eval(&format!("{asked}.length")).unwrap(), json!(0), "it is asked for twice");
     page.click("main .detail .danger").unwrap();
     page.wait(&format!("{asked}.length === 1")).unwrap();
-    house.wait_text("main .detail .said", "cancelled");
+    house.wait_text("#said", "cancelled");
     house.pretend("real");
 
     house.open("letters", ".row");

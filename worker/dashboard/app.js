@@ -91,17 +91,17 @@ function go() {
   } else {
     document.title = `${view.title} · docmill`;
     const tools = { parts, query, signal: leave.signal, live, choose: () => element("files").click(), replace };
-    Promise.resolve()
-      .then(() => view.open(place, tools))
-      .catch((problem) => {
-        if (problem.name === "AbortError" || tools.signal.aborted) return;
-        // Something of ours is wrong: it is said, not swallowed.
-        console.error(problem);
-        fill(place, head(view.title), trouble(problem, go));
-      });
+    try {
+      view.open(place, tools);
+    } catch (problem) {
+      // Something of ours is wrong: it is said, not swallowed.
+      console.error(problem);
+      fill(place, head(view.title), trouble(problem, go));
+    }
   }
   // Who comes by keyboard or hears the page is told where it leads; at the first page the browser does.
-  if (!first && !place.contains(document.activeElement)) (place.querySelector("[data-first]") ?? place.querySelector("h1") ?? main).focus({ preventScroll: true });
+  const field = place.querySelector("[data-first]");
+  if (!first && !place.contains(document.activeElement)) (field && !field.value ? field : place.querySelector("h1") ?? main).focus({ preventScroll: true });
 }
 
 /** Changes the address without opening the view again: what was typed or filtered in it. */

@@ -121,6 +121,7 @@ export function action(label, work, options = {}) {
   let asked = false;
   const back = () => {
     asked = false;
+    delete button.dataset.asked;
     fill(button, picture && icon(picture), label);
   };
   button.addEventListener("blur", () => asked && back());
@@ -128,6 +129,7 @@ export function action(label, work, options = {}) {
     if (button.getAttribute("aria-disabled")) return;
     if (sure && !asked) {
       asked = true;
+      button.dataset.asked = "true";
       fill(button, sure);
       announce(`${sure} Press again to confirm.`);
       return;

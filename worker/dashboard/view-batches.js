@@ -89,7 +89,6 @@ export function open(place, { query, signal, live, choose, replace }) {
       const { cancelled } = await ask(`/v1/batches/${encodeURIComponent(one.id)}/cancel`, { method: "POST" });
       const text = `${many(cancelled, "document")} cancelled`;
       announce(text);
-      await look();
       return text;
     };
     const tones = [["committed", "Searchable", "good"], ["processing", "In work", "live"], ["queued", "Waiting", "calm"], ["failed", "Failed", "bad"], ["cancelled", "Cancelled", "mute"], ["superseded", "Replaced", "mute"]];
@@ -116,7 +115,8 @@ export function open(place, { query, signal, live, choose, replace }) {
       const page = await read();
       if (list) list.renew(page.batches);
       else if (page.batches.length && body.querySelector(".blank")) show(page);
-      if (chosen) await select(chosen, false);
+      // A button that waits for its answer, or for a second click, stays as it is.
+      if (chosen && !detail.querySelector("[data-asked], [aria-disabled]")) await select(chosen, false);
     } catch {
       // The line above says whether the server is away.
     }

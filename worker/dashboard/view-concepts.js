@@ -17,7 +17,7 @@ const TYPING_MS = 200;
 const NAME_CHARS_MAX = 26;
 
 export function open(place, { parts, query, signal, replace }) {
-  const field = h("input", { id: "prefix", type: "search", "data-first": true, autocomplete: "off", placeholder: "Concepts that begin with…", maxlength: 200, on: { input: () => typed() } });
+  const field = h("input", { id: "prefix", type: "search", autocomplete: "off", placeholder: "Concepts that begin with…", maxlength: 200, on: { input: () => typed() } });
   const total = h("p", { class: "dim small", role: "status" });
   const list = h("div", { class: "concept-list" });
   const stage = h("div", { class: "stage" });
