@@ -92,7 +92,7 @@ export function documentLink(id, page, passage) {
 }
 
 /** Words by which a passage that is shown cut can be found in its page. */
-export const findable = (snippet) => ({ find: snippet.replace(/^…|…$/g, "").trim().slice(0, PASSAGE_CHARS_MAX) });
+export const findable = (snippet) => ({ find: [...snippet.replace(/^…|…$/g, "").trim()].slice(0, PASSAGE_CHARS_MAX).join("").trim() });
 
 /** Shows the shape of `load`'s answer while it comes, then `show`s it, or what went wrong. Answers whether it came. */
 export async function loaded(place, signal, load, show, bones) {

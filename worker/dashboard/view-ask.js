@@ -91,7 +91,7 @@ export function open(place, { query, signal, replace }) {
 async function begin(question) {
   if (going) return;
   const history = talk.filter((turn) => turn.final).flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.final.answer }]);
-  const body = { question, history: history.slice(-TURNS_MAX).map((said) => ({ ...said, content: said.content.slice(0, TURN_CHARS_MAX) })) };
+  const body = { question, history: history.slice(-TURNS_MAX).map((said) => ({ ...said, content: [...said.content].slice(0, TURN_CHARS_MAX).join("") })) };
   const turn = { question, text: "", sources: [], citations: [], problem: null, final: null };
   const answer = new Answer(turn, () => begin(question));
   turn.element = answer.element;
