@@ -85,8 +85,7 @@ class Store:
         if self.embedder is None:
             self.embedder = MockEmbedder() if self.mock else RealEmbedder()
         vector = self.embedder.encode([question])[0]
-        scores = [float(numpy.dot(row, vector)) for row in self.vectors]
-        best = sorted(range(len(scores)), key=lambda place: -scores[place])[:SOURCES]
+        best = numpy.argsort(-(self.vectors @ vector))[:SOURCES]
         return [{"n": n, "title": self.chunks[at][0], "snippet": self.chunks[at][1][:200]} for n, at in enumerate(best, 1)]
 
 
