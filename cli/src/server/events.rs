@@ -69,7 +69,7 @@ impl Parser {
             let name = if name.is_empty() { "message".to_owned() } else { name };
             return std::mem::take(&mut self.has_data).then_some(Event { name, data });
         }
-        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+        let (field, value) = line.split_once(':').unwrap_or((&*line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "event" => value.clone_into(&mut self.name),
