@@ -1,5 +1,5 @@
 # Ways in. The work is done by `cargo xtask`; these lines only put its commands in order.
-.PHONY: help run test setup corpus demo services cluster peers check clean-data bootstrap
+.PHONY: help run test setup corpus demo serve services cluster peers check clean-data bootstrap
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ corpus: bootstrap ## fetch the demo documents
 
 demo: bootstrap ## ingest the demo documents again and search them
 	@cargo xtask demo
+
+serve: bootstrap ## serve the demo documents: dashboard and API at http://127.0.0.1:8080, until Ctrl-C
+	@cargo xtask setup --for run && cargo run --quiet --locked --package docmill -- --data-dir out/demo serve
 
 services: bootstrap ## start Redis, PostgreSQL, S3, Neo4j, an API and two workers until Ctrl-C
 	@cargo xtask setup --for test && cargo xtask services

@@ -6,9 +6,16 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use docmill_core::failure::FailureCode;
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
-use docmill_worker::health::Bars;
 
 use crate::place::Needs;
+
+mod asking;
+mod measuring;
+mod reading;
+
+pub use asking::{Ask, Concept, Search};
+pub use measuring::{Bench, BenchAsk, BenchSearch, Config, Level, Profile, Server, WhatIsAsked};
+pub use reading::{Concepts, Embeddings, Extraction, Ocr, Reading, Run, Sandbox, Serve, Sync};
 
 /// Turns documents into a searchable knowledge base, on this machine or at a server.
 #[derive(Debug, Parser)]
@@ -85,25 +92,20 @@ pub enum LogFormat {
 pub enum Command {
     /// Ingest files and directories
     Run(Box<Run>),
+    /// Serve API and dashboard on the data directory, and take in what is uploaded or watched
+    Serve(Box<Serve>),
     /// Search by words and by meaning
-    Search {
-        /// Words or a sentence, in any language
-        query: String,
-        /// Results
-        #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
-        k: u16,
-    },
+    Search(Box<Search>),
+    /// Ask a question: an answer that cites documents and pages
+    Ask(Box<Ask>),
     /// The concepts that most documents mention
     Concepts {
         /// How many
         #[arg(long, default_value_t = 20, value_name = "N")]
         top: usize,
     },
-    /// One concept: mentions, neighbours, documents
-    Concept {
-        /// As documents write it; case, plural and a misspelt letter do not matter
-        name: String,
-    },
+    /// One concept: mentions, neighbours, documents; or how it leads to another
+    Concept(Concept),
     /// List, show or delete documents
     Documents(Documents),
     /// The state of the data directory, or a server's batches, queues and workers
@@ -177,17 +179,20 @@ pub enum Command {
         #[command(flatten)]
         extraction: Extraction,
     },
+    /// Measure servers: rates, times, as ratios where two are named
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Record what the machine and processes use while a command runs or for a time
+    Profile(Profile),
 }
 
 impl Command {
     /// Where it can work.
     pub fn needs(&self) -> Needs {
         match self {
-            Self::Run(_)
-            | Self::Search { .. }
-            | Self::Concepts { .. }
-            | Self::Concept { .. }
-            | Self::Reindex { .. } => Needs::Here,
+            Self::Run(_) | Self::Serve(_) | Self::Reindex { .. } | Self::Bench(_) | Self::Profile(_) => {
+                Needs::Here
+            }
             Self::Documents(documents) if documents.pages_by_place() => Needs::Here,
             Self::Submit(_)
             | Self::Wait { .. }
@@ -196,7 +201,11 @@ impl Command {
             | Self::Rebuild(_)
             | Self::Status { batch: Some(_) }
             | Self::Verify { wait: true, .. } => Needs::Server,
-            Self::Documents(_)
+            Self::Search(_)
+            | Self::Ask(_)
+            | Self::Concepts { .. }
+            | Self::Concept(_)
+            | Self::Documents(_)
             | Self::Status { batch: None }
             | Self::Export { .. }
             | Self::DeadLetters { .. }
@@ -299,32 +308,6 @@ fn failure_code(name: &str) -> Result<FailureCode, String> {
     FailureCode::parse(name).ok_or_else(|| format!("there are {}", FailureCode::names()))
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Embeddings {
-    Builtin,
-    Mock,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Concepts {
-    Builtin,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Ocr {
-    Auto,
-    Never,
-    Always,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Sync {
-    On,
-    Force,
-}
-
 #[derive(Debug, ClapArgs)]
 pub struct Rebuild {
     /// [default: as the active index]
@@ -369,124 +352,6 @@ pub struct Submit {
     /// Largest file
     #[arg(long, env = "MAX_FILE_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().file_mib)]
     pub max_file_mib: u64,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Run {
-    /// Files and directories
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Extractors that work at once [default: one a core]
-    #[arg(short, long, env = "WORKER_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub workers: Option<u16>,
-    /// Remove documents whose file is gone; `--sync=force` even if more than half would go
-    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "on")]
-    pub sync: Option<Sync>,
-    /// When pages are recognised
-    #[arg(long, value_enum, default_value = "auto")]
-    pub ocr: Ocr,
-    /// Languages of scans: `auto`, or as Tesseract names them: jpn+eng
-    #[arg(long, env = "OCR_LANGUAGE", default_value = "auto")]
-    pub languages: String,
-    /// The embedding model [default: the data directory's, builtin for a new one]
-    #[arg(long, value_enum)]
-    pub embeddings: Option<Embeddings>,
-    /// The concept model [default: the data directory's, builtin for a new one]
-    #[arg(long, value_enum)]
-    pub concepts: Option<Concepts>,
-    /// Also write the report to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Keep metrics in this file, in Prometheus' text format
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    #[command(flatten)]
-    pub limits: LimitArgs,
-    #[command(flatten)]
-    pub extraction: Extraction,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Limits")]
-pub struct LimitArgs {
-    /// Largest file
-    #[arg(long, env = "MAX_FILE_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().file_mib)]
-    pub max_file_mib: u64,
-    /// Largest PDF
-    #[arg(long, env = "MAX_PDF_SIZE_MB", value_name = "MIB", default_value_t = Limits::default().pdf_mib)]
-    pub max_pdf_mib: u64,
-    /// Most pages of a PDF
-    #[arg(long, env = "MAX_PDF_PAGES", value_name = "N", default_value_t = Limits::default().pdf_pages)]
-    pub max_pages: u32,
-    /// Most text of one document
-    #[arg(long, value_name = "MIB", default_value_t = Limits::default().text_mib)]
-    pub max_text_mib: u64,
-    /// Longest time without a finished page
-    #[arg(long, value_name = "S", default_value_t = Limits::default().page_ms / 1000)]
-    pub page_seconds: u64,
-    /// Longest extraction of one document
-    #[arg(long, value_name = "S", default_value_t = Limits::default().document_ms / 1000)]
-    pub document_seconds: u64,
-    /// Address space of one extractor
-    #[arg(long, value_name = "MIB", default_value_t = Limits::default().extractor_mib)]
-    pub extractor_mib: u64,
-    /// Free disk under the data directory below which no document is begun
-    #[arg(long, value_name = "MIB", default_value_t = Bars::default().disk_mib)]
-    pub min_free_disk_mib: u64,
-    /// Free memory below which no document is begun
-    #[arg(long, value_name = "MIB", default_value_t = Bars::default().memory_mib)]
-    pub min_free_memory_mib: u64,
-    /// Resolution for recognition
-    #[arg(long, env = "PDF_DPI", value_name = "DPI", default_value_t = Limits::default().ocr_dpi)]
-    pub ocr_dpi: u32,
-}
-
-impl LimitArgs {
-    pub fn bars(&self) -> Bars {
-        Bars { memory_mib: self.min_free_memory_mib, disk_mib: self.min_free_disk_mib }
-    }
-
-    pub fn limits(&self) -> Limits {
-        Limits {
-            file_mib: self.max_file_mib,
-            pdf_mib: self.max_pdf_mib,
-            pdf_pages: self.max_pages,
-            text_mib: self.max_text_mib,
-            page_ms: self.page_seconds.saturating_mul(1000),
-            document_ms: self.document_seconds.saturating_mul(1000),
-            extractor_mib: self.extractor_mib,
-            ocr_dpi: self.ocr_dpi,
-            ..Limits::default()
-        }
-    }
-}
-
-/// What commands that read documents have in common.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(next_help_heading = "Extraction")]
-pub struct Extraction {
-    /// What to do where kernel or container lack a piece of the extractors' sandbox
-    #[arg(
-        long,
-        value_enum,
-        default_value = "required",
-        env = "DOCMILL_SANDBOX",
-        value_name = "MODE",
-        hide_env_values = true
-    )]
-    pub sandbox: Sandbox,
-    /// A file of passwords that encrypted PDFs are tried with, one a line
-    #[arg(long, env = "DOCMILL_PASSWORDS_FILE", value_name = "FILE", hide_env_values = true)]
-    pub passwords_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Sandbox {
-    Required,
-    // As configurations write it, which the same variable overrides.
-    #[value(alias = "bestEffort")]
-    BestEffort,
-    Off,
 }
 
 fn state(name: &str) -> Result<docmill_core::delivery::State, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use docmill_core::id::{DocumentId, TenantId};
 use docmill_worker::embedded::{
-    Concepts, Counters, Embeddings, Error, Extractor, Report, RunOptions, maintenance,
+    Concepts, Counters, Embeddings, Error, Extractor, Report, RunOptions, ServeOptions, Served, maintenance,
 };
 use docmill_worker::extract::{SandboxMode, passwords};
 use docmill_worker::secret::Secret;
@@ -42,6 +42,15 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Report, Error> {
     Box::pin(docmill_worker::embedded::run(dir, options, counters, stop)).await
+}
+
+pub async fn serve(
+    dir: &Path,
+    options: ServeOptions,
+    told: impl FnOnce(&Served) + Send,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    Box::pin(docmill_worker::embedded::serve(dir, options, told, stop)).await
 }
 
 pub async fn delete(

@@ -38,6 +38,16 @@ impl Failure {
         }
     }
 
+    /// As an API's problem says it.
+    pub fn of_problem(problem: &serde_json::Value) -> Self {
+        let text = |name: &str| problem[name].as_str().unwrap_or_default();
+        let mut message = text("detail").to_owned();
+        if let (Some(field), Some(allowed)) = (problem["field"].as_str(), problem["allowed"].as_str()) {
+            message += &format!(" ({field}: {allowed})");
+        }
+        Self::of_server(text("code"), message, text("whatToDo"))
+    }
+
     /// With something that was done all the same, for `--json`.
     pub fn with(mut self, name: &'static str, value: &impl serde::Serialize) -> Self {
         self.beside.extend(serde_json::to_value(value).ok().map(|value| (name, value)));

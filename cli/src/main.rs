@@ -6,14 +6,18 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+mod answers;
 mod args;
+mod asking;
 mod backend;
+mod bench;
 mod codes;
 mod command;
 mod failure;
 mod findings;
 mod output;
 mod place;
+mod profile;
 mod progress;
 #[cfg(test)]
 mod reference;
@@ -22,6 +26,9 @@ mod signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Threads that may wait for the disk beside those that compute, where a server runs.
+const SERVING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
     // The extractor child shares nothing with the command: no runtime, no argument parser, no log.
@@ -39,8 +46,10 @@ fn main() -> ExitCode {
     // Work off the async threads is CPU work: more threads than cores only cost memory, some megabytes
     // of allocator pages each. One more for the scan, which lasts as long as the paths do.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // A server also reads for whoever asks and writes what they upload, while all that goes on.
+    let beside = if matches!(args.command, args::Command::Serve(_)) { SERVING_THREADS } else { 1 };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match runtime.enable_all().max_blocking_threads(2 * cores + 1).build() {
+    let runtime = match runtime.enable_all().max_blocking_threads(2 * cores + beside).build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::internal(error.to_string()).report(args.global.json),
     };

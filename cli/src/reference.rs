@@ -15,9 +15,22 @@ const HOW: &str = "UPDATE_REFERENCE=1 cargo test --workspace --bin docmill refer
 
 /// Variables that no option shows.
 const VARIABLES: &[(&str, &str)] = &[
+    ("DOCMILL_ASK_API_KEY_FILE", "A file with the key of the model that writes answers"),
+    ("DOCMILL_ASK_MODEL", "The name of the model that writes answers, at its address"),
+    (
+        "DOCMILL_ASK_URL",
+        "Where the model that writes answers is, as OpenAI's clients name it: `https://HOST/v1`",
+    ),
     ("DOCMILL_API_KEY", "The key for the server itself, where no file is named"),
     ("DOCMILL_CACHE", "Where `make` keeps what it fetches; without it `~/.cache/docmill`"),
     ("DOCMILL_MODELS", "Where the embedding model is looked for before the usual places"),
+    ("MOCK_LLM_DELAY_MS", "Wait of the mock model before each word, in milliseconds; 0"),
+    ("OPTIMIZATION_CACHE_SIZE", "Answers that `docmill serve` remembers; 1000"),
+    (
+        "USE_MOCK_EMBEDDINGS",
+        "`1`: `docmill serve` begins a first index with vectors without meaning, for measuring",
+    ),
+    ("USE_MOCK_LLM", "`1`: answers are 20 words of no model, for measuring"),
     ("MAX_WORKERS", "Extractors that work at once, where neither `--workers` nor its variable says it"),
     ("PDFIUM_LIB", "The library that reads PDF, looked for here before the usual places"),
     ("TESSERACT_LIB", "The library that recognises pages, looked for here before the usual places"),

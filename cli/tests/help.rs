@@ -41,6 +41,12 @@ shows! {
     help_results: "results" "--help";
     help_rebuild: "rebuild" "--help";
     help_search: "search" "--help";
+    help_serve: "serve" "--help";
+    help_ask: "ask" "--help";
+    help_concept: "concept" "--help";
+    help_bench_ask: "bench" "ask" "--help";
+    help_bench_search: "bench" "search" "--help";
+    help_profile: "profile" "--help";
     help_documents: "documents" "--help";
     help_dead_letters: "dead-letters" "--help";
     help_dead_letters_replay: "dead-letters" "replay" "--help";
@@ -52,6 +58,11 @@ shows! {
     mistake_server_and_data: "status" "--server" "http://localhost:1" "--data-dir" "/x";
     mistake_server_not_named: "submit" ".";
     mistake_server_for_run: "run" "." "--server" "http://localhost:1";
+    mistake_serve_at_a_server: "serve" "--server" "http://localhost:1";
+    mistake_search_time: "search" "x" "--from" "yesterday";
+    mistake_steps_without_path: "concept" "x" "--steps" "2";
+    mistake_profile_of_nothing: "profile";
+    mistake_bench_of_nothing: "bench" "ask";
     mistake_server_address: "status" "--server" "localhost:8080";
     mistake_tenant_of_a_server: "status" "--server" "http://localhost:1" "--tenant" "t";
     mistake_workers: "run" "-w" "0" ".";

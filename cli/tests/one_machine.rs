@@ -442,3 +442,69 @@ fn mistakes_on_the_command_line_say_what_to_do() {
         assert!(!human.contains('\x1b'), "no colours but on a terminal");
     }
 }
+
+#[test]
+fn a_search_is_narrowed_counted_and_explained() {
+    let place = Place::new();
+    let shell = place.write("shell.md", SHELL);
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let search = |args: &[&str]| place.json(&[&["search", "backslash protects"], args].concat()).0;
+    let found = search(&["--explain", "--facets", "mediaType", "-k", "1"]);
+    let best = &found["results"][0];
+    assert_eq!(best["document"]["uri"], uri(&shell));
+    assert!(best["explain"]["words"].as_f64().unwrap() > 0.0, "{found:#}");
+    assert!(found["facets"]["mediaType"].as_array().is_some_and(|counts| !counts.is_empty()), "{found:#}");
+    let elsewhere = search(&["--media-type", best["document"]["mediaType"].as_str().unwrap()]);
+    assert!(elsewhere["results"].as_array().is_some_and(|hits| !hits.is_empty()));
+    let nowhere = search(&["--before", "1970-01-01T00:00:01Z"]);
+    assert_eq!(nowhere["results"].as_array().map(Vec::len), Some(0), "{nowhere:#}");
+    let wrong = search(&["--from", "2000-01-01T00:00:00Z", "--before", "2000-01-01T00:00:00Z"]);
+    assert_eq!(wrong["error"]["code"], "bad_search");
+}
+
+#[test]
+fn a_question_is_answered_from_the_documents() {
+    let place = Place::new();
+    let garden = place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let ask = |json: bool, variables: &[(&str, &str)]| {
+        let json: &[&str] = if json { &["--json"] } else { &[] };
+        let mut command =
+            place.command(&[json, &["ask", "When does the gardener water tomatoes?"]].concat());
+        for name in ["USE_MOCK_LLM", "MOCK_LLM_DELAY_MS", "DOCMILL_ASK_URL", "DOCMILL_ASK_MODEL"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let answer: Value = serde_json::from_str(&ask(true, &[])).unwrap();
+    assert!(answer["answer"].as_str().unwrap().contains("dawn"), "{answer:#}");
+    assert_eq!(
+        (&answer["extractive"], &answer["citations"][0]["uri"]),
+        (&true.into(), &uri(&garden).into())
+    );
+    let shown = ask(false, &[]);
+    assert!(shown.contains("dawn") && shown.contains("[1] ") && shown.contains(&uri(&garden)), "{shown}");
+    let mock: Value = serde_json::from_str(&ask(true, &[("USE_MOCK_LLM", "1")])).unwrap();
+    assert!(mock["answer"].as_str().unwrap().starts_with("Mock response to: When"), "{mock:#}");
+    let wrong: Value = serde_json::from_str(&ask(true, &[("USE_MOCK_LLM", "maybe")])).unwrap();
+    assert_eq!(wrong["error"]["code"], "bad_ask");
+}
+
+#[test]
+fn one_concept_leads_to_another() {
+    let place = Place::new();
+    place.write("garden.txt", GARDEN);
+    place.run(&[], 0);
+    let (concepts, _) = place.json(&["concepts"]);
+    let names: Vec<&str> =
+        concepts["concepts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    // One short text: all that it names stands in one chunk.
+    assert!(names.len() > 1, "{concepts:#}");
+    let (way, code) = place.json(&["concept", names[0], "--path", names[1]]);
+    assert_eq!((code, way["steps"].as_array().map(Vec::len)), (0, Some(2)), "{way:#}");
+    assert_eq!(way["steps"][1]["via"]["page"], 1);
+    let (unknown, _) = place.json(&["concept", names[0], "--path", "no such concept at all"]);
+    assert_eq!(unknown["error"]["code"], "unknown_concept");
+}

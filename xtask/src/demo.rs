@@ -38,6 +38,8 @@ pub fn run(args: &Args) -> Result<()> {
     println!("\nTry next, with D='{shown} --data-dir {}':", args.data_dir);
     for line in [
         "$D search 'your question'   search what was ingested",
+        "$D ask 'your question'      an answer with its sources",
+        "$D serve                    dashboard and API at http://127.0.0.1:8080",
         "$D concepts                 the concepts found, and how they relate",
         "$D status                   what was ingested, and what failed and why",
         "$D verify                   check that the stores agree with one another",

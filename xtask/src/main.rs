@@ -1,5 +1,6 @@
 //! All automation of the repository: one sub-command a file, each safe to run again.
 
+mod bench_ask;
 mod cache;
 mod check;
 mod cluster;

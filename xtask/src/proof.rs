@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::corpus::extraction::{self, Extent};
-use crate::{cache, corpora, process};
+use crate::{bench_ask, cache, corpora, process};
 
 /// Arguments passed on as they are.
 #[derive(Args)]
@@ -57,6 +57,8 @@ pub enum Bench {
     Services(PassedOn),
     /// Extraction: speed beside others in the same run, memory; with --quality, whether the text is right
     Extract(PassedOn),
+    /// `docmill serve`: questions, searches, beside ingestion, beside a FastAPI server
+    Ask(bench_ask::Args),
 }
 
 /// The simulation of delivery and commit by seed.
@@ -149,6 +151,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
             run("release/bench_services", passed)
         }
         Bench::Extract(passed) => extract(passed),
+        Bench::Ask(args) => bench_ask::run(args),
     }
 }
 

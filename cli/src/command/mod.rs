@@ -9,14 +9,18 @@ use docmill_worker::sqlite::Readers;
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 
+mod ask;
+mod bench;
 mod concept;
 mod concepts;
 mod dead_letters;
 mod documents;
 mod export;
+mod profile;
 mod reindex;
 mod run;
 mod search;
+mod serve;
 mod status;
 mod verify;
 
@@ -40,13 +44,21 @@ impl Context {
 }
 
 pub async fn execute(args: Args) -> Result<ExitCode, Failure> {
+    // These need no data directory.
+    let command = match args.command {
+        Command::Bench(asked) => return Box::pin(bench::execute(&args.global, asked)).await,
+        Command::Profile(asked) => return profile::execute(asked, args.global.json).await,
+        command => command,
+    };
     let context =
         Context { dir: args.global.data_dir()?, tenant: args.global.tenant()?, json: args.global.json };
-    match args.command {
+    match command {
         Command::Run(run) => run::execute(&context, *run).await,
-        Command::Search { query, k } => search::execute(&context, &query, k.into()).await,
+        Command::Serve(asked) => serve::execute(&context, *asked).await,
+        Command::Search(asked) => search::execute(&context, &asked).await,
+        Command::Ask(asked) => ask::execute(&context, *asked).await,
         Command::Concepts { top } => concepts::execute(&context, top),
-        Command::Concept { name } => concept::execute(&context, &name),
+        Command::Concept(asked) => concept::execute(&context, &asked).await,
         Command::Documents(documents) => documents::execute(&context, documents).await,
         Command::Status { batch: _ } => status::execute(&context),
         Command::Export { format: _, output } => export::execute(&context, output.as_deref()),
@@ -59,8 +71,15 @@ pub async fn execute(args: Args) -> Result<ExitCode, Failure> {
         | Command::Submit(_)
         | Command::Wait { .. }
         | Command::Cancel { .. }
-        | Command::Results { .. } => Err(Failure::internal("this command asks a server")),
+        | Command::Results { .. }
+        | Command::Bench(_)
+        | Command::Profile(_) => Err(Failure::internal("this command works elsewhere")),
     }
+}
+
+/// A concept that no document mentions.
+pub fn unknown_concept(name: &str) -> Failure {
+    Failure::new("unknown_concept", format!("there is no concept {name}"), "docmill concepts lists them")
 }
 
 /// A document that the ledger does not know.

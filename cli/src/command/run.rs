@@ -49,19 +49,16 @@ impl From<args::Sandbox> for SandboxMode {
     }
 }
 
-fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> {
+/// How documents are read, as `run` and `serve` have it in common; of nothing yet.
+pub fn options(context: &Context, asked: &args::Reading) -> Result<RunOptions, Failure> {
     // An older name of the same setting, still in people's environments.
     let from_environment = || std::env::var("MAX_WORKERS").ok()?.parse().ok().filter(|slots| *slots > 0);
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Ok(RunOptions {
-        paths: asked.paths.clone(),
+        paths: Vec::new(),
         tenant: context.tenant.clone(),
         slots: asked.workers.map(usize::from).or_else(from_environment).unwrap_or_else(cores),
-        sync: match asked.sync {
-            None => embedded::Sync::Off,
-            Some(args::Sync::On) => embedded::Sync::On,
-            Some(args::Sync::Force) => embedded::Sync::Force,
-        },
+        sync: embedded::Sync::Off,
         ocr: match asked.ocr {
             args::Ocr::Auto => OcrMode::Auto,
             args::Ocr::Never => OcrMode::Never,
@@ -81,7 +78,15 @@ fn options(context: &Context, asked: &args::Run) -> Result<RunOptions, Failure> 
 }
 
 pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Failure> {
-    let options = options(context, &asked)?;
+    let options = RunOptions {
+        paths: asked.paths.clone(),
+        sync: match asked.sync {
+            None => embedded::Sync::Off,
+            Some(args::Sync::On) => embedded::Sync::On,
+            Some(args::Sync::Force) => embedded::Sync::Force,
+        },
+        ..options(context, &asked.reading)?
+    };
     let counters = Arc::default();
     crate::signals::reclaim_on_signal();
     let stop = crate::signals::stop();

@@ -1,7 +1,7 @@
 //! Where a server is, and what its key is. The key comes from the environment or a file, never from the command
 //! line, which other users of the machine can read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use docmill_worker::secret::Secret;
 use reqwest::Url;
@@ -10,6 +10,8 @@ use crate::failure::Failure;
 
 /// The variable of the key.
 pub const KEY_VARIABLE: &str = "DOCMILL_API_KEY";
+/// The file of the token, below the data directory.
+const TOKEN_FILE: &str = "api-token";
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 4_096;
 /// What to do where a key lacks or is wrong.
@@ -73,6 +75,12 @@ pub fn key(file: Option<&Path>, variable: Option<String>) -> Result<Option<Secre
     Ok(Some(Secret::new(key)))
 }
 
+/// The token that changes need at `docmill serve` of this data directory, where it wrote one.
+pub fn token(data_dir: PathBuf) -> Option<Secret> {
+    let text = std::fs::read_to_string(data_dir.join(TOKEN_FILE)).ok()?;
+    key(None, Some(text)).ok().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +99,14 @@ mod tests {
         for (given, expected) in cases {
             assert_eq!(url(given).ok().as_ref().map(Url::as_str), expected, "{given}");
         }
+    }
+
+    #[test]
+    fn a_served_data_directory_has_its_token() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(token(dir.path().to_owned()).is_none());
+        std::fs::write(dir.path().join(TOKEN_FILE), "0123abcd\n").unwrap();
+        assert_eq!(token(dir.path().to_owned()).unwrap().expose(), "0123abcd");
     }
 
     #[test]

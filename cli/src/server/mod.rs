@@ -8,12 +8,15 @@ use docmill_core::id::DocumentId;
 use docmill_worker::secret::Secret;
 use serde_json::Value;
 
-mod address;
+pub mod address;
+mod ask;
 mod cancel;
 mod client;
+mod concepts;
 mod dead_letters;
 mod documents;
 mod error;
+pub mod events;
 mod export;
 mod fill;
 mod going;
@@ -21,6 +24,7 @@ mod progress;
 mod rebuild;
 mod results;
 mod retry;
+mod search;
 mod status;
 mod submit;
 mod verify;
@@ -48,6 +52,10 @@ impl Remote {
         let url = address::url(global.server.as_deref().unwrap_or_default())?;
         let variable = std::env::var(address::KEY_VARIABLE).ok();
         let key = address::key(global.api_key_file.as_deref(), variable)?;
+        // `docmill serve` of this user: what changes need lies in its data directory.
+        let key = key.or_else(|| {
+            global.data_dir().ok().filter(|_| address::is_local(&url)).and_then(address::token)
+        });
         if key.is_some() && url.scheme() == "http" && !address::is_local(&url) {
             let style = Style::stderr();
             eprintln!("{} the key goes unencrypted over the network: use https", style.strong("warning:"));
@@ -123,6 +131,10 @@ pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Fail
         Command::Results { batch, state } => results::execute(&remote, &batch, state.as_deref()).await,
         Command::Status { batch } => status::execute(&remote, batch.as_deref()).await,
         Command::Export { format: _, output } => export::execute(&remote, output.as_deref()).await,
+        Command::Search(asked) => search::execute(&remote, &asked).await,
+        Command::Ask(asked) => ask::execute(&remote, &asked).await,
+        Command::Concepts { top } => concepts::list(&remote, top).await,
+        Command::Concept(asked) => concepts::concept(&remote, &asked).await,
         Command::Documents(documents) => documents::execute(&remote, documents).await,
         Command::DeadLetters { action } => dead_letters::execute(&remote, action).await,
         Command::Rebuild(asked) => match asked.store.clone() {
@@ -133,9 +145,9 @@ pub async fn execute(global: &Global, command: Command) -> Result<ExitCode, Fail
             verify::execute(&remote, repair, wait, timeout).await
         }
         Command::Run(_)
-        | Command::Search { .. }
-        | Command::Concepts { .. }
-        | Command::Concept { .. }
-        | Command::Reindex { .. } => Err(Failure::internal("this command asks no server")),
+        | Command::Serve(_)
+        | Command::Reindex { .. }
+        | Command::Bench(_)
+        | Command::Profile(_) => Err(Failure::internal("this command asks no server")),
     }
 }

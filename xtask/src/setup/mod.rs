@@ -1,6 +1,8 @@
 //! `cargo xtask setup`: installs what is missing and nothing else; with all there it takes well under a second.
 
 pub mod apt;
+mod browser;
+mod clients;
 mod cluster;
 mod go;
 mod minilm;
@@ -122,6 +124,8 @@ pub fn run(args: &Args) -> Result<()> {
         S3_SERVER.install(&cache)?;
         promtool::install(&cache)?;
         corpora::install(&cache, false)?;
+        clients::install(&cache)?;
+        browser::install(&cache)?;
         // The longest last.
         cluster::install(&cache)?;
     }
