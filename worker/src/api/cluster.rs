@@ -1,6 +1,5 @@
 //! The API of the cluster's shape: PostgreSQL, Redis, an object store and maybe Neo4j, put together.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use crate::ask::Asker;
 use crate::concepts;
 use crate::config::{GraphStore, Settings};
 use crate::desk::Desk;
-use crate::extract::{Pool, SandboxMode};
 use crate::objects::{Objects, Scratch};
 use crate::postgres::{Database, PostgresLedger, PostgresSearch};
 use crate::queue::Queue;
@@ -23,17 +21,15 @@ use crate::search::{QueryEmbedder, Search, first_embedder};
 use crate::service;
 use crate::upkeep::Upkeep;
 
-/// Children that draw pages.
-const RENDERERS: usize = 1;
 /// Seconds after which it is worth asking again for a graph that is away.
 const AWAY_RETRY_S: u64 = 5;
 
 /// Waits for the ledger's server, then answers until `stop` turns true; then it takes no more connections and ends
-/// what it is answering. Pages are drawn by children of this program.
+/// what it is answering.
 ///
 /// # Errors
 /// It cannot begin.
-pub async fn run(settings: &Settings, program: &Path, stop: watch::Receiver<bool>) -> Result<(), Error> {
+pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let first_key = settings.api.first_key_file.as_deref().map(FirstKey::read).transpose()?;
     let internal = bind(settings.api.internal_listen).await?;
     // Probes come to where users will, so it is listened there at once; until the ledger says whether there are keys,
@@ -55,7 +51,7 @@ pub async fn run(settings: &Settings, program: &Path, stop: watch::Receiver<bool
             "there are no keys, so only this machine is answered; `docmill-worker keys create` makes one"
         );
     }
-    let parts = Box::pin(parts(settings, program, &database, desk)).await?;
+    let parts = Box::pin(parts(settings, &database, desk)).await?;
     let mut beside = JoinSet::new();
     if settings.upkeep {
         // Without it nothing wakes what is delayed where there is no worker.
@@ -71,7 +67,6 @@ pub async fn run(settings: &Settings, program: &Path, stop: watch::Receiver<bool
 
 async fn parts(
     settings: &Settings,
-    program: &Path,
     database: &Database,
     desk: Arc<dyn Desk>,
 ) -> Result<Parts, Error> {
@@ -83,7 +78,9 @@ async fn parts(
     let embedder = Arc::new(QueryEmbedder::new(cores));
     let search: Arc<dyn Search> = Arc::new(PostgresSearch::new(database.clone(), embedder.clone()));
     let asker = Asker::new(search.clone(), &settings.ask).map_err(Error::Ask)?;
-    let (render, scratch) = renderer(settings, program).await.unzip();
+    let scratch = Scratch::open(&settings.scratch)
+        .inspect_err(|error| tracing::info!(%error, "pictures are not shown: there is no scratch"))
+        .ok();
     Ok(Parts {
         desk,
         // It begins indexes and switches none.
@@ -99,30 +96,10 @@ async fn parts(
         embedder,
         asker: Arc::new(asker),
         concepts: concepts::of(&settings.graph, database).await,
-        render,
         first_embedder: first_embedder(settings.mock_embeddings),
         shape: Shape::Cluster,
         memo: settings.memo.clone(),
     })
-}
-
-/// What draws pages, and where documents lie meanwhile: only where all of the sandbox holds. Texts of pages are shown
-/// without it.
-async fn renderer(settings: &Settings, program: &Path) -> Option<(Arc<Pool>, Scratch)> {
-    if settings.extract.sandbox == SandboxMode::Off {
-        tracing::info!("pages are not drawn: extractors are held by limits alone");
-        return None;
-    }
-    let scratch = Scratch::open(&settings.scratch)
-        .inspect_err(|error| tracing::info!(%error, "pages are not drawn: there is no scratch"))
-        .ok()?;
-    let pool = Pool::new(program.to_owned(), RENDERERS, settings.extract.clone());
-    let held = match pool.sandbox().await {
-        Ok(report) => report.judge(SandboxMode::Required).map_err(|failure| failure.detail),
-        Err(error) => Err(error),
-    };
-    held.inspect_err(|lacks| tracing::info!(lacks, "pages are not drawn")).ok()?;
-    Some((Arc::new(pool), scratch))
 }
 
 /// The stores, opened when they are asked for: documents are taken without the graph's server.

@@ -22,7 +22,6 @@ use crate::ask::Asker;
 use crate::concepts::ConceptReader;
 use crate::config::{ApiSettings, GraphStore};
 use crate::desk::Desk;
-use crate::extract::Pool;
 use crate::http::{self, Limits};
 use crate::ledger::Ledger;
 use crate::objects::{self, Objects, ObjectsOptions, Scratch};
@@ -174,7 +173,7 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Where uploads go; none: there are none.
     pub objects: Option<(Objects, ObjectsOptions)>,
-    /// Where a document lies while a page of it is drawn.
+    /// Where a picture lies while it is sent.
     pub scratch: Option<Scratch>,
     /// Below which documents may be files.
     pub file_root: Option<PathBuf>,
@@ -190,8 +189,6 @@ pub struct Parts {
     pub asker: Arc<Asker>,
     /// Reads the concept graph.
     pub concepts: Arc<dyn ConceptReader>,
-    /// Children that draw pages; none: pages are shown as text alone.
-    pub render: Option<Arc<Pool>>,
     /// Fingerprint and dimensions of the embedder of a tenant's first index.
     pub first_embedder: (&'static str, usize),
     /// Where it runs.
@@ -215,7 +212,6 @@ pub struct Api {
     embedder: Arc<QueryEmbedder>,
     asker: Arc<Asker>,
     concepts: Arc<dyn ConceptReader>,
-    render: Option<Arc<Pool>>,
     shape: Shape,
     memo: Memo,
     runs: ask::Runs,
@@ -271,7 +267,6 @@ pub async fn serve(
         embedder: parts.embedder,
         asker: parts.asker,
         concepts: parts.concepts,
-        render: parts.render,
         shape: parts.shape,
         memo: Memo::new(parts.memo),
         runs: ask::Runs::default(),

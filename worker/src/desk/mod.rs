@@ -124,6 +124,9 @@ pub trait Desk: Send + Sync {
     /// Of these objects, those that no row names.
     async fn unknown_objects(&self, keys: &[String]) -> Result<Vec<String>, Error>;
 
+    /// How many documents of the tenant are in which state, as people are told it.
+    async fn states(&self, tenant: &TenantId) -> Result<BTreeMap<String, u64>, Error>;
+
     /// Makes a batch; one that is there is left as it is.
     async fn create_batch(&self, batch: Uuid, tenant: &TenantId, name: Option<&str>) -> Result<(), Error>;
 

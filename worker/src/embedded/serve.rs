@@ -26,7 +26,7 @@ use crate::concepts::SqliteConcepts;
 use crate::config::{ApiSettings, GraphStore};
 use crate::desk::{self, Desk};
 use crate::embed::{MiniLm, Mock};
-use crate::extract::{ExtractOptions, Pool};
+use crate::extract::ExtractOptions;
 use crate::intake::Finished;
 use crate::ledger::Ledger;
 use crate::objects::{Objects, ObjectsOptions, Scratch, ScratchOptions};
@@ -107,7 +107,7 @@ pub async fn serve(
     let desk: Arc<dyn Desk> = database.clone();
     let who = api::who_may(&settings, &desk, has_keys).map_err(unusable)?;
     let metrics_file = options.run.metrics.clone();
-    let parts = answering(&session, &setup, options, &watched, &place)?;
+    let parts = answering(&session, options, &watched, &place)?;
     let objects = place.open()?;
     let token_file = (!has_keys).then(|| place.token_file.clone());
     told(&Served { listen, token_file });
@@ -209,7 +209,6 @@ async fn setup(options: &ServeOptions, ledger: &dyn Ledger) -> Result<Setup, Err
 /// What the API answers with.
 fn answering(
     session: &Session,
-    setup: &Setup,
     options: ServeOptions,
     watched: &Watched,
     place: &Place,
@@ -250,7 +249,6 @@ fn answering(
         embedder,
         asker: Arc::new(asker),
         concepts: Arc::new(SqliteConcepts(readers)),
-        render: Some(Arc::new(Pool::new(setup.extractor.clone(), 1, setup.extract.clone()))),
         first_embedder,
         shape: Shape::Embedded,
         memo: options.memo,

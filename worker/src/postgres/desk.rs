@@ -235,6 +235,10 @@ impl Desk for Database {
         Ok(Self::fills(self, tenant).await?)
     }
 
+    async fn states(&self, tenant: &TenantId) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(Self::states(self, tenant).await?)
+    }
+
     async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
         Ok(Self::tenants(self).await?)
     }

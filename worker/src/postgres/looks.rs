@@ -1,11 +1,12 @@
 //! What is going on, for people who watch: what was committed, what is in work, what somebody told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use docmill_core::id::TenantId;
 use tokio_postgres::Row;
 
+use super::batches::SHOWN_STATE;
 use super::listing::{DocumentRow, columns, read};
 use super::sql::{execute, one, optional, rows};
 use super::transaction::transaction;
@@ -41,6 +42,14 @@ impl Database {
     /// The server did not answer.
     pub async fn in_work(&self, limit: u32) -> Result<Vec<InWork>, Error> {
         transaction!(self, |transaction| in_work(transaction, limit))
+    }
+
+    /// How many documents of a tenant are in which state, as people are told it.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn states(&self, tenant: &TenantId) -> Result<BTreeMap<String, u64>, Error> {
+        transaction!(self, |transaction| states(transaction, tenant))
     }
 
     /// Keeps the last word under a name.
@@ -139,6 +148,14 @@ async fn in_work(transaction: &Transaction<'_>, limit: u32) -> Result<Vec<InWork
         })
     };
     found.iter().map(read).collect()
+}
+
+async fn states(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<BTreeMap<String, u64>, Error> {
+    let sql = format!(
+        "SELECT {SHOWN_STATE}, count(*) FROM documents d WHERE d.tenant = $1 AND d.content IS NOT NULL GROUP BY 1"
+    );
+    let found = rows(transaction, &sql, &[&tenant.as_str()]).await?;
+    found.iter().map(|row| Ok((row.try_get(0)?, number(row.try_get(1)?)))).collect()
 }
 
 async fn tell(transaction: &Transaction<'_>, name: &str, value: &str) -> Result<(), Error> {

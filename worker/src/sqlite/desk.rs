@@ -327,6 +327,11 @@ impl Desk for Database {
         Ok((Vec::new(), 0))
     }
 
+    async fn states(&self, tenant: &TenantId) -> Result<BTreeMap<String, u64>, Error> {
+        let tenant = tenant.clone();
+        self.look(move |connection| looks::states(connection, &tenant)).await
+    }
+
     async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
         self.look(looks::tenants).await
     }

@@ -1,6 +1,6 @@
 //! What is looked at again and again: what was committed since, what is in work, who works, which indexes there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use docmill_core::id::{IndexId, TenantId};
@@ -105,6 +105,17 @@ pub(super) fn live_workers(connection: &Connection, now_ms: i64) -> rusqlite::Re
         let report = WorkerReport { busy: row.get(2)?, oldest_began_ms: row.get(3)?, ..Default::default() };
         Ok(LiveWorker { name: row.get(0)?, report, started_at_ms: row.get(1)?, drain_until_ms: None })
     })?;
+    rows.collect()
+}
+
+/// Documents of a tenant by state, as people are told it.
+pub(super) fn states(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT CASE WHEN state = 'failed' AND instr(failure, '{\"code\":\"cancelled\"') = 1 THEN 'cancelled' ELSE state END,
+                count(*)
+         FROM documents WHERE tenant = ? AND content IS NOT NULL GROUP BY 1",
+    )?;
+    let rows = statement.query_map([tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 

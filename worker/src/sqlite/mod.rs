@@ -298,6 +298,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// Tells who waits for changes that there is one: a commit of this number, or one without a number.
+    fn changed(&self, commit: u64) {
+        self.changes.send_modify(|newest| *newest = commit.max(*newest));
+    }
+
     /// Takes the directory's lock and opens it, making what lacks.
     ///
     /// # Errors

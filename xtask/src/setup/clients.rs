@@ -13,7 +13,7 @@ use crate::{cache, process};
 /// `package.json`; both with hashes:
 ///
 /// ```text
-/// uv pip compile --generate-hashes --universal --python-version 3.10 --no-emit-index-url requirements.in -o requirements.txt
+/// uv pip compile --generate-hashes --universal --python-version 3.11 --no-emit-index-url requirements.in -o requirements.txt
 /// npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 /// ```
 const PINS: &str = "tests/clients";

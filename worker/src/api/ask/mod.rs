@@ -66,7 +66,7 @@ impl AskBody {
         if self.history.len() > HISTORY_MAX {
             return Err(Problem::invalid("history", "is too long", format!("up to {HISTORY_MAX} turns")));
         }
-        let filter = self.filter.map(FilterBody::read).transpose()?.unwrap_or_default();
+        let filter = self.filter.map(FilterBody::filter).transpose()?.unwrap_or_default();
         Ok(Question { text: self.question, history: self.history, filter, k: self.k.unwrap_or(0) })
     }
 }
@@ -225,7 +225,7 @@ pub(super) fn answering(
     new: bool,
 ) -> BoxStream<'static, AskEvent> {
     let began = Instant::now();
-    let key = key_of(&question);
+    let key = key_of(&tenant, &question);
     if !new && let Some(known) = api.memo.get(&tenant, key).and_then(|body| Remembered::read(&body)) {
         api.metrics.asks.with_label_values(&["remembered"]).inc();
         api.metrics.ask_first_token_seconds.observe(began.elapsed().as_secs_f64());
@@ -247,12 +247,12 @@ pub(super) fn answering(
     api.asker.ask(tenant, question).inspect(move |event| watch.see(event)).boxed()
 }
 
-fn key_of(question: &Question) -> u128 {
+fn key_of(tenant: &TenantId, question: &Question) -> u128 {
     let Question { text, history, filter, k } = question;
     let history = serde_json::to_vec(history).unwrap_or_default();
     // Every field of it, in one order.
     let filter = format!("{filter:?}");
-    memo::key(MEMO_KIND, &[text.as_bytes(), &history, filter.as_bytes(), &k.to_le_bytes()])
+    memo::key(MEMO_KIND, &[tenant.as_str().as_bytes(), text.as_bytes(), &history, filter.as_bytes(), &k.to_le_bytes()])
 }
 
 /// Looks on while a question is answered.
@@ -365,16 +365,17 @@ mod tests {
 
     #[test]
     fn different_questions_are_remembered_apart() {
+        let tenant = TenantId::default();
         let question = |text: &str, k| Question {
             text: text.to_owned(),
             history: vec![],
             filter: Default::default(),
             k,
         };
-        assert_eq!(key_of(&question("a", 0)), key_of(&question("a", 0)));
-        assert_ne!(key_of(&question("a", 0)), key_of(&question("a", 1)));
+        assert_eq!(key_of(&tenant, &question("a", 0)), key_of(&tenant, &question("a", 0)));
+        assert_ne!(key_of(&tenant, &question("a", 0)), key_of(&tenant, &question("a", 1)));
         let mut other = question("a", 0);
         other.filter.languages.push("en".to_owned());
-        assert_ne!(key_of(&question("a", 0)), key_of(&other));
+        assert_ne!(key_of(&tenant, &question("a", 0)), key_of(&tenant, &other));
     }
 }

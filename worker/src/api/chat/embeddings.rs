@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use docmill_core::index::IndexState;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -41,7 +42,7 @@ pub struct EmbeddingsRequest {
 enum Input {
     One(String),
     Many(Vec<String>),
-    Other(Value),
+    Other(IgnoredAny),
 }
 
 /// Texts as vectors.
@@ -120,7 +121,7 @@ fn texts_of(input: Input) -> Result<Vec<String>, Problem> {
     let texts = match input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,
-        Input::Other(_) => {
+        Input::Other(IgnoredAny) => {
             return Err(Problem::invalid("input", "is no text; numbers of tokens are not read", allowed()));
         }
     };
