@@ -450,9 +450,10 @@ fn a_search_is_narrowed_counted_and_explained() {
     place.write("garden.txt", GARDEN);
     place.run(&[], 0);
     let search = |args: &[&str]| place.json(&[&["search", "backslash protects"], args].concat()).0;
-    let found = search(&["--explain", "--facets", "mediaType", "-k", "1"]);
-    let best = &found["results"][0];
-    assert_eq!(best["document"]["uri"], uri(&shell));
+    let found = search(&["--explain", "--facets", "mediaType", "-k", "2"]);
+    // Which one is first is chance: a mock makes of the meaning what it likes.
+    let is_shell = |hit: &&serde_json::Value| hit["document"]["uri"] == uri(&shell);
+    let best = found["results"].as_array().unwrap().iter().find(is_shell).unwrap();
     assert!(best["explain"]["words"].as_f64().unwrap() > 0.0, "{found:#}");
     assert!(found["facets"]["mediaType"].as_array().is_some_and(|counts| !counts.is_empty()), "{found:#}");
     let elsewhere = search(&["--media-type", best["document"]["mediaType"].as_str().unwrap()]);

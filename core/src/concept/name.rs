@@ -47,7 +47,9 @@ impl Name {
                 alike.push(canonical);
             }
         }
-        resolve(&self.canonical, &alike).and_then(|at| places.get(at).copied())
+        // The end of a misspelt name may look like that of a plural.
+        let found = resolve(&self.canonical, &alike).or_else(|| resolve(&self.lower, &alike));
+        found.and_then(|at| places.get(at).copied())
     }
 }
 

@@ -45,6 +45,7 @@ const JOINED: &[(&str, &str)] = &[
     ("workers", "SELECT 0::bigint"),
     ("counters", "SELECT 0::bigint"),
     ("versions", "SELECT 0::bigint"),
+    ("told", "SELECT 0::bigint"),
 ];
 /// Tables with a tenant and a document, which has to be the tenant's.
 const OF_DOCUMENTS: &[&str] = &["chunks", "vectors", "evidence", "sources"];

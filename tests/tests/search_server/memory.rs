@@ -49,8 +49,11 @@ fn answers_are_remembered_until_a_commit() {
     assert_eq!(posted, client.get("/v1/search?k=5&q=barometer%20harbour").json());
     let fresh = client.send("GET", ASKED, &[("cache-control", "no-cache")], b"").unwrap();
     assert_eq!(fresh.json()["results"], posted["results"]);
-    assert!(figure(&client, "docmill_api_memo_entries") >= 1.0);
-    assert!(figure(&client, "docmill_api_memo_invalidated_total") >= 1.0);
+    // They are counted every half second.
+    wait_until("what is remembered is counted", || figure(&client, "docmill_api_memo_entries") >= 1.0);
+    wait_until("what is forgotten is counted", || {
+        figure(&client, "docmill_api_memo_invalidated_total") >= 1.0
+    });
     // What is not allowed is said, and a tenant cannot be named.
     for (path, field) in [
         ("/v1/search", "query"),

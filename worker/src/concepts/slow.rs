@@ -29,6 +29,11 @@ pub(super) fn shape(query: &str) -> String {
                 }
                 shape.push('?');
             }
+            '"' => {
+                shape.push('"');
+                shape.extend(letters.by_ref().take_while(|inner| *inner != '"'));
+                shape.push('"');
+            }
             '0'..='9' if !within_a_name => {
                 while letters.next_if(|next| next.is_alphanumeric() || *next == '.').is_some() {}
                 shape.push('?');

@@ -79,14 +79,15 @@ pub(super) fn open_zip(mut source: Source) -> Result<ZipArchive<BufReader<Source
     })
 }
 
-/// Whether the first member says that all that is said of members is encrypted.
+/// Whether the first member says that all that is said of members is encrypted. Only of versions of the format that there
+/// are: in what is no archive at all any bit may be set.
 fn has_locked_directory(source: &mut Source) -> std::io::Result<bool> {
     const DIRECTORY_ENCRYPTED: u8 = 0x20;
+    const VERSION_MAX: u8 = 63;
     source.rewind()?;
     let mut head = Vec::new();
     source.by_ref().take(8).read_to_end(&mut head)?;
-    let flags = head.get(7).filter(|_| head.starts_with(b"PK\x03\x04"));
-    Ok(flags.is_some_and(|flags| flags & DIRECTORY_ENCRYPTED != 0))
+    Ok(matches!(head[..], [b'P', b'K', 3, 4, ..=VERSION_MAX, 0, _, flags] if flags & DIRECTORY_ENCRYPTED != 0))
 }
 
 /// What the end of the archive says of the number of its members. What says nothing there is no archive, as its reader

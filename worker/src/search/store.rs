@@ -169,7 +169,8 @@ impl Answering<'_> {
             first = first.or(Some(candidates));
         }
         let full = order.count >= wanted.end;
-        let follows = full && !ended && wanted.end + k <= DEPTH_MAX as usize;
+        let has_more = order.count > wanted.end || full && !ended;
+        let follows = has_more && wanted.end + k <= DEPTH_MAX as usize;
         let (facets, facets_over) = match request.facets.is_empty() {
             true => Default::default(),
             false => {

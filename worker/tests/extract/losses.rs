@@ -149,6 +149,8 @@ fn mail_with(name: &str, bytes: &[u8]) -> Vec<u8> {
          --b\nContent-Type: application/octet-stream; name={name}\nContent-Disposition: attachment\n\n"
     );
     let after = "\n--b\nContent-Type: text/html; name=after.html\nContent-Disposition: attachment\n\n<p>After\n--b--\n";
+    // A document is what it begins with, and a PDF may begin late.
+    let head = head.replace("See below.\n", &"See below.\n".repeat(200));
     [head.as_bytes(), bytes, after.as_bytes()].concat()
 }
 

@@ -291,7 +291,7 @@ impl Watch {
         let Some((results, mode, reason)) = self.found.take().filter(|_| !self.api.asker.is_mock()) else {
             return;
         };
-        let remembered = Remembered { results, mode, reason, answer: answer.clone() };
+        let remembered = Remembered { results, mode, reason, answer: answer.clone(), tokens: answer.tokens };
         if let Ok(body) = serde_json::to_vec(&remembered) {
             let again = Again::Ask(self.question.clone());
             self.api.memo.put(&self.tenant, self.key, self.epoch, Bytes::from(body), again);
@@ -312,6 +312,7 @@ struct Remembered {
     mode: Mode,
     reason: Option<String>,
     answer: FinalAnswer,
+    tokens: (Option<u64>, Option<u64>),
 }
 
 impl Remembered {
@@ -320,7 +321,8 @@ impl Remembered {
     }
 
     fn events(self) -> Vec<AskEvent> {
-        let Self { results, mode, reason, answer } = self;
+        let Self { results, mode, reason, answer, tokens } = self;
+        let answer = FinalAnswer { tokens, ..answer };
         let delta = answer.answer.clone();
         let citations = answer.citations.clone().into_iter().map(AskEvent::Citation);
         [AskEvent::SearchResults { results, mode, reason }, AskEvent::Message { delta }]

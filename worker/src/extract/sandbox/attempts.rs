@@ -213,8 +213,9 @@ fn list(folder: &Path) -> io::Result<String> {
 /// Names of variables that nobody passes on.
 fn variables() -> io::Result<String> {
     let meant = |name: &str| {
-        ["LANG", "OMP_THREAD_LIMIT", "PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "DOCMILL_CACHE"]
-            .contains(&name)
+        let set = ["LANG", "OMP_THREAD_LIMIT", "MIMALLOC_ARENA_RESERVE"];
+        let passed = ["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "DOCMILL_CACHE"];
+        set.contains(&name) || passed.contains(&name)
             || name.starts_with("DOCMILL_TEST_")
     };
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
