@@ -87,7 +87,8 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         let mut page = match loaded {
             Ok(loaded) => {
                 let file = &opened.file;
-                let mut around = Around { options, recogniser: &mut *recogniser, emitter: &mut *emitter, file };
+                let mut around =
+                    Around { options, recogniser: &mut *recogniser, emitter: &mut *emitter, file };
                 read_page(&loaded, number, headings, &mut around)
             }
             Err(error) => {
