@@ -6,7 +6,7 @@ use docmill_core::failure::{Failure, FailureCode};
 
 use super::source::Source;
 use super::work::{self, Task, Tools};
-use super::{Event, ExtractOptions, Input};
+use super::{Event, ExtractOptions, Input, Spent};
 
 /// What a child keeps from document to document.
 #[derive(Default)]
@@ -15,6 +15,11 @@ pub struct Here {
 }
 
 impl Here {
+    /// CPU time of all pages so far that were recognised.
+    pub fn spent(&self) -> Spent {
+        self.tools.recogniser.spent()
+    }
+
     /// All that a child would say of a document.
     ///
     /// # Errors

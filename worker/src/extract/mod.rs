@@ -36,9 +36,11 @@ mod rtf;
 mod sandbox;
 mod sniff;
 mod source;
+mod spent;
 mod spreadsheet;
 mod tesseract;
 mod text;
+mod turbojpeg;
 mod work;
 mod xml;
 
@@ -59,6 +61,8 @@ pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
 #[cfg(feature = "testing")]
 pub use sandbox::{attempts, trials};
 pub use sniff::sniff;
+#[cfg(feature = "testing")]
+pub use spent::Spent;
 
 /// The hidden sub-command that makes a binary an extractor child; route it to [`child_main`] first of all.
 pub const CHILD_COMMAND: &str = "__extract";

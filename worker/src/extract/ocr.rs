@@ -4,19 +4,23 @@
 mod ink;
 mod languages;
 mod need;
+mod plain;
 mod render;
+mod scan;
 mod seen;
+mod smaller;
 
 use docmill_core::page::PageReason;
 use pdfium_render::prelude::*;
 
 use super::emit::clean;
 use super::tesseract::{Engine, Grey, Tesseract};
-use super::{ExtractOptions, OcrLanguages};
+use super::{ExtractOptions, OcrLanguages, spent};
 use languages::{Known, Looked, Read, Step};
 pub(super) use need::{Need, Why, of_page as need_of};
-use render::{Canvas, Turnable};
+use render::{Canvas, Size, Turnable};
 pub(super) use render::{PIXELS_MAX, luma};
+use scan::Scans;
 use seen::{Memory, Place, Seen};
 
 /// Pages with text of their own that are asked for the language before a page without is read.
@@ -66,16 +70,22 @@ impl Unrecognised {
     }
 }
 
-/// Renders a page and reads it.
+/// Tells of the bytes of a picture what the file says of it, where that can be found.
+pub(super) type Dictionaries<'a> = dyn Fn(&[u8]) -> Option<Vec<u8>> + 'a;
+
+/// Makes a picture of a page and reads it.
 pub(super) fn recognise(
     recogniser: &mut Recogniser,
     page: &PdfPage<'_>,
     options: &ExtractOptions,
     ask: &Ask<'_>,
+    dictionaries: &Dictionaries<'_>,
 ) -> Result<Found, Unrecognised> {
     recogniser.tesseract()?;
-    let picture = recogniser.canvas.draw(page, options.limits.ocr_dpi).map_err(Unrecognised::Page)?;
-    recogniser.read(&picture, ask)
+    let before = spent::so_far();
+    let picture = recogniser.picture(page, options, dictionaries);
+    recogniser.spent.pictures += spent::since(before);
+    recogniser.read(&picture.map_err(Unrecognised::Page)?, ask)
 }
 
 /// Tesseract with its open engines, opened when first needed, and what was learnt.
@@ -86,8 +96,10 @@ pub(super) struct Recogniser {
     scripts: Option<Option<Engine>>,
     /// The engine of the last models: most documents have one, and each costs 100 MB.
     text: Option<(String, Engine)>,
+    scans: Scans,
     canvas: Canvas,
     seen: Seen,
+    spent: spent::Spent,
     /// Counts documents.
     document: u64,
     known: Known,
@@ -118,6 +130,26 @@ impl Recogniser {
             self.heard.pop();
         }
         self.heard.push(piece.to_owned());
+    }
+
+    /// CPU time of the pages so far.
+    #[cfg(feature = "testing")]
+    pub fn spent(&self) -> spent::Spent {
+        self.spent
+    }
+
+    /// A picture of a page, by the shorter way where there is one.
+    fn picture(
+        &mut self,
+        page: &PdfPage<'_>,
+        options: &ExtractOptions,
+        dictionaries: &Dictionaries<'_>,
+    ) -> Result<Picture, String> {
+        let size = Size::of(page, options.limits.ocr_dpi)?;
+        match self.scans.picture(page, &size, dictionaries) {
+            Some(picture) => Ok(picture),
+            None => self.canvas.draw(page, &size),
+        }
     }
 
     fn tesseract(&mut self) -> Result<&Tesseract, Unrecognised> {
@@ -176,14 +208,18 @@ impl Recogniser {
             match step {
                 Step::Look => {
                     if memory.looked == Looked::NotYet {
+                        let before = spent::so_far();
                         memory.looked = self.look(picture);
+                        self.spent.recogniser += spent::since(before);
                     }
                     looked = memory.looked.clone();
                 }
                 Step::Read { models, turn } => {
                     if memory.read(&models, turn).is_none() {
                         let upright = turnable.upright(turn);
+                        let before = spent::so_far();
                         let (text, confidence) = self.read_in(&models, upright, picture.dpi)?;
+                        self.spent.recogniser += spent::since(before);
                         let read = Read::new(models.clone(), turn, &text, confidence);
                         memory.reads.push((read, text));
                     }

@@ -7,6 +7,7 @@ mod lines;
 mod open;
 mod outline;
 mod repair;
+mod shared;
 mod syntax;
 mod tables;
 
@@ -18,6 +19,7 @@ use pdfium_render::prelude::*;
 
 use self::layout::Part;
 use self::lines::Lines;
+use self::shared::Shared;
 use super::emit::Emitter;
 use super::ocr::{self, Need, Recogniser, Unrecognised};
 use super::process::cache_folder;
@@ -39,7 +41,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         Some(pdfium) => pdfium,
         empty => empty.insert(load()?),
     };
-    let file = open::Shared::new(source);
+    let file = Shared::new(source);
     let mut opened = open::open(pdfium, &file, &options.passwords)?;
     // The first page is needed in any case, and what is on it tells nearly always that all is well.
     let mut first = Some(opened.document.pages().get(0));
@@ -83,7 +85,12 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         let headings = outline.get(&number).unwrap_or(&no_headings);
         let loaded = loaded.unwrap_or_else(|| document.pages().get(number as PdfPageIndex - 1));
         let mut page = match loaded {
-            Ok(loaded) => read_page(&loaded, number, headings, options, recogniser, emitter),
+            Ok(loaded) => {
+                let file = &opened.file;
+                let mut around =
+                    Around { options, recogniser: &mut *recogniser, emitter: &mut *emitter, file };
+                read_page(&loaded, number, headings, &mut around)
+            }
             Err(error) => {
                 lost_pages += 1;
                 lost(number, PageReason::Lost.note(open::page_loss(&error)))
@@ -119,17 +126,23 @@ fn add_note(note: &mut Option<String>, reason: PageReason, detail: &str) {
     }
 }
 
+/// What a page is read with.
+struct Around<'a, 'e> {
+    options: &'a ExtractOptions,
+    recogniser: &'a mut Recogniser,
+    emitter: &'a mut Emitter<'e>,
+    file: &'a Shared,
+}
+
 /// A page with what people added to it. Where it has no text, its note says why.
 fn read_page(
     page: &PdfPage<'_>,
     number: u32,
     headings: &[(u8, String)],
-    options: &ExtractOptions,
-    recogniser: &mut Recogniser,
-    emitter: &mut Emitter<'_>,
+    around: &mut Around<'_, '_>,
 ) -> Page {
     let lines = page.text().map(|text| lines::read(page, &text)).unwrap_or_default();
-    let mut read = read_text(page, &lines, number, headings, options, recogniser, emitter);
+    let mut read = read_text(page, &lines, number, headings, around);
     let added = forms::read(page, &lines.text);
     if added.is_cut {
         add_note(&mut read.note, PageReason::Cut, "what was filled in and noted on this page");
@@ -149,19 +162,19 @@ fn read_text(
     lines: &Lines,
     number: u32,
     headings: &[(u8, String)],
-    options: &ExtractOptions,
-    recogniser: &mut Recogniser,
-    emitter: &mut Emitter<'_>,
+    around: &mut Around<'_, '_>,
 ) -> Page {
+    let (options, file) = (around.options, around.file);
     let text = &lines.text;
     let mut note = lines.is_cut.then(|| PageReason::Cut.note("the text of this page"));
     match ocr::need_of(page, text, options.ocr) {
-        Need::OwnText => recogniser.hear(text),
+        Need::OwnText => around.recogniser.hear(text),
         Need::Nothing(why) => note = Some(why),
         Need::Recognise(why) => {
-            let ask =
-                ocr::Ask { languages: &options.languages, why: &why, page: emitter.number_of(number) };
-            match ocr::recognise(recogniser, page, options, &ask) {
+            let page_number = around.emitter.number_of(number);
+            let ask = ocr::Ask { languages: &options.languages, why: &why, page: page_number };
+            let dictionaries = |stream: &[u8]| file.dictionary_of(stream);
+            match ocr::recognise(around.recogniser, page, options, &ask, &dictionaries) {
                 Ok(found) if !found.text.is_empty() => {
                     let blocks = layout::blocks(&found.text, headings);
                     return Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) };
@@ -170,7 +183,7 @@ fn read_text(
                 Err(unrecognised) => {
                     note = Some(unrecognised.note(&why));
                     if let Unrecognised::NoRecogniser(cause) = unrecognised {
-                        emitter.ocr_is_missing(cause);
+                        around.emitter.ocr_is_missing(cause);
                     }
                 }
             }

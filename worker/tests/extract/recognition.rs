@@ -1,5 +1,7 @@
 //! Recognition of pages without text: a text page is rendered and its picture put into a PDF.
 
+use std::ffi::{c_int, c_uchar, c_ulong, c_void};
+
 use docmill_core::failure::FailureCode;
 use docmill_core::page::{Page, PageReason, PageSource};
 use docmill_worker::extract::{ExtractOptions, Input, OcrLanguages, OcrMode};
@@ -15,6 +17,10 @@ const WORDS: &str = "The quick brown fox jumps over the lazy dog\nwhile seven wi
 
 const WIDTH: usize = 1_654;
 const HEIGHT: usize = 2_339;
+
+/// The same at 300 dpi.
+const WIDE: usize = 2_481;
+const HIGH: usize = 3_508;
 
 /// A page full of these words in shades of grey.
 fn page() -> &'static [u8] {
@@ -67,6 +73,85 @@ fn tiff(pages: &[&[u8]]) -> Vec<u8> {
         }
     }
     bytes.into_inner()
+}
+
+/// The page as scanners write it: a JPEG in colour, of 300 dpi.
+fn jpeg() -> &'static [u8] {
+    static JPEG: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    JPEG.get_or_init(|| {
+        let mut colours = Vec::with_capacity(WIDE * HIGH * 3);
+        for y in 0..HIGH {
+            let row = &page()[y * 2 / 3 * WIDTH..][..WIDTH];
+            for x in 0..WIDE {
+                colours.extend_from_slice(&[row[x * 2 / 3]; 3]);
+            }
+        }
+        compressed(&colours)
+    })
+}
+
+/// A JPEG of these colours of a page of 300 dpi. Needs libturbojpeg.
+fn compressed(colours: &[u8]) -> Vec<u8> {
+    const RGB: c_int = 0;
+    const SAMPLES_420: c_int = 2;
+    type Compress = unsafe extern "C" fn(
+        *mut c_void,
+        *const c_uchar,
+        c_int,
+        c_int,
+        c_int,
+        c_int,
+        *mut *mut c_uchar,
+        *mut c_ulong,
+        c_int,
+        c_int,
+        c_int,
+    ) -> c_int;
+    assert_eq!(colours.len(), WIDE * HIGH * 3);
+    // SAFETY: names and types are those of turbojpeg.h; the pixels are as many as width and height say, and what the
+    // library made is copied before it is given back, once.
+    unsafe {
+        let library = libloading::Library::new("libturbojpeg.so.0")
+            .expect("libturbojpeg.so.0 is there: run `make setup`");
+        let create: unsafe extern "C" fn() -> *mut c_void = *library.get(b"tjInitCompress").unwrap();
+        let compress: Compress = *library.get(b"tjCompress2").unwrap();
+        let free: unsafe extern "C" fn(*mut c_uchar) = *library.get(b"tjFree").unwrap();
+        let destroy: unsafe extern "C" fn(*mut c_void) -> c_int = *library.get(b"tjDestroy").unwrap();
+        let (handle, mut bytes, mut length) = (create(), std::ptr::null_mut(), 0);
+        let (width, height) = (WIDE as c_int, HIGH as c_int);
+        let source = colours.as_ptr();
+        let outcome =
+            compress(handle, source, width, 0, height, RGB, &mut bytes, &mut length, SAMPLES_420, 90, 0);
+        assert_eq!(outcome, 0);
+        let jpeg = std::slice::from_raw_parts(bytes, length as usize).to_vec();
+        free(bytes);
+        destroy(handle);
+        jpeg
+    }
+}
+
+/// A PDF of this JPEG of a page, with a page for each of these entries and what is drawn after the picture.
+fn jpeg_pdf(jpeg: &[u8], pages: &[(&str, &str)]) -> Vec<u8> {
+    let numbers: String = (0..pages.len()).map(|page| format!("{} 0 R ", 4 + 2 * page)).collect();
+    let dictionary = format!(
+        "/Type/XObject/Subtype/Image/Width {WIDE}/Height {HIGH}/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/DCTDecode"
+    );
+    let mut objects = vec![
+        b"<</Type/Catalog/Pages 2 0 R>>".to_vec(),
+        format!("<</Type/Pages/Count {}/Kids[{numbers}]>>", pages.len()).into_bytes(),
+        stream(&dictionary, jpeg),
+    ];
+    for (page, (entries, drawing)) in pages.iter().enumerate() {
+        let content = 5 + 2 * page;
+        objects.push(
+            format!(
+                "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]{entries}/Resources<</XObject<</I 3 0 R>>>>/Contents {content} 0 R>>"
+            )
+            .into_bytes(),
+        );
+        objects.push(stream("", format!("q 595 0 0 842 0 0 cm /I Do Q {drawing}").as_bytes()));
+    }
+    pdf_of(&objects)
 }
 
 /// A page with a black square on it: much ink, and no letter.
@@ -148,6 +233,39 @@ async fn the_same_picture_is_recognised_once_for_its_tenant() {
     assert_eq!(again.pages[0].blocks, first.pages[0].blocks);
     let other = read_input(&pool, "other", Input::new(&once)).await;
     assert_eq!(reason(&other, 0), Some(PageReason::Scan), "another tenant's pictures are not remembered");
+}
+
+#[tokio::test]
+async fn a_page_that_is_one_jpeg_is_decoded_and_any_other_is_drawn() {
+    let folder = tempdir().unwrap();
+    let link = "/Annots[<</Type/Annot/Subtype/Link/Rect[10 10 20 20]/Border[0 0 0]>>]";
+    // Neither the link nor what is drawn beside the page can be seen: those two look the same.
+    let pages = [("", ""), ("", ""), (link, ""), ("", "1 g -50 -50 10 10 re f")];
+    let pdf = jpeg_pdf(jpeg(), &pages);
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    let found = read(&pool, &file(folder.path(), "scan.pdf", pdf)).await;
+    assert_eq!(found.outcome, Ok(()));
+    let notes: Vec<&str> = found.pages.iter().map(|page| page.note.as_deref().unwrap()).collect();
+    let reasons: Vec<_> = notes.iter().map(|note| PageReason::of(note).unwrap()).collect();
+    // Pictures that came about in one way are the same, and those of the other way differ in a few shades.
+    use PageReason::{Scan, Seen};
+    assert_eq!(reasons, [Scan, Seen, Scan, Seen], "is libturbojpeg.so.0 there? {notes:?}");
+    assert!(notes[1].contains("as on page 1") && notes[3].contains("as on page 3"), "{notes:?}");
+    let words = |page: &Page| page.text().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert!(words(&found.pages[0]).join(" ").contains("quick brown fox jumps over the lazy dog"));
+    assert_eq!(words(&found.pages[0]), words(&found.pages[2]));
+}
+
+#[tokio::test]
+async fn a_jpeg_that_ends_too_early_is_drawn_as_far_as_it_goes() {
+    let folder = tempdir().unwrap();
+    let jpeg = jpeg();
+    let cut = jpeg_pdf(&jpeg[..jpeg.len() * 2 / 3], &[("", "")]);
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    let found = read(&pool, &file(folder.path(), "cut.pdf", cut)).await;
+    assert!(found.text().contains("quick brown fox"), "{found:?}");
 }
 
 #[tokio::test]

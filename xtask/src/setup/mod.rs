@@ -51,6 +51,9 @@ const PACKAGES: &[&str] = &[
     "poppler-data",
 ];
 
+/// What decodes scans, as Debian and as Ubuntu name it.
+const TURBOJPEG: [&str; 2] = ["libturbojpeg0", "libturbojpeg"];
+
 /// Servers that the tests start themselves.
 const SERVERS: &[&str] = &["redis-server"];
 
@@ -106,6 +109,7 @@ const BENCH_TOOLS: &[&str] = &["qpdf"];
 pub fn run(args: &Args) -> Result<()> {
     let cache = cache::root()?;
     apt::install_missing(PACKAGES)?;
+    apt::install_missing(&[turbojpeg(&std::fs::read_to_string("/etc/os-release").unwrap_or_default())])?;
     PDFIUM.install(&cache)?;
     minilm::install(&cache)?;
     if let Err(error) = tesseract::install(&cache) {
@@ -133,6 +137,12 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The name of that package on a machine whose release says this.
+fn turbojpeg(release: &str) -> &'static str {
+    let [debian, ubuntu] = TURBOJPEG;
+    if release.lines().any(|line| line == "ID=ubuntu") { ubuntu } else { debian }
+}
+
 /// Refreshes apt's lists, for what needs a package that is not installed.
 pub fn update_package_lists() -> Result<()> {
     apt::update()
@@ -146,4 +156,16 @@ pub fn install_image_tools() -> Result<()> {
 /// Installs what makes the files of measurements.
 pub fn install_bench_tools() -> Result<()> {
     apt::install_missing(BENCH_TOOLS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decodes_scans_has_two_names() {
+        assert_eq!(turbojpeg("NAME=\"Debian GNU/Linux\"\nID=debian\n"), "libturbojpeg0");
+        assert_eq!(turbojpeg("ID=ubuntu\nID_LIKE=debian\n"), "libturbojpeg");
+        assert_eq!(turbojpeg(""), "libturbojpeg0");
+    }
 }

@@ -1,7 +1,7 @@
 //! pdfium called as directly as it can be, in this process: what our reading of the same pages is measured against.
 //! Nobody should do so with files that they do not know.
 
-use std::ffi::{CString, c_char, c_float, c_int, c_ulong, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -12,14 +12,6 @@ use crate::services::cache;
 
 type Handle = *mut c_void;
 
-/// Points an inch.
-const POINTS: f32 = 72.0;
-/// Three bytes a pixel.
-const FORMAT_BGR: c_int = 2;
-const WHITE: c_ulong = 0xffff_ffff;
-/// With annotations, as a page is seen.
-const RENDER_ANNOTATIONS: c_int = 1;
-
 /// The library, once a process and for its life; its calls may not meet in threads.
 pub(super) struct Bare {
     load_document: unsafe extern "C" fn(*const c_char, *const c_char) -> Handle,
@@ -27,16 +19,10 @@ pub(super) struct Bare {
     page_count: unsafe extern "C" fn(Handle) -> c_int,
     load_page: unsafe extern "C" fn(Handle, c_int) -> Handle,
     close_page: unsafe extern "C" fn(Handle),
-    page_width: unsafe extern "C" fn(Handle) -> c_float,
-    page_height: unsafe extern "C" fn(Handle) -> c_float,
     load_text: unsafe extern "C" fn(Handle) -> Handle,
     close_text: unsafe extern "C" fn(Handle),
     count_characters: unsafe extern "C" fn(Handle) -> c_int,
     get_text: unsafe extern "C" fn(Handle, c_int, c_int, *mut u16) -> c_int,
-    create_bitmap: unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void, c_int) -> Handle,
-    fill: unsafe extern "C" fn(Handle, c_int, c_int, c_int, c_int, c_ulong) -> c_int,
-    render: unsafe extern "C" fn(Handle, Handle, c_int, c_int, c_int, c_int, c_int, c_int),
-    destroy_bitmap: unsafe extern "C" fn(Handle),
     _library: Library,
 }
 
@@ -71,16 +57,10 @@ impl Bare {
                 page_count: *library.get(b"FPDF_GetPageCount")?,
                 load_page: *library.get(b"FPDF_LoadPage")?,
                 close_page: *library.get(b"FPDF_ClosePage")?,
-                page_width: *library.get(b"FPDF_GetPageWidthF")?,
-                page_height: *library.get(b"FPDF_GetPageHeightF")?,
                 load_text: *library.get(b"FPDFText_LoadPage")?,
                 close_text: *library.get(b"FPDFText_ClosePage")?,
                 count_characters: *library.get(b"FPDFText_CountChars")?,
                 get_text: *library.get(b"FPDFText_GetText")?,
-                create_bitmap: *library.get(b"FPDFBitmap_CreateEx")?,
-                fill: *library.get(b"FPDFBitmap_FillRect")?,
-                render: *library.get(b"FPDF_RenderPageBitmap")?,
-                destroy_bitmap: *library.get(b"FPDFBitmap_Destroy")?,
                 _library: library,
             })
         }
@@ -99,23 +79,6 @@ impl Bare {
                 (self.close_text)(text);
                 characters.truncate(written as usize - 1);
                 Ok(String::from_utf16_lossy(&characters))
-            }
-        })
-    }
-
-    /// Renders all pages of a document in colour as recognition wants them, and keeps none; gives their pixels.
-    pub fn render(&self, document: &Path, dpi: u32) -> Result<Vec<usize>> {
-        let pixels = |points: f32| (points * dpi as f32 / POINTS).round().max(1.0) as c_int;
-        self.each(document, |page| {
-            // SAFETY: the page is open, and the bitmap is used before it is destroyed, once.
-            unsafe {
-                let (width, height) = (pixels((self.page_width)(page)), pixels((self.page_height)(page)));
-                let bitmap = (self.create_bitmap)(width, height, FORMAT_BGR, std::ptr::null_mut(), 0);
-                ensure!(!bitmap.is_null(), "no bitmap of {width} x {height}");
-                (self.fill)(bitmap, 0, 0, width, height, WHITE);
-                (self.render)(bitmap, page, 0, 0, width, height, 0, RENDER_ANNOTATIONS);
-                (self.destroy_bitmap)(bitmap);
-                Ok(width as usize * height as usize)
             }
         })
     }

@@ -18,9 +18,17 @@ const CANVAS_KEPT: usize = 32 << 20;
 #[derive(Default)]
 pub(super) struct Canvas(Vec<u8>);
 
-impl Canvas {
-    /// Draws a page at a resolution, or at the highest that it may have.
-    pub fn draw(&mut self, page: &PdfPage<'_>, dpi: u32) -> Result<Picture, String> {
+/// How large a picture of a page is, in points of the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Size {
+    pub width: Pixels,
+    pub height: Pixels,
+    pub dpi: u32,
+}
+
+impl Size {
+    /// Of this page at a resolution, or at the highest that it may have.
+    pub fn of(page: &PdfPage<'_>, dpi: u32) -> Result<Self, String> {
         let (width, height) = (page.width().value, page.height().value);
         if !(width >= 1.0 && height >= 1.0) {
             return Err(format!("the page is {width} x {height} points"));
@@ -28,7 +36,14 @@ impl Canvas {
         let asked = dpi.clamp(36, 1_200) as f32;
         let dpi = asked.min((PIXELS_MAX / (width * height)).sqrt() * 72.0);
         let pixels = |points: f32| ((points * dpi / 72.0).round() as Pixels).clamp(1, SIDE_MAX);
-        let (width, height) = (pixels(width), pixels(height));
+        Ok(Self { width: pixels(width), height: pixels(height), dpi: dpi.round().max(1.0) as u32 })
+    }
+}
+
+impl Canvas {
+    /// Draws a page.
+    pub fn draw(&mut self, page: &PdfPage<'_>, size: &Size) -> Result<Picture, String> {
+        let (width, height) = (size.width, size.height);
         // Colour, and then our own grey: pdfium traps on some pages when it is asked for grey, and on scans of text
         // grey takes it half as long again. With a fourth byte that nobody reads, as three take a quarter longer.
         let bytes = PdfBitmap::bytes_required_for_size(width, height);
@@ -48,7 +63,7 @@ impl Canvas {
             self.0 = Vec::new();
         }
         let grey = Grey { width: width as usize, height: height as usize, pixels };
-        Ok(Picture { grey, dpi: dpi.round().max(1.0) as u32 })
+        Ok(Picture { grey, dpi: size.dpi })
     }
 }
 

@@ -1,54 +1,21 @@
 //! From bytes to a document: passwords, repair of what is damaged, and in plain words why neither helped.
 
-use std::cell::RefCell;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::rc::Rc;
-
 use docmill_core::failure::{Failure, FailureCode};
 use pdfium_render::prelude::*;
 
 use super::repair::{self, Tree};
+use super::shared::Shared;
 use crate::extract::source::Source;
 use crate::secret::Secret;
 
 /// Pages of which one must have something on it, or the document is taken for damaged.
 const PAGES_LOOKED_AT: PdfPageIndex = 8;
 
-/// The bytes of a document. pdfium keeps what it reads from, and a second trial reads the same.
-#[derive(Clone)]
-pub(super) struct Shared(Rc<RefCell<Source>>);
-
-impl Shared {
-    pub fn new(source: Source) -> Self {
-        Self(Rc::new(RefCell::new(source)))
-    }
-
-    /// All of them, unless there are more than these.
-    fn whole(&self, bytes_max: u64) -> Option<Vec<u8>> {
-        let mut source = self.0.try_borrow_mut().ok()?;
-        let bytes = source.seek(SeekFrom::End(0)).ok().filter(|bytes| *bytes <= bytes_max)?;
-        source.seek(SeekFrom::Start(0)).ok()?;
-        let mut whole = Vec::with_capacity(bytes as usize);
-        source.by_ref().take(bytes_max).read_to_end(&mut whole).ok()?;
-        Some(whole)
-    }
-}
-
-impl Read for Shared {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_borrow_mut().map_err(io::Error::other)?.read(buffer)
-    }
-}
-
-impl Seek for Shared {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.0.try_borrow_mut().map_err(io::Error::other)?.seek(to)
-    }
-}
-
 /// A document, and how it was come by.
 pub(super) struct Opened<'a> {
     pub document: PdfDocument<'a>,
+    /// What it is read from.
+    pub file: Shared,
     /// What was done to it, for the notes of its pages.
     pub repair: Option<&'static str>,
 }
@@ -60,7 +27,7 @@ pub(super) fn open<'a>(
     passwords: &[Secret],
 ) -> Result<Opened<'a>, Failure> {
     match load(pdfium, file, passwords) {
-        Ok(document) => Ok(Opened { document, repair: None }),
+        Ok(document) => Ok(Opened { document, file: file.clone(), repair: None }),
         Err(error) if may_be_damaged(&error) => {
             second_opinion(pdfium, file, passwords).ok_or_else(|| failure(&error, passwords.len()))
         }
@@ -85,7 +52,7 @@ pub(super) fn second_opinion<'a>(
     trees.into_iter().find_map(|(tree, repair)| {
         let copy = Shared::new(Source::memory(found.rebuilt(tree)?));
         let document = load(pdfium, &copy, passwords).ok()?;
-        has_content(&document).then_some(Opened { document, repair: Some(repair) })
+        has_content(&document).then_some(Opened { document, file: copy, repair: Some(repair) })
     })
 }
 
@@ -186,17 +153,5 @@ mod tests {
         }
         assert!(said(PasswordError, 0).detail.contains("none is given"));
         assert!(said(PasswordError, 3).detail.contains("not among those given (3)"));
-    }
-
-    #[test]
-    fn bytes_are_read_from_the_start_and_not_beyond_the_limit() {
-        let mut file = Shared::new(Source::memory(b"content".to_vec()));
-        file.clone().seek(SeekFrom::Start(3)).unwrap();
-        assert_eq!(file.whole(7).as_deref(), Some(&b"content"[..]));
-        assert_eq!(file.whole(6), None);
-        let mut buffer = [0; 3];
-        file.seek(SeekFrom::Start(4)).unwrap();
-        file.read_exact(&mut buffer).unwrap();
-        assert_eq!(&buffer, b"ent");
     }
 }
