@@ -1,8 +1,7 @@
 //! An address that hostile files name, and that nobody may call.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
@@ -11,9 +10,10 @@ use crate::services::process::wait_until;
 /// Counts who connects.
 pub struct Listener {
     address: SocketAddr,
-    accepted: Arc<AtomicU64>,
+    /// Who connected.
+    accepted: Arc<Mutex<Vec<SocketAddr>>>,
     /// Connections of our own.
-    own: u64,
+    own: usize,
 }
 
 impl Listener {
@@ -23,11 +23,11 @@ impl Listener {
     /// There is no port, or who connects is not noticed.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (address, accepted) = (listener.local_addr()?, Arc::new(AtomicU64::new(0)));
+        let (address, accepted) = (listener.local_addr()?, Arc::<Mutex<Vec<SocketAddr>>>::default());
         let count = Arc::clone(&accepted);
         std::thread::spawn(move || {
-            for _ in listener.incoming().map_while(Result::ok) {
-                count.fetch_add(1, Ordering::SeqCst);
+            while let Ok((_, from)) = listener.accept() {
+                lock(&count).push(from);
             }
         });
         let mut started = Self { address, accepted, own: 0 };
@@ -48,16 +48,20 @@ impl Listener {
     pub fn connections(&mut self) -> Result<u64> {
         // They are accepted in their order: once ours was counted, all before it were.
         self.connect()?;
-        Ok(self.accepted.load(Ordering::SeqCst).saturating_sub(self.own))
+        Ok(lock(&self.accepted).len().saturating_sub(self.own) as u64)
     }
 
     fn connect(&mut self) -> Result<()> {
-        let before = self.accepted.load(Ordering::SeqCst);
-        drop(TcpStream::connect(self.address)?);
+        let own = TcpStream::connect(self.address)?;
+        let from = own.local_addr()?;
         self.own += 1;
-        wait_until("a connection is counted", || self.accepted.load(Ordering::SeqCst) > before);
+        wait_until("a connection is counted", || lock(&self.accepted).contains(&from));
         Ok(())
     }
+}
+
+fn lock(accepted: &Mutex<Vec<SocketAddr>>) -> MutexGuard<'_, Vec<SocketAddr>> {
+    accepted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
