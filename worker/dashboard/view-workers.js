@@ -80,7 +80,9 @@ function work(items, now) {
       "li",
       {},
       icon("documents"),
-      h("a", { class: "grow break", href: documentLink(one.document) }, h("bdi", {}, nameOf(one))),
+      one.document
+        ? h("a", { class: "grow break", href: documentLink(one.document) }, h("bdi", {}, nameOf(one)))
+        : h("span", { class: "grow dim" }, "another tenant's document"),
       h("span", { class: "dim number small" }, bytes(one.bytes), one.starts > 1 && `, start ${count(one.starts)}`),
       h("span", { class: "number small" }, time(now - one.sinceMs)),
     );

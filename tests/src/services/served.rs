@@ -12,7 +12,7 @@ use super::process::{Process, free_port, wait_until};
 use crate::command::locate;
 
 /// Longest wait for an orderly end.
-const END_MAX: Duration = Duration::from_secs(30);
+const END_MAX: Duration = Duration::from_secs(90);
 /// Name of the token's file in the data directory.
 const TOKEN: &str = "api-token";
 

@@ -141,9 +141,11 @@ pub async fn asset(uri: Uri) -> Result<Response, Problem> {
 }
 
 /// Whether it is to be shown, and not to be read by another page's script or put into it. Other origins cannot read
-/// the page anyway; this is one lock more before the token.
+/// the page anyway; this is one lock more before the token. Who comes through a proxy is not the user of this machine.
 fn is_page(headers: &HeaderMap) -> bool {
-    headers.get(FETCH_DEST).is_none_or(|wanted| wanted == "document")
+    const PASSED_ON: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+    !PASSED_ON.iter().any(|name| headers.contains_key(*name))
+        && headers.get(FETCH_DEST).is_none_or(|wanted| wanted == "document")
 }
 
 fn filled(token: Option<&str>, shape: &str) -> String {

@@ -116,12 +116,12 @@ pub struct Overview {
 pub struct WorkItem {
     /// The worker that has it.
     worker: String,
-    /// The document.
-    document: String,
-    /// Whose it is.
-    tenant: String,
+    /// The document; another tenant's has no name here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<String>,
     /// Where it is.
-    uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
     /// Its size.
     bytes: u64,
     /// How often it was begun without getting further.
@@ -140,19 +140,21 @@ pub struct Work {
     items: Vec<WorkItem>,
 }
 
-/// `GET /v1/work`.
-pub async fn work(State(api): State<Shared>) -> Result<Json<Work>, Problem> {
+/// `GET /v1/work`. Of all tenants, as workers are everybody's, but without what names another's document.
+pub async fn work(State(api): State<Shared>, caller: Caller) -> Result<Json<Work>, Problem> {
     let (_, at_ms) = api.desk.commits().await?;
     let mut found = api.desk.in_work(WORK_MAX).await?;
     found.sort_by_key(|item| item.since_ms);
-    let items = found.into_iter().map(|item| WorkItem {
-        worker: item.owner,
-        document: item.document.to_string(),
-        tenant: item.tenant.to_string(),
-        uri: item.uri,
-        bytes: item.bytes,
-        starts: item.starts,
-        since_ms: item.since_ms,
+    let items = found.into_iter().map(|item| {
+        let is_own = item.tenant == caller.tenant;
+        WorkItem {
+            worker: item.owner,
+            document: is_own.then(|| item.document.to_string()),
+            uri: is_own.then_some(item.uri),
+            bytes: item.bytes,
+            starts: item.starts,
+            since_ms: item.since_ms,
+        }
     });
     Ok(Json(Work { at_ms, items: items.collect() }))
 }
