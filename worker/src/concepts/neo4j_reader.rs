@@ -365,7 +365,9 @@ async fn slow(graph: &Graph, above_ms: u64) -> Result<Vec<SlowQuery>, Error> {
     for row in &found {
         let [id, query, elapsed, status] = row.as_slice() else { return Err(DAMAGED.into()) };
         // One that has just ended says nothing more.
-        let (Ok(id), Ok(elapsed_ms), Ok(state)) = (text(id), number(elapsed), text(status)) else { continue };
+        let (Ok(id), Ok(elapsed_ms), Ok(state)) = (text(id), number(elapsed), text(status)) else {
+            continue;
+        };
         // This very question is one of them.
         let query = query.text().unwrap_or_default();
         if elapsed_ms >= above_ms && !query.starts_with("SHOW TRANSACTIONS") {
