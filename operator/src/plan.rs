@@ -8,6 +8,7 @@ use crate::resource::{
     Credentials, ExternalNeo4j, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipelineSpec,
 };
 
+mod ask;
 mod check;
 mod make;
 mod problem;
@@ -60,6 +61,8 @@ pub struct Plan {
     pub page_ms: u64,
     /// Longest extraction of a document, in milliseconds.
     pub document_ms: u64,
+    /// Times of answers.
+    pub ask: AskTimes,
     /// The queue.
     pub queue: Store<ExternalRedis>,
     /// The ledger.
@@ -74,6 +77,30 @@ pub struct Plan {
     pub objects: Store<ExternalS3>,
     /// What models allow, as the worker's configuration names it.
     pub budgets: Vec<ModelBudget>,
+}
+
+/// Times of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskTimes {
+    /// How long an answer is remembered after its last use, in seconds.
+    pub cache_ttl_s: u64,
+    /// Of the model; absent where there is none.
+    pub model: Option<ModelTimes>,
+    /// How long the stand-in for it waits before each word, in milliseconds.
+    pub mock_model_delay_ms: u64,
+}
+
+/// How long a model may take, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelTimes {
+    /// Until there is a connection.
+    pub connect_ms: u64,
+    /// Until the first words of an answer.
+    pub first_token_ms: u64,
+    /// From some words to the next.
+    pub idle_ms: u64,
+    /// Until the end of an answer.
+    pub total_ms: u64,
 }
 
 /// A store: made and kept by the operator, or somebody else's.

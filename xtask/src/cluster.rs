@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::proof::{self, PassedOn};
 use crate::{cache, cluster_operator, images, process};
@@ -22,7 +22,18 @@ pub enum Cluster {
     /// Many pipelines under one operator: memory, time, writes
     Scale(PassedOn),
     /// Leave one up with docmill and a first pipeline, until Ctrl-C
-    Up(PassedOn),
+    Up(Up),
+}
+
+/// How the cluster that is left up is to be.
+#[derive(Args)]
+pub struct Up {
+    /// Programs and images as they are released, to measure them
+    #[arg(long)]
+    release: bool,
+    /// Stand-ins in place of models, and the demo documents handed in: what `bench ask --k8s` compares
+    #[arg(long)]
+    mock: bool,
 }
 
 /// Builds programs and images, and runs what was asked for.
@@ -35,7 +46,8 @@ pub fn run(cluster: &Cluster) -> Result<()> {
     match cluster {
         Cluster::Faults(passed) => return cluster_operator::faults(passed),
         Cluster::Scale(passed) => return cluster_operator::scale(passed),
-        Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Day2(_) | Cluster::Up(_) => {}
+        Cluster::Up(asked) => return up(asked),
+        Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Day2(_) => {}
     }
     proof::build_as_tests_do()?;
     images::build(&cache::root()?, &images::Programs::dev())?;
@@ -43,9 +55,30 @@ pub fn run(cluster: &Cluster) -> Result<()> {
         Cluster::E2e(passed) => proof::run("debug/cluster_e2e", passed),
         Cluster::Latency(passed) => proof::run("debug/cluster_latency", passed),
         Cluster::Day2(passed) => proof::run("debug/cluster_day2", passed),
-        Cluster::Up(passed) => proof::run("debug/cluster_up", passed),
-        Cluster::Faults(_) | Cluster::Scale(_) => Ok(()),
+        Cluster::Faults(_) | Cluster::Scale(_) | Cluster::Up(_) => Ok(()),
     }
+}
+
+/// Leaves a cluster up.
+fn up(asked: &Up) -> Result<()> {
+    let cache = cache::root()?;
+    let passed = if asked.mock {
+        let docs = cache.join("corpus/docs");
+        ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
+        PassedOn::of(&["--mock"]).after("--documents", &docs)
+    } else {
+        PassedOn::of(&[])
+    };
+    let (programs, binary) = if asked.release {
+        // All at once, as for other measurements: what runs beside the cluster is of the same build.
+        proof::build(&["--workspace", "--bins"], true)?;
+        (images::Programs::release(), "release/cluster_up")
+    } else {
+        proof::build_as_tests_do()?;
+        (images::Programs::dev(), "debug/cluster_up")
+    };
+    images::build(&cache, &programs)?;
+    proof::run(binary, &passed)
 }
 
 /// Says what lacks before minutes of building.

@@ -114,6 +114,12 @@ impl Programs {
         Self { operator: folder.clone(), folder }
     }
 
+    /// Those of the release profile, all in one place: to measure. The operator's is larger than what is shipped.
+    pub fn release() -> Self {
+        let folder = process::target_dir().join("release");
+        Self { operator: folder.clone(), folder }
+    }
+
     /// Those that are shipped.
     fn shipped() -> Self {
         let target = process::target_dir();

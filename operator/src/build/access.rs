@@ -30,6 +30,10 @@ pub(super) const FIRST_KEY: &str = "/run/secrets/docmill/api-key/key";
 const PASSWORDS: &str = "passwords";
 /// File of the passwords of documents, which workers alone have.
 pub(super) const PASSWORDS_FILE: &str = "/run/secrets/docmill/documents/passwords";
+/// Key of the key of the model that writes answers.
+const MODEL_KEY: &str = "apiKey";
+/// File of the key of the model that writes answers, which API pods alone have.
+pub(super) const MODEL_KEY_FILE: &str = "/run/secrets/docmill/model/key";
 /// Name of the volume.
 const VOLUME: &str = "secrets";
 
@@ -43,8 +47,8 @@ pub(super) fn folder(part: Part) -> String {
     format!("{FOLDER}/{part}")
 }
 
-/// The volume of a worker, which has the passwords of documents beside, or of an API pod, which has the operator's keys
-/// and its own first one; none while a Secret of a managed store has no name yet.
+/// The volume of a worker, which has the passwords of documents beside, or of an API pod, which has the operator's keys,
+/// its own first one and the model's; none while a Secret of a managed store has no name yet.
 pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
     let mut sources = stores(input)?;
     if part == Part::Api {
@@ -59,6 +63,10 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
         });
         let key = file(API_KEY, "api-key/key".to_owned());
         sources.push(secret(names::api_key_secret(input.name()), vec![key]));
+        if let Some(given) = model_key(input) {
+            let key = given.key.as_deref().unwrap_or(MODEL_KEY);
+            sources.push(secret(given.name.clone(), vec![file(key, "model/key".to_owned())]));
+        }
     }
     if part == Part::Worker
         && let Some(given) = &input.pipeline.spec.extract.passwords_secret_ref
@@ -68,6 +76,11 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
     }
     let projected = ProjectedVolumeSource { default_mode: Some(pods::SECRET_MODE), sources: Some(sources) };
     Some(Volume { name: VOLUME.to_owned(), projected: Some(projected), ..Volume::default() })
+}
+
+/// The key of the model that writes answers, where it has one.
+pub(super) fn model_key<'a>(input: &Input<'a>) -> Option<&'a SecretKey> {
+    input.pipeline.spec.ask.model.as_ref()?.key_secret_ref.as_ref()
 }
 
 /// Where the volume is.
@@ -218,6 +231,25 @@ mod tests {
             assert_eq!(mounted(&world.input(), Part::Api), before[1]);
         }
         assert_eq!(PASSWORDS_FILE, format!("{FOLDER}/documents/passwords"));
+    }
+
+    #[test]
+    fn api_pods_alone_have_the_key_of_the_model() {
+        let mut world = fixture::managed();
+        let before = [Part::Worker, Part::Api].map(|part| mounted(&world.input(), part));
+        for (given, key) in [(None, "apiKey"), (Some("token"), "token")] {
+            let name = "models".to_owned();
+            let mut model = fixture::model();
+            model.key_secret_ref = Some(SecretKey { name, key: given.map(str::to_owned) });
+            world.pipeline.spec.ask.model = Some(model);
+            assert_eq!(mounted(&world.input(), Part::Worker), before[0]);
+            let api = mounted(&world.input(), Part::Api);
+            assert_eq!(api[..before[1].len()], before[1]);
+            assert_eq!(api[before[1].len()..], [of("models", key, "model/key")]);
+        }
+        assert_eq!(MODEL_KEY_FILE, format!("{FOLDER}/model/key"));
+        world.pipeline.spec.ask.model = Some(fixture::model());
+        assert_eq!(mounted(&world.input(), Part::Api), before[1], "it wants no key");
     }
 
     #[test]

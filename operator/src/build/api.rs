@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pods::{self, Every};
 use super::worker::{HISTORY, args, pod, rolling};
-use super::{Input, int, pod_template};
+use super::{Input, access, int, pod_template};
 use crate::child::Child;
 use crate::names::{self, API_PORT, INTERNAL_PORT, Part};
 
@@ -16,6 +16,10 @@ use crate::names::{self, API_PORT, INTERNAL_PORT, Part};
 pub(super) const PORT_NAME: &str = "http";
 /// Name of the port for the operator, and for metrics.
 pub(super) const INTERNAL_PORT_NAME: &str = "internal";
+
+/// The variable of the file with the model's key: the configuration is the workers' as well, who have no such file and
+/// refuse to start with one that is not there.
+const MODEL_KEY_VARIABLE: &str = "DOCMILL_ASK_API_KEY_FILE";
 
 /// How long a pod that is to go still answers, in seconds: so long others may send to it, as they do not know yet.
 const LEAVING_S: i64 = 5;
@@ -33,6 +37,7 @@ fn deployment(input: &Input<'_>) -> Option<Child> {
     let scratch = pods::empty_dir("scratch", input.plan.scratch_mib.max(1));
     let container = |container: Container| Container {
         args: Some(args("api")),
+        env: access::model_key(input).map(|_| vec![pods::env(MODEL_KEY_VARIABLE, access::MODEL_KEY_FILE)]),
         ports: Some(vec![pods::port(PORT_NAME, API_PORT), pods::port(INTERNAL_PORT_NAME, INTERNAL_PORT)]),
         startup_probe: Some(pods::http("/healthz", API_PORT, Every(2, 60))),
         liveness_probe: Some(pods::http("/healthz", API_PORT, Every(10, 6))),
@@ -108,8 +113,11 @@ pub(super) fn service_port(name: &str, port: i32) -> ServicePort {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::build::fixture;
+    use crate::resource::SecretKey;
 
     fn named<'a>(all: &'a [Child], kind: &str, name: &str) -> &'a Child {
         all.iter().find(|child| child.key().kind == kind && child.key().name == name).unwrap()
@@ -130,6 +138,32 @@ mod tests {
         let deployment = &named(&all, "Deployment", "knowbase-api").object["spec"];
         assert_eq!(deployment["replicas"], 2);
         assert_eq!(deployment["template"]["spec"]["containers"][0]["args"][0], "api");
+    }
+
+    #[test]
+    fn the_models_key_is_named_by_its_file() {
+        let mut world = fixture::managed();
+        let template = |world: &fixture::World| {
+            let all = children(&world.input());
+            named(&all, "Deployment", "knowbase-api").object["spec"]["template"].clone()
+        };
+        let env = |template: &Value| template["spec"]["containers"][0].get("env").cloned();
+        world.pipeline.spec.ask.model = Some(fixture::model());
+        assert_eq!(env(&template(&world)), None);
+        let mut of = |name: &str, key: Option<&str>| {
+            let mut model = fixture::model();
+            let key = key.map(str::to_owned);
+            model.key_secret_ref = Some(SecretKey { name: name.to_owned(), key });
+            world.pipeline.spec.ask.model = Some(model);
+            template(&world)
+        };
+        let before = of("models", None);
+        let file = json!([{"name": "DOCMILL_ASK_API_KEY_FILE", "value": "/run/secrets/docmill/model/key"}]);
+        assert_eq!(env(&before), Some(file));
+        assert_eq!(before, of("models", Some("apiKey")), "the default");
+        // Read at the start alone: another one is another pod.
+        assert_ne!(before, of("models", Some("token")));
+        assert_ne!(before, of("vault", None));
     }
 
     #[test]

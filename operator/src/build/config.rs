@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{Input, access, neo4j, postgres, redis, s3, worker};
 use crate::child::{Child, short_hash};
 use crate::names::{API_PORT, HEALTH_PORT, INTERNAL_PORT, Part, labels};
-use crate::plan::Store;
-use crate::resource::{Sandbox, SecretKey};
+use crate::plan::{ModelTimes, Store};
+use crate::resource::{Ask, AskModel, Sandbox, SecretKey};
 
 /// Key of the file, and its name where it is mounted.
 pub(super) const FILE: &str = "worker.json";
@@ -69,6 +69,7 @@ fn file(input: &Input<'_>) -> Value {
         "objects": {"s3": objects(input)},
         "scratch": {"path": worker::SCRATCH_FILES, "limitMib": plan.scratch_mib},
         "extract": extract(input),
+        "ask": ask(input),
         "rateLimits": rate_limits(&plan.budgets),
     })
 }
@@ -194,6 +195,39 @@ fn extract(input: &Input<'_>) -> Value {
     })
 }
 
+fn ask(input: &Input<'_>) -> Value {
+    let (ask, times) = (&input.pipeline.spec.ask, &input.plan.ask);
+    // What workers do by themselves is not written: no pod is rolled for it.
+    if *ask == Ask::default() {
+        return Value::Null;
+    }
+    let benchmark = ask.benchmark.as_ref();
+    json!({
+        "model": ask.model.as_ref().zip(times.model.as_ref()).map(|(model, times)| self::model(model, times)),
+        "mockModel": benchmark.map(|benchmark| benchmark.mock_model),
+        "mockDelayMs": benchmark.map(|_| times.mock_model_delay_ms),
+        "mockEmbeddings": benchmark.map(|benchmark| benchmark.mock_embeddings),
+        "sources": ask.sources,
+        "contextBytes": ask.context_bytes,
+        "cacheEntries": ask.cache_entries,
+        "cacheTtlS": times.cache_ttl_s,
+    })
+}
+
+/// Without its key, which workers do not have: API pods are told of the file by a variable.
+fn model(model: &AskModel, times: &ModelTimes) -> Value {
+    json!({
+        "url": model.url,
+        "name": model.name,
+        "allowHttp": model.allow_http,
+        "connectTimeoutMs": times.connect_ms,
+        "firstTokenMs": times.first_token_ms,
+        "idleMs": times.idle_ms,
+        "totalMs": times.total_ms,
+        "maxTokens": model.max_tokens,
+    })
+}
+
 fn rate_limits(budgets: &[ModelBudget]) -> Value {
     let limits: Vec<Value> = budgets
         .iter()
@@ -240,6 +274,7 @@ mod tests {
 
     use super::*;
     use crate::build::fixture;
+    use crate::resource::{AskBenchmark, Duration};
 
     fn read(input: &Input<'_>) -> Value {
         serde_json::from_str(&text(input)).unwrap()
@@ -328,6 +363,47 @@ mod tests {
         let found = read(&world.input());
         assert_eq!(found["extract"]["passwordsFile"], "/run/secrets/docmill/documents/passwords");
         assert!(!found.to_string().contains("vault"));
+    }
+
+    #[test]
+    fn answers_are_as_a_person_says() {
+        let mut world = fixture::managed();
+        assert!(read(&world.input()).get("ask").is_none());
+        let mut model = fixture::model();
+        model.key_secret_ref = Some(SecretKey { name: "vault".into(), key: None });
+        world.pipeline.spec.ask.model = Some(model);
+        world.plan.ask.model = Some(ModelTimes {
+            connect_ms: 5_000,
+            first_token_ms: 30_000,
+            idle_ms: 15_000,
+            total_ms: 120_000,
+        });
+        let found = read(&world.input());
+        let expected = json!({
+            "model": {
+                "url": "https://models.example/v1", "name": "small", "allowHttp": false, "connectTimeoutMs": 5_000,
+                "firstTokenMs": 30_000, "idleMs": 15_000, "totalMs": 120_000, "maxTokens": 512,
+            },
+            "sources": 8, "contextBytes": 12_000, "cacheEntries": 1_000, "cacheTtlS": 300,
+        });
+        assert_eq!(found["ask"], expected);
+        assert!(!found.to_string().contains("vault"));
+    }
+
+    #[test]
+    fn stand_ins_are_written_where_they_are_asked_for() {
+        let mut world = fixture::managed();
+        world.pipeline.spec.ask.benchmark = Some(AskBenchmark {
+            mock_model: true,
+            mock_model_delay: Duration("20ms".into()),
+            mock_embeddings: true,
+        });
+        world.plan.ask.mock_model_delay_ms = 20;
+        let found = read(&world.input());
+        let stand_ins =
+            ["mockModel", "mockDelayMs", "mockEmbeddings"].map(|name| found["ask"][name].clone());
+        assert_eq!(stand_ins, [json!(true), json!(20), json!(true)]);
+        assert!(found["ask"].get("model").is_none());
     }
 
     #[test]

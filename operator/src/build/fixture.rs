@@ -8,10 +8,10 @@ use docmill_core::sizing::{Documents, Fit, Node, Resources};
 
 use super::{Images, Input, Volume};
 use crate::names::Part;
-use crate::plan::{Bounds, ManagedStore, Plan, Store};
+use crate::plan::{AskTimes, Bounds, ManagedStore, Plan, Store};
 use crate::resource::{
-    Credentials, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipeline, IngestionPipelineSpec,
-    SecretKey,
+    AskModel, Credentials, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipeline,
+    IngestionPipelineSpec, SecretKey,
 };
 
 /// UID of both pipelines.
@@ -100,6 +100,11 @@ pub(crate) fn external() -> World {
     }
 }
 
+/// A model that writes answers, without a key.
+pub(crate) fn model() -> AskModel {
+    serde_json::from_str(r#"{"url": "https://models.example/v1", "name": "small"}"#).unwrap()
+}
+
 fn pipeline(name: &str) -> IngestionPipeline {
     let mut pipeline = IngestionPipeline::new(name, IngestionPipelineSpec::default());
     pipeline.metadata.namespace = Some("archive".into());
@@ -138,6 +143,7 @@ fn plan() -> Plan {
         documents: Documents { file_mib: 500, pages: 1_000 },
         page_ms: 60_000,
         document_ms: 7_200_000,
+        ask: AskTimes { cache_ttl_s: 300, model: None, mock_model_delay_ms: 0 },
         queue: Store::Managed(store(10, bounds((50, 128), (2_000, 1_024)))),
         ledger: Store::Managed(store(20, bounds((50, 128), (2_000, 1_024)))),
         graph: Some(Store::Managed(store(20, bounds((500, 8_192), (4_000, 8_192))))),

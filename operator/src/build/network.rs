@@ -7,8 +7,8 @@
 //! Prometheus ─8081─► worker
 //! ```
 //!
-//! Where workers and API may go is not bounded: external stores and models are anywhere. Probes come from the
-//! node, which no policy keeps out.
+//! Where workers and API may go is not bounded: external stores, and the model that writes answers, are anywhere, and a
+//! policy knows no names of hosts. Probes come from the node, which no policy keeps out.
 
 use std::collections::BTreeMap;
 
@@ -150,6 +150,20 @@ mod tests {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "docmill-operator"}},
         });
         assert_eq!((&from[0], from.as_array().unwrap().len()), (&operator, 2));
+    }
+
+    #[test]
+    fn a_model_is_reached_wherever_it_is() {
+        let mut world = fixture::managed();
+        let policies = |world: &fixture::World| -> Vec<Value> {
+            children(&world.input()).into_iter().map(|child| child.object).collect()
+        };
+        let before = policies(&world);
+        world.pipeline.spec.ask.model = Some(fixture::model());
+        assert_eq!(policies(&world), before);
+        // Without this type of policy, and so without rules, all that goes out may.
+        assert_eq!(spec(Part::Api)["policyTypes"], json!(["Ingress"]));
+        assert_eq!(spec(Part::Worker)["policyTypes"], json!(["Ingress"]));
     }
 
     #[test]

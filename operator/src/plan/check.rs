@@ -1,6 +1,6 @@
 //! What needs the plan to be said: sizes against each other, and what the worker's image has.
 
-use super::{Plan, Problem};
+use super::{Plan, Problem, ask};
 use crate::resource::IngestionPipelineSpec;
 
 /// Memory of a worker beside its scratch, in MiB: the model, one extractor and what is in work.
@@ -13,6 +13,7 @@ pub(super) fn check(plan: &Plan, spec: &IngestionPipelineSpec, problems: &mut Ve
     problems.extend(files(plan));
     problems.extend(scratch(plan));
     problems.extend(spec.extract.ocr.languages.iter().filter_map(|name| language(name)));
+    problems.extend(spec.ask.model.iter().flat_map(ask::check));
 }
 
 fn files(plan: &Plan) -> Option<Problem> {

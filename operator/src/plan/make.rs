@@ -166,6 +166,7 @@ fn plan(spec: &IngestionPipelineSpec, sizing: &Sizing, read: Read, policy: Polic
         documents: documents(spec, sizing.documents, read.scratch_mib),
         page_ms: read.page_ms,
         document_ms: read.document_ms,
+        ask: read.ask,
         queue: read.queue,
         ledger: read.ledger,
         graph: graph(spec, sizing.neo4j),

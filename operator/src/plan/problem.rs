@@ -83,7 +83,7 @@ pub const PLAN_RULES: &[PlanRule] = &[
     ),
     rule(
         "VP-04",
-        "`spec.autoscaling.*`, `spec.extract.limits.*Timeout`",
+        "`spec.autoscaling.*`, `spec.extract.limits.*Timeout`, `spec.ask.*`",
         "A time is one, and not too long to be counted.",
         "Write `300s`, `10m` or `1h30m`.",
     ),
@@ -135,5 +135,17 @@ pub const PLAN_RULES: &[PlanRule] = &[
         "`spec.extract.ocr.languages`",
         "The worker's image reads the languages.",
         "Take those in the message.",
+    ),
+    rule(
+        "VP-14",
+        "`spec.ask.model.url`",
+        "It is an address with a host.",
+        "Write `https://HOST[:PORT]/v1`, what clients call the base URL.",
+    ),
+    rule(
+        "VP-15",
+        "`spec.ask.model.name`",
+        "It is a name: not of spaces alone, and without control characters.",
+        "Take the one that the model's server lists.",
     ),
 ];

@@ -3,7 +3,7 @@
 use docmill_core::sizing::neo4j::{self, Memory};
 use docmill_core::sizing::{Given, Neo4jPlace, Resources};
 
-use super::{Bounds, ManagedStore, Problem, Store, has_managed_neo4j};
+use super::{AskTimes, Bounds, ManagedStore, Problem, Store, ask, has_managed_neo4j};
 use crate::resource::{
     self, Duration, ExternalPostgres, ExternalRedis, ExternalS3, IngestionPipelineSpec, Managed,
     ManagedNeo4j, Quantity, ResourceAmounts,
@@ -39,6 +39,7 @@ pub(super) struct Read {
     pub(super) neo4j: Neo4jPlace,
     pub(super) page_ms: u64,
     pub(super) document_ms: u64,
+    pub(super) ask: AskTimes,
 }
 
 impl Read {
@@ -58,6 +59,7 @@ impl Read {
             page_ms: reader.ms("spec.extract.limits.pageTimeout", &spec.extract.limits.page_timeout),
             document_ms: reader
                 .ms("spec.extract.limits.documentTimeout", &spec.extract.limits.document_timeout),
+            ask: ask::times(&spec.ask, reader.problems),
         }
     }
 

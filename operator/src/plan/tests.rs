@@ -212,6 +212,18 @@ fn what_is_given_goes_before_what_is_sized() {
 }
 
 #[test]
+fn times_of_answers_are_a_workers_numbers() {
+    let of = |ask: Value| plan(json!({"instanceType": "c5.4xlarge", "ask": ask})).ask;
+    assert_eq!(of(json!({})), AskTimes { cache_ttl_s: 300, model: None, mock_model_delay_ms: 0 });
+    let model = json!({"url": "https://h/v1", "name": "small", "firstTokenTimeout": "1m30s"});
+    let times =
+        ModelTimes { connect_ms: 5_000, first_token_ms: 90_000, idle_ms: 15_000, total_ms: 120_000 };
+    // A part of a second is one: nothing is forgotten sooner than it was said.
+    let found = of(json!({"model": model, "cacheTtl": "1500ms", "benchmark": {"mockModelDelay": "20ms"}}));
+    assert_eq!(found, AskTimes { cache_ttl_s: 2, model: Some(times), mock_model_delay_ms: 20 });
+}
+
+#[test]
 fn no_more_work_at_once_than_a_worker_has_memory_for() {
     let of = |memory: &str, concurrency: u32| {
         let resources = json!({"requests": {"memory": "256Mi"}, "limits": {"memory": memory}});

@@ -4,6 +4,7 @@
 //! Rules that need nothing but the resource are CEL in the schema (`IP-…`); what needs the catalogue or the cluster
 //! is [`crate::plan::make()`]'s (`VP-…`). Both are listed in `docs/reference/validation.md`.
 
+mod ask;
 mod autoscaling;
 mod condition;
 mod memory;
@@ -16,6 +17,7 @@ mod stores;
 mod units;
 mod workers;
 
+pub use ask::{Ask, AskBenchmark, AskModel};
 pub use autoscaling::{Autoscaling, MetricsProvider, Provider, RateLimit};
 pub use condition::{Condition, ConditionKind};
 pub use memory::{Memory, Neo4jMemory};

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ask::Ask;
 use super::autoscaling::{Autoscaling, RateLimit};
 use super::memory::Memory;
 use super::status::IngestionPipelineStatus;
@@ -85,6 +86,9 @@ pub struct IngestionPipelineSpec {
     /// Who finds concepts.
     #[serde(default)]
     pub concepts: Concepts,
+    /// How questions are answered.
+    #[serde(default)]
+    pub ask: Ask,
     /// What accounts of models may be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = 16, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["provider"]))]

@@ -173,7 +173,7 @@ pub struct SecretKey {
     /// The Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its key; without it `password`, of an authority `ca.crt`, of passwords of documents `passwords`.
+    /// Its key; without it `password`, of an authority `ca.crt`, of passwords of documents `passwords`, of a model `apiKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,

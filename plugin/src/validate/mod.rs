@@ -156,6 +156,20 @@ mod tests {
             ("{autoscaling: {maxBusyWait: 0s}}", "IP-22", "spec.autoscaling.maxBusyWait"),
             ("{extract: {limits: {documentTimeout: 59s}}}", "IP-24", "spec.extract.limits.documentTimeout"),
             ("{extract: {passwordsSecretRef: hunter2}}", "schema", "spec.extract.passwordsSecretRef"),
+            (
+                "{ask: {model: {url: 'https://me:hunter2@models', name: small}}}",
+                "IP-25",
+                "spec.ask.model.url",
+            ),
+            ("{ask: {model: {url: 'http://models:11434', name: small}}}", "IP-26", "spec.ask.model.url"),
+            ("{ask: {cacheTtl: 2h}}", "IP-29", "spec.ask.cacheTtl"),
+            (
+                "{ask: {model: {url: 'https://models', name: small}, benchmark: {mockModel: true}}}",
+                "IP-31",
+                "spec.ask",
+            ),
+            ("{ask: {model: {url: 'https://models'}}}", "schema", "spec.ask.model.name"),
+            ("{ask: {model: {url: 'https://:443', name: small}}}", "VP-14", "spec.ask.model.url"),
             ("{instanceType: c5.4xlrage}", "VP-01", "spec.instanceType"),
             ("{capacity: {cpu: '0', memory: 8Gi}}", "VP-02", "spec.capacity"),
             (

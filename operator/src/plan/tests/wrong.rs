@@ -53,6 +53,24 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "spec.extract.limits.documentTimeout",
             "\"2\" is no time",
         ),
+        (
+            on(json!({"ask": {"cacheTtl": "a while"}})),
+            "VP-04",
+            "spec.ask.cacheTtl",
+            "\"a while\" is no time",
+        ),
+        (
+            on(json!({"ask": {"benchmark": {"mockModelDelay": "-1s"}}})),
+            "VP-04",
+            "spec.ask.benchmark.mockModelDelay",
+            "\"-1s\" is no time",
+        ),
+        (
+            on(json!({"ask": {"model": {"url": "https://h", "name": "small", "idleTimeout": "5"}}})),
+            "VP-04",
+            "spec.ask.model.idleTimeout",
+            "\"5\" is no time",
+        ),
         (redis(json!({"storage": "lots"})), "VP-05", "spec.queue.redis.managed", "\"lots\" is no amount"),
         (
             on(json!({"stores": {"graph": {"neo4j": {"managed": {"cpu": "all"}}}}})),
@@ -109,6 +127,24 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "VP-13",
             "spec.extract.ocr.languages",
             "does not read \"fra\"; it reads eng, deu",
+        ),
+        (
+            on(json!({"ask": {"model": {"url": "https://:443/v1", "name": "small"}}})),
+            "VP-14",
+            "spec.ask.model.url",
+            "write https://HOST",
+        ),
+        (
+            on(json!({"ask": {"model": {"url": "https://h/v1", "name": " "}}})),
+            "VP-15",
+            "spec.ask.model.name",
+            "\" \" is no name",
+        ),
+        (
+            on(json!({"ask": {"model": {"url": "https://h/v1", "name": "a\u{7}"}}})),
+            "VP-15",
+            "spec.ask.model.name",
+            "the one that the model's server lists",
         ),
     ]
 }
