@@ -20,6 +20,8 @@ const REQUEST_MAX: Duration = Duration::from_secs(120);
 const INDEXES_BYTES_MAX: usize = 1 << 20;
 /// How much of an answer that is no success is told, in bytes.
 const TOLD_BYTES: usize = 200;
+/// Requests of one of those who ask that there is room for before the clock runs.
+const SHOTS_AT_FIRST: u32 = 1 << 14;
 /// Of so many requests one is sent before the clock runs, …
 const WARM_UP_SHARE: u32 = 10;
 /// … and no more than this: what they are for is opened, loaded and remembered by then.
@@ -179,7 +181,7 @@ async fn send(target: &Target, load: &Load) -> Result<Figures, Failure> {
             requests: requests.clone(),
             questions: load.questions.clone(),
             next: next.clone(),
-            shots: Vec::with_capacity((load.requests / concurrency) as usize),
+            shots: Vec::with_capacity((load.requests / concurrency).min(SHOTS_AT_FIRST) as usize),
         });
     }
     let warm_up = (load.requests / WARM_UP_SHARE).min(WARM_UP_MAX);
