@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn every_part_can_be_named_and_is_measured_once() {
         let names = Part::ALL.map(|(_, name)| name).join(",");
-        let line = Line::try_parse_from(["ask", "--only", &names]).unwrap();
+        let line = Line::try_parse_from(["ask", "--only", names.as_str()]).unwrap();
         assert_eq!(line.args.only, Part::ALL.map(|(part, _)| part));
         assert_eq!(Part::value_variants().len(), Part::ALL.len());
         assert!(Line::try_parse_from(["ask", "--only", "everything"]).is_err());
