@@ -79,10 +79,13 @@ pub struct BenchAsk {
     /// Levels above this are left out
     #[arg(long, env = "MAX_CONCURRENT", value_name = "N", hide_env_values = true)]
     pub max_concurrent: Option<Level>,
-    /// Requests of each level
+    /// Requests of each level; a tenth of them, up to 100, come before that and are not counted
     #[arg(long, env = "TOTAL_REQUESTS", value_name = "N", default_value_t = REQUESTS, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub requests: u32,
+    /// What a server remembers of earlier answers will do
+    #[arg(long)]
+    pub remembered: bool,
     /// What the servers are started as [default: what they say of themselves]
     #[arg(long, value_enum, value_name = "NAMES", value_delimiter = ',')]
     pub configs: Vec<Config>,
@@ -102,7 +105,7 @@ pub struct BenchSearch {
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "1,10,50",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: Vec<Level>,
-    /// Requests of each level
+    /// Requests of each level; a tenth of them, up to 100, come before that and are not counted
     #[arg(long, env = "TOTAL_REQUESTS", value_name = "N", default_value_t = 1000, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub requests: u32,
@@ -171,7 +174,51 @@ fn seconds(given: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Ask {
+        #[command(flatten)]
+        ask: BenchAsk,
+    }
+
+    /// The variables that people already set for the scripts that this takes the place of.
+    #[test]
+    fn variables_of_other_benchmarks_are_read() {
+        use clap::CommandFactory;
+        let command = Ask::command();
+        let variable = |option: &str| {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == option);
+            argument.and_then(|argument| argument.get_env()?.to_str()).map(str::to_owned)
+        };
+        for (option, name) in [
+            ("base_url", "LOCAL_BASE_URL"),
+            ("compare_url", "K8S_BASE_URL"),
+            ("max_concurrent", "MAX_CONCURRENT"),
+            ("requests", "TOTAL_REQUESTS"),
+        ] {
+            assert_eq!(variable(option).as_deref(), Some(name));
+        }
+        assert_eq!(variable("remembered"), None);
+    }
+
+    #[test]
+    fn a_command_line_says_what_is_measured() {
+        let line = "ask --base-url http://a,mock-llm=http://b --compare-url http://c --concurrency 1,10 \
+                    --max-concurrent 20 --requests 7 --configs baseline,mock-llm --remembered";
+        let Ask { ask } = Ask::try_parse_from(line.split_whitespace()).unwrap();
+        assert_eq!((ask.base_url.len(), ask.compare_url.len(), ask.requests), (2, 1, 7));
+        assert_eq!(ask.base_url[1].config, Some(Config::MockLlm));
+        assert_eq!((ask.concurrency, ask.max_concurrent), (vec![1, 10], Some(20)));
+        assert_eq!(ask.configs, [Config::Baseline, Config::MockLlm]);
+        assert!(ask.remembered);
+        for wrong in ["--concurrency 0", "--requests 0", "--configs mock"] {
+            let line = format!("ask --base-url http://a {wrong}");
+            assert!(Ask::try_parse_from(line.split_whitespace()).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn servers_may_be_named_by_what_they_are() {

@@ -117,6 +117,23 @@ impl Connection {
         }
     }
 
+    /// Reads the rest of the body and leaves it out. Where its length is told, nothing of it is copied: answers of some
+    /// kilobytes would cost a generator as much as all else that it does with them.
+    pub async fn pass(&mut self, head: &mut Head, piece: &mut Vec<u8>) -> io::Result<()> {
+        while let Body::Length(left) = head.body
+            && left > 0
+        {
+            if self.at == self.buffer.len() {
+                self.more().await?;
+            }
+            let passed = left.min(self.buffer.len() - self.at);
+            self.at += passed;
+            head.body = Body::Length(left - passed);
+        }
+        while self.piece(head, piece).await? {}
+        Ok(())
+    }
+
     /// Some of the next `most` bytes, at least one.
     async fn take(&mut self, most: usize, piece: &mut Vec<u8>) -> io::Result<usize> {
         if self.at == self.buffer.len() {
@@ -227,6 +244,37 @@ mod tests {
         for (answer, status, kept, body) in cases {
             for piece in [1, 7, 1_000] {
                 assert_eq!(read(answer, piece).await, (status, kept, body.to_owned()), "{piece}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_ends_where_the_next_answer_begins() {
+        let bodies: [&'static [u8]; 2] = [
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 404 None\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\
+              HTTP/1.1 404 None\r\ncontent-length: 0\r\n\r\n",
+        ];
+        for answers in bodies {
+            for size in [1, 7, 1_000] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap().to_string();
+                let serving = tokio::spawn(async move {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    for part in answers.chunks(size) {
+                        stream.write_all(part).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                });
+                let mut connection = Connection::open(&address).await.unwrap();
+                let mut piece = Vec::new();
+                for status in [200, 404] {
+                    let mut head = connection.head().await.unwrap();
+                    assert_eq!(head.status, status, "{size}");
+                    connection.pass(&mut head, &mut piece).await.unwrap();
+                }
+                serving.await.unwrap();
             }
         }
     }

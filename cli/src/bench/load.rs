@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Questions;
 use super::connection::Connection;
-use super::figures::Figures;
+use super::figures::{Figures, Spent};
 use crate::failure::Failure;
 use crate::server::{address, events};
 
@@ -20,6 +20,12 @@ const REQUEST_MAX: Duration = Duration::from_secs(120);
 const INDEXES_BYTES_MAX: usize = 1 << 20;
 /// How much of an answer that is no success is told, in bytes.
 const TOLD_BYTES: usize = 200;
+/// Requests of one of those who ask that there is room for before the clock runs.
+const SHOTS_AT_FIRST: u32 = 1 << 14;
+/// Of so many requests one is sent before the clock runs, …
+const WARM_UP_SHARE: u32 = 10;
+/// … and no more than this: what they are for is opened, loaded and remembered by then.
+const WARM_UP_MAX: u32 = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,7 @@ pub struct Target {
 }
 
 /// What is sent.
+#[derive(Clone)]
 pub struct Load {
     pub kind: Kind,
     /// How many ask at once.
@@ -141,41 +148,68 @@ fn host_of(url: &Url, host: &str) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Sends a load; each of those who ask has a connection of its own, which is open before the clock runs.
+/// Sends a load; each of those who ask has a connection of its own, which is open before the clock runs, and what comes
+/// first is not counted.
+///
+/// All of it is done by one thread with a runtime of its own: one wait of it sees all answers that are there, where
+/// threads that share the work wake each other for every one, on the cores that the server is measured on.
 pub async fn run(target: &Target, load: &Load) -> Result<Figures, Failure> {
-    let next = Arc::new(AtomicU32::new(0));
-    let concurrency = u32::from(load.concurrency).min(load.requests);
+    let (target, load) = (target.clone(), load.clone());
+    let generator = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::internal(error.to_string()))?;
+        runtime.block_on(send(&target, &load))
+    });
+    generator.await.map_err(|error| Failure::internal(error.to_string()))?
+}
+
+async fn send(target: &Target, load: &Load) -> Result<Figures, Failure> {
     let requests: Arc<[Vec<u8>]> = load
         .questions
         .each()
         .map(|question| target.request(load.kind, question, load.remembered))
         .collect();
-    let mut connections = Vec::new();
+    let next = Arc::new(AtomicU32::new(0));
+    let concurrency = u32::from(load.concurrency).min(load.requests).max(1);
+    let mut askers = Vec::new();
     for _ in 0..concurrency {
-        connections
-            .push(Connection::open(&target.address).await.map_err(|error| unreachable(target, &error))?);
+        let connection = Connection::open(&target.address).await;
+        askers.push(Asker {
+            address: target.address.clone(),
+            connection: Some(connection.map_err(|error| unreachable(target, &error))?),
+            kind: load.kind,
+            requests: requests.clone(),
+            questions: load.questions.clone(),
+            next: next.clone(),
+            shots: Vec::with_capacity((load.requests / concurrency).min(SHOTS_AT_FIRST) as usize),
+        });
     }
-    let began = Instant::now();
-    let askers: Vec<_> = connections
-        .into_iter()
-        .map(|connection| {
-            let asker = Asker {
-                address: target.address.clone(),
-                connection: Some(connection),
-                kind: load.kind,
-                requests: requests.clone(),
-                questions: load.questions.clone(),
-                next: next.clone(),
-                most: load.requests,
-            };
-            tokio::spawn(asker.ask_all())
-        })
-        .collect();
-    let mut shots = Vec::with_capacity(load.requests as usize);
-    for asker in askers {
-        shots.extend(asker.await.map_err(|error| Failure::internal(error.to_string()))?);
+    let warm_up = (load.requests / WARM_UP_SHARE).min(WARM_UP_MAX);
+    let mut askers = all(askers, warm_up).await?;
+    askers.iter_mut().for_each(|asker| asker.shots.clear());
+    next.store(warm_up, Ordering::Relaxed);
+    let (began, cpu_before) = (Instant::now(), own_cpu());
+    let askers = all(askers, warm_up + load.requests).await?;
+    let spent = Spent { time: began.elapsed(), cpu: own_cpu().saturating_sub(cpu_before), warm_up };
+    let shots: Vec<Shot> = askers.into_iter().flat_map(|asker| asker.shots).collect();
+    Ok(Figures::of(&shots, spent))
+}
+
+/// Has them ask until so many requests were sent.
+async fn all(askers: Vec<Asker>, until: u32) -> Result<Vec<Asker>, Failure> {
+    let asking: Vec<_> = askers.into_iter().map(|asker| tokio::spawn(asker.ask_until(until))).collect();
+    let mut askers = Vec::with_capacity(asking.len());
+    for asker in asking {
+        askers.push(asker.await.map_err(|error| Failure::internal(error.to_string()))?);
     }
-    Ok(Figures::of(&shots, began.elapsed()))
+    Ok(askers)
+}
+
+/// This thread's time on a core.
+fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
 /// The events of one question, with the last one read as JSON: what a server is.
@@ -235,16 +269,15 @@ struct Asker {
     requests: Arc<[Vec<u8>]>,
     questions: Arc<Questions>,
     next: Arc<AtomicU32>,
-    most: u32,
+    shots: Vec<Shot>,
 }
 
 impl Asker {
-    async fn ask_all(mut self) -> Vec<Shot> {
-        let mut shots = Vec::new();
+    async fn ask_until(mut self, until: u32) -> Self {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.most {
-                return shots;
+            if number >= until {
+                return self;
             }
             let answered = match tokio::time::timeout(REQUEST_MAX, self.ask(number)).await {
                 Ok(answered) => answered,
@@ -254,7 +287,7 @@ impl Asker {
                 // What is left of the answer belongs to no other.
                 self.connection = None;
             }
-            shots.push(Shot { answered });
+            self.shots.push(Shot { answered });
         }
     }
 
@@ -288,13 +321,18 @@ async fn shoot(
     let mut head = connection.head().await.map_err(|error| error.to_string())?;
     let (mut parser, mut piece, mut told) = (events::Parser::default(), Vec::new(), Vec::new());
     let (mut first, mut error) = (None, None);
+    if head.status == 200 && kind == Kind::Search {
+        connection.pass(&mut head, &mut piece).await.map_err(|error| error.to_string())?;
+        let total = began.elapsed();
+        return Ok((Times { first: total, total }, head.kept));
+    }
     loop {
         if !connection.piece(&mut head, &mut piece).await.map_err(|error| error.to_string())? {
             break;
         }
         if head.status != 200 {
             told.extend_from_slice(&piece[..piece.len().min(TOLD_BYTES.saturating_sub(told.len()))]);
-        } else if kind == Kind::Ask {
+        } else {
             let mut see = |event: events::Event| {
                 match event.name.as_str() {
                     "message" if event.data != "[DONE]" => {
@@ -315,10 +353,7 @@ async fn shoot(
     if let Some(error) = error {
         return Err(error);
     }
-    let first = match kind {
-        Kind::Ask => first.ok_or_else(|| "the answer has no words".to_owned())?,
-        Kind::Search => total,
-    };
+    let first = first.ok_or_else(|| "the answer has no words".to_owned())?;
     Ok((Times { first, total }, head.kept))
 }
 
@@ -332,7 +367,7 @@ mod tests {
     const EVENTS: &str = "event: search_results\ndata: {}\n\nevent: message\ndata: {\"delta\":\"a\"}\n\n\
                           event: final_answer\ndata: {\"model\":\"mock\"}\n\n";
 
-    /// Answers each request with the next of the bodies, again and again; says what it was asked.
+    /// Answers each request so, again and again.
     async fn serve(listener: TcpListener, status: &'static str, body: &'static str) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -377,10 +412,44 @@ mod tests {
             let figures = run(&target, &load(Kind::Ask, concurrency, requests)).await.unwrap();
             assert_eq!((figures.requests, figures.failed), (requests as usize, 0), "{figures:?}");
             assert!(figures.ttft_ms.p50 > 0.0 && figures.ttft_ms.p50 <= figures.total_ms.p50);
+            assert_eq!(figures.warm_up, requests / 10);
+            assert!(figures.generator_us > 0.0 && figures.seconds > 0.0);
         }
         assert_eq!(first_answer(&target, "who?").await.unwrap()["model"], "mock");
         let found = run(&target, &load(Kind::Search, 3, 10)).await.unwrap();
         assert_eq!((found.requests, found.ttft_ms), (10, found.total_ms));
+    }
+
+    #[tokio::test]
+    async fn what_warms_up_is_sent_and_not_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let asked = counted.clone();
+                tokio::spawn(async move {
+                    let mut piece = [0; 4096];
+                    // A request comes in one piece: it is small, and the next waits for its answer.
+                    while stream.read(&mut piece).await.unwrap_or(0) > 0 {
+                        // The very first are bad, as those of a server that is not warm.
+                        let status = if asked.fetch_add(1, Ordering::Relaxed) < 4 {
+                            "503 Not Yet"
+                        } else {
+                            "200 OK"
+                        };
+                        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        let target = Target::new(&url, None).unwrap();
+        let figures = run(&target, &load(Kind::Search, 2, 40)).await.unwrap();
+        assert_eq!((figures.requests, figures.failed, figures.warm_up), (40, 0, 4), "{figures:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 44);
     }
 
     #[tokio::test]

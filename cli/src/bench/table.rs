@@ -20,14 +20,15 @@ pub fn asked(levels: &[Level]) -> String {
     drawn(header, rows.collect())
 }
 
-/// Searches: rate and latency.
+/// Searches: rate and latency, and what asking took of a core for each.
 pub fn searched(levels: &[Level]) -> String {
-    let header = ["Conc", "RPS", "p50", "p95", "p99", "max"];
+    let header = ["Conc", "RPS", "p50", "p95", "p99", "max", "Own CPU"];
     let rows = levels.iter().map(|level| {
         let total = level.local.total_ms;
         let times = [total.p50, total.p95, total.p99, total.max].map(time);
         let [p50, p95, p99, max] = times;
-        [level.concurrency.to_string(), rate(&level.local), p50, p95, p99, max]
+        let own = format!("{:.1} µs", level.local.generator_us);
+        [level.concurrency.to_string(), rate(&level.local), p50, p95, p99, max, own]
     });
     drawn(header, rows.collect())
 }
@@ -63,6 +64,7 @@ fn drawn<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUM
 mod tests {
     use std::time::Duration;
 
+    use super::super::figures::Spent;
     use super::super::load::{Shot, Times};
     use super::*;
 
@@ -72,7 +74,8 @@ mod tests {
         let bad = Shot { answered: Err("503".to_owned()) };
         let shots: Vec<Shot> =
             std::iter::repeat_n(good, count).chain(std::iter::repeat_n(bad, failed)).collect();
-        Figures::of(&shots, Duration::from_secs(2))
+        let cpu = Duration::from_micros(12) * shots.len() as u32;
+        Figures::of(&shots, Spent { time: Duration::from_secs(2), cpu, warm_up: 0 })
     }
 
     #[test]
@@ -88,9 +91,9 @@ mod tests {
           10 | 25.0 (1 failed) |       - |    12.0 ms |        - |           -
         ");
         insta::assert_snapshot!(searched(&levels[1..]), @r"
-        Conc |             RPS |     p50 |     p95 |     p99 |     max
-        -----|-----------------|---------|---------|---------|--------
-          10 | 25.0 (1 failed) | 24.0 ms | 24.0 ms | 24.0 ms | 24.0 ms
+        Conc |             RPS |     p50 |     p95 |     p99 |     max | Own CPU
+        -----|-----------------|---------|---------|---------|---------|--------
+          10 | 25.0 (1 failed) | 24.0 ms | 24.0 ms | 24.0 ms | 24.0 ms | 12.0 µs
         ");
     }
 }

@@ -51,7 +51,7 @@ async fn ask(global: &Global, asked: &BenchAsk) -> Result<ExitCode, Failure> {
                 kind: Kind::Ask,
                 concurrency: *concurrency,
                 requests: asked.requests,
-                remembered: false,
+                remembered: asked.remembered,
                 questions: questions.clone(),
             };
             let figures = bench::run(&local, &load).await?;
@@ -62,8 +62,9 @@ async fn ask(global: &Global, asked: &BenchAsk) -> Result<ExitCode, Failure> {
             measured.push(bench::Level::of(*concurrency, figures, compared));
         }
         if !global.json {
+            let remembered = if asked.remembered { ", remembered where they were" } else { "" };
             println!(
-                "{} ({} requests a level)\n{}\n",
+                "{} ({} requests a level{remembered})\n{}\n",
                 config.as_str(),
                 asked.requests,
                 bench::asked(&measured)
@@ -76,7 +77,8 @@ async fn ask(global: &Global, asked: &BenchAsk) -> Result<ExitCode, Failure> {
             levels: measured,
         });
     }
-    let report = json!({"benchmark": "ask", "requests": asked.requests, "configs": done});
+    let report = json!({"benchmark": "ask", "requests": asked.requests, "remembered": asked.remembered,
+        "configs": done});
     write(&asked.output, &report)?;
     if global.json {
         output::json(&report)?;

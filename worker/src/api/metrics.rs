@@ -15,8 +15,8 @@ use crate::embed::BatcherStats;
 /// Bounds in seconds: from a look-up to the upload of a book.
 const SECONDS: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.0, 600.0];
 /// Bounds in seconds of what people wait for: from a remembered answer to a slow model.
-const WAITED: [f64; 13] =
-    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const WAITED: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// See the module.
 pub struct ApiMetrics {

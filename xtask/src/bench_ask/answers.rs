@@ -1,0 +1,154 @@
+//! Questions: the four configurations, beside a cluster, beside a server of other parts.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::line::Line;
+use super::report::{self, Asked, judged, levels, number};
+use super::server::{Served, Server, docmill, free_port};
+use super::{Context, MOCK, REAL, http};
+use crate::process;
+
+/// Questions of each level.
+const REQUESTS: u32 = 2_000;
+/// Questions of each level to what answers a hundred or two a second.
+const REQUESTS_PEER: u32 = 400;
+
+/// What is wanted.
+const PEER_TIMES: f64 = 20.0;
+const TTFT_MOCK_MS: f64 = 50.0;
+const TTFT_BASELINE_MS: f64 = 150.0;
+const CLUSTER_TIMES: f64 = 1.5;
+
+/// The level that is judged, alone.
+const JUDGED_ALONE: [&str; 2] = ["--concurrency", "10"];
+
+/// What everything around a model costs. Judged is what is searched anew; what is remembered is told.
+pub fn mock_both(context: &Context, line: &mut Line) -> Result<()> {
+    let served = Served::start(&context.place.join(MOCK), true, &[])?;
+    let report = ask(context, "mock-both", &served, &[])?;
+    let level = judged(&report)?;
+    let p99 = number(level, "/local/ttft_ms/p99")?;
+    line.tell("mock_both_rps", number(level, "/local/rps")?);
+    line.judge("mock_both_ttft_p99_ms", p99, p99 < TTFT_MOCK_MS, "below 50");
+    let remembered = [JUDGED_ALONE.as_slice(), &["--remembered"]].concat();
+    let report = ask(context, "mock-both", &served, &remembered)?;
+    line.tell("mock_both_remembered_rps", number(judged(&report)?, "/local/rps")?);
+    Ok(())
+}
+
+/// Sentences of documents, found by the real model.
+pub fn baseline(context: &Context, line: &mut Line) -> Result<()> {
+    let served = Served::start(&context.place.join(REAL), false, &[])?;
+    let report = ask(context, "baseline", &served, &[])?;
+    let level = judged(&report)?;
+    let p99 = number(level, "/local/ttft_ms/p99")?;
+    line.judge("baseline_ttft_p99_ms", p99, p99 < TTFT_BASELINE_MS, "below 150");
+    line.tell("baseline_rps", number(level, "/local/rps")?);
+    Ok(())
+}
+
+/// One of the two is a mock: for the table, and to see which of them costs what.
+pub fn one_mock(context: &Context, llm: bool, line: &mut Line) -> Result<()> {
+    let (config, data, figure) = match llm {
+        true => ("mock-llm", REAL, "mock_llm_rps"),
+        false => ("mock-embeddings", MOCK, "mock_embeddings_rps"),
+    };
+    let served = Served::start(&context.place.join(data), llm, &[])?;
+    let report = ask(context, config, &served, &[])?;
+    line.tell(figure, number(judged(&report)?, "/local/rps")?);
+    Ok(())
+}
+
+/// The same on a cluster, level by level in turn.
+pub fn cluster(context: &Context, url: &str, line: &mut Line) -> Result<()> {
+    let served = Served::start(&context.place.join(MOCK), true, &[])?;
+    let report = report::ask(&Asked {
+        config: "mock-both",
+        url: &served.url,
+        compare: Some(url),
+        requests: REQUESTS,
+        more: &[],
+        report: &context.place.join("k8s.json"),
+    })?;
+    let mut most = 0.0;
+    for level in levels(&report)? {
+        most = f64::max(most, number(level, "/ratio")?);
+    }
+    line.tell("k8s_rps", number(judged(&report)?, "/compared/rps")?);
+    line.judge("local_to_k8s_max", most, most < CLUSTER_TIMES, "below 1.5 at every level");
+    Ok(())
+}
+
+/// A server as many teams write it, on the chunks of our own index; then ours, asked the same while it is gone. Neither
+/// remembers anything: it has no memory of answers, and ours is told not to use its own.
+pub fn peer(context: &Context, line: &mut Line) -> Result<()> {
+    let data = context.place.join(MOCK);
+    let chunks = context.place.join("chunks.jsonl");
+    process::run_quiet(docmill(&data).args(["export", "--output"]).arg(&chunks))?;
+    let theirs = ask_peer(context, &chunks, line)?;
+    let served = Served::start(&data, true, &[])?;
+    let ours = ask(context, "mock-both", &served, &JUDGED_ALONE)?;
+    let times = |report: &Value| -> Result<f64> { Ok(number(judged(report)?, "/local/rps")? / theirs) };
+    let new = times(&ours)?;
+    line.judge("times_peer", new, new >= PEER_TIMES, "at least 20");
+    let remembered = [JUDGED_ALONE.as_slice(), &["--remembered"]].concat();
+    line.tell("times_peer_remembered", times(&ask(context, "mock-both", &served, &remembered)?)?);
+    Ok(())
+}
+
+/// Its rate.
+fn ask_peer(context: &Context, chunks: &std::path::Path, line: &mut Line) -> Result<f64> {
+    let port = free_port()?;
+    let mut command = process_of_peer();
+    command.args(["--mock", "both", "--port", &port.to_string(), "--chunks"]).arg(chunks);
+    command.env("MOCK_LLM_DELAY_MS", "0");
+    let peer = Server::start(&mut command, &context.place.join("peer.log"), port)?;
+    let ready: Value = serde_json::from_str(&http::get(&peer.url, "/readyz")?)?;
+    let (there, given) = (ready["chunks"].as_u64(), chunks_in(chunks)?);
+    ensure!(there == Some(given), "the peer has {there:?} chunks of {given}");
+    let report = report::ask(&Asked {
+        config: "mock-both",
+        url: &peer.url,
+        compare: None,
+        requests: REQUESTS_PEER,
+        more: &[],
+        report: &context.place.join("peer.json"),
+    })?;
+    let level = judged(&report)?;
+    let rps = number(level, "/local/rps")?;
+    ensure!(rps > 0.0, "the peer answered nothing");
+    line.tell("peer_chunks", given as f64);
+    line.tell("peer_rps", rps);
+    line.tell("peer_ttft_p99_ms", number(level, "/local/ttft_ms/p99")?);
+    Ok(rps)
+}
+
+fn process_of_peer() -> std::process::Command {
+    std::process::Command::new(process::repository().join("bench/peers/ask/run.sh"))
+}
+
+/// Chunks that an export has.
+fn chunks_in(export: &std::path::Path) -> Result<u64> {
+    let text = fs::read_to_string(export).with_context(|| format!("cannot read {}", export.display()))?;
+    let mut count = 0;
+    for line in text.lines() {
+        let document: Value = serde_json::from_str(line)?;
+        count += document["chunks"].as_array().map_or(0, |chunks| chunks.len() as u64);
+    }
+    Ok(count)
+}
+
+fn ask(context: &Context, config: &str, served: &Served, more: &[&str]) -> Result<Value> {
+    let asked = Asked {
+        config,
+        url: &served.url,
+        compare: None,
+        requests: REQUESTS,
+        more,
+        report: &context.place.join(format!("{config}.json")),
+    };
+    report::ask(&asked)
+}
