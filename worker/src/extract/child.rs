@@ -1,6 +1,7 @@
 //! The child's side: takes documents one after another, hands each to its parser, sends what comes out.
 //! Does not open files; the parent passes them.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 use docmill_core::failure::{Failure, FailureCode};
 
 use super::format::Apart;
-use super::frame::{self, Reply, Request};
+use super::frame::{self, Order, Reply};
 use super::source::Source;
 use super::work::{self, Task, Tools};
-use super::{Event, sandbox};
+use super::{Event, ExtractOptions, sandbox};
 
 /// So many bytes of answers are written at once, and no more wait: as much as a pipe takes.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -43,7 +44,13 @@ fn serve() -> io::Result<()> {
     frame::write(&mut replies.out, &report)?;
     // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
     let mut tools = Tools::default();
-    while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
+    let mut told: Option<ExtractOptions> = None;
+    while let Some((order, file)) = frame::receive_with_file::<Order<'static>>(&mut requests)? {
+        let request = order.request;
+        told = order.options.map(Cow::into_owned).or(told);
+        let Some(options) = &told else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a document came before all options"));
+        };
         if let Err(failure) = &fit {
             replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
             continue;
@@ -59,7 +66,7 @@ fn serve() -> io::Result<()> {
             source: Source::File(File::from(file)),
             kind: None,
             name: &request.name,
-            options: &request.options,
+            options,
             pages: request.resume_from_page..=request.last_page,
             lost: &request.lost,
         };
@@ -150,7 +157,8 @@ impl<W: Write> Replies<W> {
 mod hooks {
     use docmill_core::page::PageSource;
 
-    use super::{Event, Request};
+    use super::super::frame::Request;
+    use super::Event;
 
     /// May hold the event up, change it, or never return.
     pub(super) fn before(request: &Request, event: Event) -> Event {
@@ -190,7 +198,7 @@ mod hooks {
 
 #[cfg(not(feature = "testing"))]
 mod hooks {
-    pub(super) fn before(_: &super::Request, event: super::Event) -> super::Event {
+    pub(super) fn before(_: &super::super::frame::Request, event: super::Event) -> super::Event {
         event
     }
 }

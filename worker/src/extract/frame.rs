@@ -21,11 +21,18 @@ use super::{Event, ExtractOptions};
 /// Longest frame either side accepts; a child that says more is broken.
 pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
 
-/// What the parent asks of the child; the open file travels beside it.
+/// What the parent says to the child; the open file travels beside it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order<'a> {
+    /// What holds for this document and those after it. A child is told once: they are longer than all the rest.
+    pub options: Option<Cow<'a, ExtractOptions>>,
+    pub request: Cow<'a, Request>,
+}
+
+/// What the parent asks of the child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
     pub name: String,
-    pub options: ExtractOptions,
     pub resume_from_page: u32,
     /// Pages after this one are another's, where the format has them apart.
     pub last_page: u32,
@@ -236,19 +243,21 @@ mod tests {
         file.write_all(b"content").unwrap();
         let lost =
             vec![Page::lost(2, &Failure::new(docmill_core::failure::FailureCode::Empty, "no bytes"))];
-        let request = Request {
-            name: "a".into(),
-            options: ExtractOptions::default(),
-            resume_from_page: 3,
-            last_page: 9,
-            lost: lost.clone(),
-        };
-        send_with_file(&parent, &request, &file).unwrap();
-        let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
-        assert_eq!((got.resume_from_page, got.last_page, got.lost), (3, 9, lost));
+        let request = Request { name: "a".into(), resume_from_page: 3, last_page: 9, lost };
+        let options = ExtractOptions::default();
+        for options in [Some(Cow::Borrowed(&options)), None] {
+            let order = Order { options, request: Cow::Borrowed(&request) };
+            send_with_file(&parent, &order, &file).unwrap();
+        }
+        let (got, _): (Order<'static>, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
+        assert_eq!(got.options.as_deref(), Some(&options));
+        let (got, file): (Order<'static>, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
+        assert_eq!((got.options, got.request.name.as_str()), (None, "a"));
+        let got = got.request;
+        assert_eq!((got.resume_from_page, got.last_page, &got.lost), (3, 9, &request.lost));
         assert_eq!(std::fs::File::from(file).metadata().unwrap().len(), 7);
         drop(parent);
-        assert!(receive_with_file::<Request>(&mut child).unwrap().is_none());
+        assert!(receive_with_file::<Order<'static>>(&mut child).unwrap().is_none());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use docmill_core::chunk::{Chunker, ChunkerConfig};
 use docmill_core::limits::Limits;
 use docmill_core::page::{Block, BlockKind, Page, PageSource};
 
-use super::frame::{self, Reply, Request};
+use super::frame::{self, Order, Reply};
 use super::sandbox::SandboxReport;
 use super::source::Source;
 use super::work::{self, Task, Tools};
@@ -50,7 +50,7 @@ pub fn frames(data: &[u8]) {
     if parent.write_all(asked).is_ok() {
         drop(parent);
         // Without a file beside it every request is refused, after it was understood.
-        let received = frame::receive_with_file::<Request>(&mut child);
+        let received = frame::receive_with_file::<Order<'static>>(&mut child);
         assert!(!matches!(received, Ok(Some(_))), "a request without a file was taken");
     }
 }

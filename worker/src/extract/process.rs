@@ -1,6 +1,7 @@
 //! One extractor child as its parent sees it: start, ask, listen, tell how it died, kill.
 //! Does not decide when to start or replace one.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -19,7 +20,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::frame::{self, Reply, Request};
+use super::ExtractOptions;
+use super::frame::{self, Order, Reply, Request};
 use super::sandbox::{self, SandboxReport, Start};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
@@ -50,6 +52,8 @@ pub(super) struct Extractor {
     pub documents: u32,
     /// When it was last allowed CPU time.
     cpu_allowed: Option<Instant>,
+    /// Whether it was told the options, which are the same for all its documents.
+    knows_options: bool,
 }
 
 impl Extractor {
@@ -91,6 +95,7 @@ impl Extractor {
             tenant: None,
             documents: 0,
             cpu_allowed: None,
+            knows_options: false,
         })
     }
 
@@ -100,7 +105,7 @@ impl Extractor {
     }
 
     /// Hands it a document.
-    pub fn ask(&mut self, request: &Request, file: &File) -> io::Result<()> {
+    pub fn ask(&mut self, request: &Request, options: &ExtractOptions, file: &File) -> io::Result<()> {
         self.documents += 1;
         if let Ok(mut tail) = self.stderr.lock() {
             tail.clear();
@@ -108,12 +113,16 @@ impl Extractor {
         // Its number is another's once it was reaped.
         let pid = self.child.id().ok_or_else(|| io::Error::other("the extractor has ended"))?;
         // Each time it is allowed twice what a document may take, and with one thread nobody uses more of it than passes.
-        let limits = &request.options.limits;
+        let limits = &options.limits;
         if self.cpu_allowed.is_none_or(|at| at.elapsed() >= limits.document_deadline()) {
             sandbox::allow_cpu(pid, limits)?;
             self.cpu_allowed = Some(Instant::now());
         }
-        frame::send_with_file(&self.requests, request, file)
+        let options = (!self.knows_options).then_some(Cow::Borrowed(options));
+        let order = Order { options, request: Cow::Borrowed(request) };
+        frame::send_with_file(&self.requests, &order, file)?;
+        self.knows_options = true;
+        Ok(())
     }
 
     /// Its next answer; `None` when it is gone.
