@@ -1,5 +1,9 @@
 //! How parent and child speak: frames of JSON with their length before them, behind it the text of a page as it is, and
 //! the document's open file passed beside a request. Knows nothing of documents.
+//!
+//! Answers come through a pipe, of which each write wakes the parent. What may wait a moment is put into the socket that
+//! requests come by, at which nobody listens, and then called for by a word in the pipe. There it is safe: what a child
+//! has said its parent finds, also when the child is gone before it called.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -20,6 +24,18 @@ use super::{Event, ExtractOptions};
 
 /// Longest frame either side accepts; a child that says more is broken.
 pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
+
+/// So many bytes of answers wait in the socket at most, and so many answers: less than fits into it, as whoever waited
+/// to put one there would wait for a parent that was not called.
+pub(super) const HELD_BYTES_MAX: usize = 32 << 10;
+pub(super) const HELD_MAX: usize = 32;
+
+/// What such a socket takes at least. The kernel counts what it needs to keep an answer: up to twice its bytes, and one
+/// kibibyte.
+pub(super) const HOLDING_SOCKET_BYTES_MIN: usize = 2 * HELD_BYTES_MAX + HELD_MAX * 1_024;
+
+/// In place of a length, with bytes in the socket: these answers come first.
+const HELD: u32 = 1 << 31;
 
 /// What the parent says to the child; the open file travels beside it.
 #[derive(Serialize, Deserialize)]
@@ -45,6 +61,13 @@ pub(super) struct Request {
 pub(super) enum Reply {
     Event(Event),
     Failed(Failure),
+}
+
+/// What comes through the pipe.
+pub(super) enum Said {
+    Reply(Reply),
+    /// So many bytes of answers wait in the socket and come first.
+    Held(usize),
 }
 
 /// An answer without the text of its blocks, which follows in their order: as JSON every character of it would be looked
@@ -157,6 +180,26 @@ fn checked_length(header: [u8; 4]) -> io::Result<usize> {
     if length > FRAME_BYTES_MAX { Err(invalid("frame too long")) } else { Ok(length) }
 }
 
+/// Puts before the answers that wait to be written that others come first, of so many bytes in the socket.
+pub(super) fn call_for(held: usize, waiting: &mut Vec<u8>) -> io::Result<()> {
+    let bytes = u32::try_from(held).ok().filter(|_| held <= HELD_BYTES_MAX);
+    let bytes = bytes.ok_or_else(|| invalid("more is held than may be"))?;
+    drop(waiting.splice(0..0, (HELD | bytes).to_le_bytes()));
+    Ok(())
+}
+
+/// Takes the first of these answers; `None` where there is none.
+pub(super) fn take_reply(from: &mut &[u8]) -> io::Result<Option<Reply>> {
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let short = || invalid("what was held ends within an answer");
+    let (header, rest) = from.split_first_chunk::<4>().ok_or_else(short)?;
+    let (body, rest) = rest.split_at_checked(checked_length(*header)?).ok_or_else(short)?;
+    *from = rest;
+    reply_of(body).map(Some)
+}
+
 /// Writes one frame.
 pub(super) fn write(out: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     out.write_all(&encode(message)?)?;
@@ -167,24 +210,39 @@ pub(super) fn write(out: &mut impl Write, message: &impl Serialize) -> io::Resul
 pub(super) async fn read_async<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<T>> {
-    read_body(from).await?.map(|body| decode(&body)).transpose()
+    let Some(header) = read_header(from).await? else { return Ok(None) };
+    decode(&read_body(from, header).await?).map(Some)
 }
 
-/// Reads one answer; `None` at a clean end.
-pub(super) async fn read_reply(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Reply>> {
-    read_body(from).await?.map(|body| reply_of(&body)).transpose()
+/// Reads what comes next; `None` at a clean end.
+pub(super) async fn read_said(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Said>> {
+    let Some(header) = read_header(from).await? else { return Ok(None) };
+    let word = u32::from_le_bytes(header);
+    if word & HELD == 0 {
+        let reply = reply_of(&read_body(from, header).await?)?;
+        return Ok(Some(Said::Reply(reply)));
+    }
+    let held = (word ^ HELD) as usize;
+    if held > HELD_BYTES_MAX {
+        Err(invalid("more is held than may be"))
+    } else {
+        Ok(Some(Said::Held(held)))
+    }
 }
 
-async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<[u8; 4]>> {
     let mut header = [0; 4];
     match from.read_exact(&mut header).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+        Ok(_) => Ok(Some(header)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+async fn read_body(from: &mut (impl AsyncRead + Unpin), header: [u8; 4]) -> io::Result<Vec<u8>> {
     let mut body = vec![0; checked_length(header)?];
     from.read_exact(&mut body).await?;
-    Ok(Some(body))
+    Ok(body)
 }
 
 /// Sends one frame and the file. Requests are far smaller than a socket's buffer, so this does not block.
@@ -264,7 +322,7 @@ mod tests {
     async fn long_frames_are_refused() {
         let mut bytes = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes().to_vec();
         bytes.extend([0; 8]);
-        assert!(read_reply(&mut bytes.as_slice()).await.is_err());
+        assert!(read_said(&mut bytes.as_slice()).await.is_err());
         let text = "x".repeat(FRAME_BYTES_MAX);
         let mut waiting = b"before".to_vec();
         assert!(push(&mut waiting, &page(&[&text])).is_err());
@@ -304,12 +362,33 @@ mod tests {
             String::from_utf8_lossy(&waiting).contains("bücher \"\\\n日本語"),
             "as it is, with nothing escaped"
         );
-        let mut from = waiting.as_slice();
+        let (mut from, mut held) = (waiting.as_slice(), waiting.as_slice());
         for reply in &replies {
-            let arrived = read_reply(&mut from).await.unwrap().unwrap();
+            let Some(Said::Reply(arrived)) = read_said(&mut from).await.unwrap() else {
+                panic!("an answer")
+            };
+            assert_eq!(format!("{arrived:?}"), format!("{reply:?}"));
+            let arrived = take_reply(&mut held).unwrap().unwrap();
             assert_eq!(format!("{arrived:?}"), format!("{reply:?}"));
         }
-        assert!(read_reply(&mut from).await.unwrap().is_none());
+        assert!(read_said(&mut from).await.unwrap().is_none());
+        assert!(take_reply(&mut held).unwrap().is_none());
+        assert!(take_reply(&mut &waiting[..waiting.len() - 1]).unwrap().is_some(), "the first is whole");
+        assert!(take_reply(&mut &waiting[..9]).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_called_for_before_what_is_said() {
+        let mut waiting = Vec::new();
+        push(&mut waiting, &Reply::Event(Event::Done)).unwrap();
+        call_for(HELD_BYTES_MAX, &mut waiting).unwrap();
+        let mut from = waiting.as_slice();
+        assert!(matches!(read_said(&mut from).await.unwrap(), Some(Said::Held(HELD_BYTES_MAX))));
+        let next = read_said(&mut from).await.unwrap();
+        assert!(matches!(next, Some(Said::Reply(Reply::Event(Event::Done)))));
+        assert!(call_for(HELD_BYTES_MAX + 1, &mut waiting).is_err());
+        let more = (HELD | (HELD_BYTES_MAX as u32 + 1)).to_le_bytes();
+        assert!(read_said(&mut &more[..]).await.is_err());
     }
 
     #[test]

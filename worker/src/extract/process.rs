@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
+use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::ExtractOptions;
-use super::frame::{self, Order, Reply, Request};
+use super::frame::{self, HELD_BYTES_MAX, Order, Reply, Request, Said};
 use super::sandbox::{self, SandboxReport, Start};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
@@ -42,6 +43,10 @@ pub(super) struct Extractor {
     pid: u32,
     requests: UnixStream,
     replies: tokio::io::BufReader<ChildStdout>,
+    /// Answers that waited in the socket and were called for.
+    held: Vec<u8>,
+    /// Bytes of them that were listened to.
+    heard: usize,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: JoinHandle<()>,
     /// What it said of itself before anything else.
@@ -89,6 +94,8 @@ impl Extractor {
             pid,
             requests,
             replies,
+            held: Vec::new(),
+            heard: 0,
             stderr: tail,
             stderr_reader,
             report: None,
@@ -130,7 +137,55 @@ impl Extractor {
         if self.report().await?.is_none() {
             return Ok(None);
         }
-        frame::read_reply(&mut self.replies).await
+        loop {
+            if let Some(reply) = self.next_held()? {
+                return Ok(Some(reply));
+            }
+            match frame::read_said(&mut self.replies).await? {
+                Some(Said::Reply(reply)) => return Ok(Some(reply)),
+                Some(Said::Held(bytes)) => self.take_held(bytes)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn next_held(&mut self) -> io::Result<Option<Reply>> {
+        let mut rest = &self.held[self.heard..];
+        let reply = frame::take_reply(&mut rest)?;
+        self.heard = self.held.len() - rest.len();
+        Ok(reply)
+    }
+
+    /// Takes so many bytes out of the socket: whoever calls for them has put them there.
+    fn take_held(&mut self, bytes: usize) -> io::Result<()> {
+        self.heard = 0;
+        self.held.clear();
+        self.held.resize(bytes, 0);
+        let mut taken = 0;
+        while taken < bytes {
+            match recv(&self.requests, &mut self.held[taken..], RecvFlags::DONTWAIT)? {
+                (_, 0) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "less is held than was said"));
+                }
+                (_, more) => taken += more,
+            }
+        }
+        Ok(())
+    }
+
+    /// What it put into the socket and did not call for before it ended, or was too slow: up to what is no answer.
+    pub fn left(&mut self) -> Vec<Reply> {
+        self.heard = 0;
+        self.held.clear();
+        self.held.resize(HELD_BYTES_MAX, 0);
+        let mut taken = 0;
+        while taken < HELD_BYTES_MAX
+            && let Ok((_, more @ 1..)) = recv(&self.requests, &mut self.held[taken..], RecvFlags::DONTWAIT)
+        {
+            taken += more;
+        }
+        self.held.truncate(taken);
+        std::iter::from_fn(|| self.next_held().ok().flatten()).collect()
     }
 
     /// What holds it, which it says before it takes a document; `None` when it is gone before.
@@ -143,7 +198,8 @@ impl Extractor {
 
     /// Whether it has said more than was listened to, as far as that is here.
     pub fn says_more(&self) -> bool {
-        !self.replies.buffer().is_empty()
+        let left = || recv(&self.requests, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+        !self.replies.buffer().is_empty() || self.heard < self.held.len() || matches!(left(), Ok((_, 1..)))
     }
 
     /// Whether it ended by itself.
