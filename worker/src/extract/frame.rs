@@ -1,4 +1,4 @@
-//! How parent and child speak: frames of JSON with their length before them, behind it the text of a page as it is, and
+//! How parent and child speak: frames of JSON with their length before them, behind it the blocks of a page as they are, and
 //! the document's open file passed beside a request. Knows nothing of documents.
 //!
 //! Answers come through a pipe, of which each write wakes the parent. What may wait a moment is put into the socket that
@@ -37,6 +37,15 @@ pub(super) const HOLDING_SOCKET_BYTES_MIN: usize = 2 * HELD_BYTES_MAX + HELD_MAX
 /// In place of a length, with bytes in the socket: these answers come first.
 const HELD: u32 = 1 << 31;
 
+/// Blocks of a page: each takes more memory than the few bytes by which a child may say that there is one.
+const BLOCKS_MAX: u32 = 1 << 20;
+
+/// Kind, and bytes of the text, of a block.
+const ENTRY_BYTES: usize = 5;
+
+/// The kind of a heading, with its level.
+const HEADING: u8 = 0x80;
+
 /// What the parent says to the child; the open file travels beside it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order<'a> {
@@ -70,8 +79,8 @@ pub(super) enum Said {
     Held(usize),
 }
 
-/// An answer without the text of its blocks, which follows in their order: as JSON every character of it would be looked
-/// at on both sides.
+/// An answer without its blocks, which follow in their order: as JSON every character of them would be looked at on both
+/// sides.
 #[derive(Serialize, Deserialize)]
 enum Head<'a> {
     Info(Cow<'a, DocumentInfo>),
@@ -79,8 +88,8 @@ enum Head<'a> {
         number: u32,
         source: PageSource,
         note: Option<Cow<'a, str>>,
-        /// Kind and bytes of each.
-        blocks: Vec<(BlockKind, u32)>,
+        /// How many there are: an entry for each follows, and then their texts.
+        blocks: u32,
     },
     Done,
     Failed(Cow<'a, Failure>),
@@ -118,7 +127,14 @@ pub(super) fn push(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
 fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     let (head, blocks) = match reply {
         Reply::Event(Event::Info(info)) => (Head::Info(Cow::Borrowed(info)), &[][..]),
-        Reply::Event(Event::Page(page)) => (head_of(page)?, &page.blocks[..]),
+        Reply::Event(Event::Page(page)) => {
+            let note = page.note.as_deref().map(Cow::Borrowed);
+            let blocks = u32::try_from(page.blocks.len()).map_err(invalid)?;
+            if blocks > BLOCKS_MAX {
+                return Err(invalid("more blocks than a page may have"));
+            }
+            (Head::Page { number: page.number, source: page.source, note, blocks }, &page.blocks[..])
+        }
         Reply::Event(Event::Done) => (Head::Done, &[][..]),
         Reply::Failed(failure) => (Head::Failed(Cow::Borrowed(failure)), &[][..]),
     };
@@ -127,6 +143,9 @@ fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     waiting.extend([0; 8]);
     serde_json::to_writer(&mut *waiting, &head)?;
     let head_bytes = waiting.len() - start - 8;
+    for block in blocks {
+        waiting.extend_from_slice(&entry_of(block)?);
+    }
     for block in blocks {
         waiting.extend_from_slice(block.text.as_bytes());
     }
@@ -139,40 +158,65 @@ fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-fn head_of(page: &Page) -> io::Result<Head<'_>> {
-    let block_of = |block: &Block| -> io::Result<(BlockKind, u32)> {
-        Ok((block.kind, u32::try_from(block.text.len()).map_err(invalid)?))
+/// Kind and bytes of a block, as they stand before the texts: of a page of many short blocks JSON would cost more than
+/// they do.
+fn entry_of(block: &Block) -> io::Result<[u8; ENTRY_BYTES]> {
+    let kind = match block.kind {
+        BlockKind::Paragraph => 0,
+        BlockKind::ListItem => 1,
+        BlockKind::Table => 2,
+        BlockKind::Code => 3,
+        BlockKind::Heading(level) if level < HEADING => HEADING | level,
+        BlockKind::Heading(_) => return Err(invalid("no heading is so deep")),
     };
-    let blocks: Vec<(BlockKind, u32)> = page.blocks.iter().map(block_of).collect::<io::Result<_>>()?;
-    Ok(Head::Page {
-        number: page.number,
-        source: page.source,
-        note: page.note.as_deref().map(Cow::Borrowed),
-        blocks,
+    let [a, b, c, d] = u32::try_from(block.text.len()).map_err(invalid)?.to_le_bytes();
+    Ok([kind, a, b, c, d])
+}
+
+fn kind_of(kind: u8) -> io::Result<BlockKind> {
+    Ok(match kind {
+        0 => BlockKind::Paragraph,
+        1 => BlockKind::ListItem,
+        2 => BlockKind::Table,
+        3 => BlockKind::Code,
+        HEADING.. => BlockKind::Heading(kind ^ HEADING),
+        _ => return Err(invalid("a block of no kind")),
     })
 }
 
 fn reply_of(body: &[u8]) -> io::Result<Reply> {
     let short = || invalid("the frame ends within its head");
     let (length, rest) = body.split_first_chunk::<4>().ok_or_else(short)?;
-    let (head, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
-    let mut text = std::str::from_utf8(text).map_err(invalid)?;
+    let (head, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
     let reply = match decode::<Head<'static>>(head)? {
         Head::Info(info) => Reply::Event(Event::Info(info.into_owned())),
         Head::Page { number, source, note, blocks } => {
-            let mut block = |(kind, bytes): (BlockKind, u32)| -> io::Result<Block> {
-                let cut = text.split_at_checked(bytes as usize);
-                let (own, rest) = cut.ok_or_else(|| invalid("a block ends where none can"))?;
-                text = rest;
-                Ok(Block { kind, text: own.to_owned() })
-            };
-            let blocks = blocks.into_iter().map(&mut block).collect::<io::Result<Vec<Block>>>()?;
-            Reply::Event(Event::Page(Page { number, source, blocks, note: note.map(Cow::into_owned) }))
+            if blocks > BLOCKS_MAX {
+                return Err(invalid("more blocks than a page may have"));
+            }
+            let entries = rest.split_at_checked(blocks as usize * ENTRY_BYTES);
+            let (entries, text) = entries.ok_or_else(short)?;
+            let blocks = blocks_of(entries, std::str::from_utf8(text).map_err(invalid)?)?;
+            let note = note.map(Cow::into_owned);
+            return Ok(Reply::Event(Event::Page(Page { number, source, blocks, note })));
         }
         Head::Done => Reply::Event(Event::Done),
         Head::Failed(failure) => Reply::Failed(failure.into_owned()),
     };
-    if text.is_empty() { Ok(reply) } else { Err(invalid("text that is no block's")) }
+    if rest.is_empty() { Ok(reply) } else { Err(invalid("text that is no page's")) }
+}
+
+fn blocks_of(entries: &[u8], mut text: &str) -> io::Result<Vec<Block>> {
+    let mut blocks = Vec::with_capacity(entries.len() / ENTRY_BYTES);
+    for entry in entries.chunks_exact(ENTRY_BYTES) {
+        let &[kind, a, b, c, d] = entry else { return Err(invalid("an entry of another length")) };
+        let bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+        let cut = text.split_at_checked(bytes);
+        let (own, rest) = cut.ok_or_else(|| invalid("a block ends where none can"))?;
+        text = rest;
+        blocks.push(Block { kind: kind_of(kind)?, text: own.to_owned() });
+    }
+    if text.is_empty() { Ok(blocks) } else { Err(invalid("text that is no block's")) }
 }
 
 fn checked_length(header: [u8; 4]) -> io::Result<usize> {
@@ -392,25 +436,41 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_block_is_itself_again() {
+        let levels = (1..=6).map(BlockKind::Heading);
+        let others = [BlockKind::Paragraph, BlockKind::ListItem, BlockKind::Table, BlockKind::Code];
+        for kind in levels.chain(others) {
+            let [written, bytes @ ..] = entry_of(&Block { kind, text: "abc".to_owned() }).unwrap();
+            assert_eq!((kind_of(written).unwrap(), u32::from_le_bytes(bytes)), (kind, 3));
+        }
+        assert!(kind_of(4).is_err());
+        assert!(entry_of(&Block { kind: BlockKind::Heading(HEADING), text: String::new() }).is_err());
+    }
+
+    #[test]
     fn what_does_not_add_up_is_refused() {
-        let framed = |head: &str, text: &[u8]| {
-            [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), text].concat()
+        let framed = |head: &str, after: &[u8]| {
+            [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), after].concat()
         };
-        let one = |bytes: usize| {
-            format!(
-                r#"{{"Page":{{"number":1,"source":"ocr","note":null,"blocks":[["paragraph",{bytes}]]}}}}"#
-            )
+        let pages = |blocks: u32| {
+            format!(r#"{{"Page":{{"number":1,"source":"ocr","note":null,"blocks":{blocks}}}}}"#)
         };
-        assert!(reply_of(&framed(&one(2), "é".as_bytes())).is_ok());
-        for (head, text) in [
-            // More, less, within a character, no text at all, text of nobody.
-            (one(3), "é".as_bytes()),
-            (one(1), &b"ab"[..]),
-            (one(1), "é".as_bytes()),
-            (one(1), &b"\xff"[..]),
-            (r#""Done""#.to_owned(), &b"text"[..]),
+        let one = |kind: u8, bytes: u8, text: &[u8]| [&[kind, bytes, 0, 0, 0][..], text].concat();
+        assert!(reply_of(&framed(&pages(1), &one(0, 2, "é".as_bytes()))).is_ok());
+        for (head, after) in [
+            // More, less, within a character, no text at all.
+            (pages(1), one(0, 3, "é".as_bytes())),
+            (pages(1), one(0, 1, b"ab")),
+            (pages(1), one(0, 1, "é".as_bytes())),
+            (pages(1), one(0, 1, b"\xff")),
+            // Of no kind, more and fewer blocks than it says, text of nobody.
+            (pages(1), one(9, 1, b"a")),
+            (pages(2), one(0, 1, b"a")),
+            (pages(u32::MAX), one(0, 1, b"a")),
+            (pages(0), one(0, 1, b"a")),
+            (r#""Done""#.to_owned(), b"text".to_vec()),
         ] {
-            assert!(reply_of(&framed(&head, text)).is_err(), "{head}");
+            assert!(reply_of(&framed(&head, &after)).is_err(), "{head}");
         }
         assert!(reply_of(b"\x09\0\0\0short").is_err());
         assert!(reply_of(b"\0").is_err());
