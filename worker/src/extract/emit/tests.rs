@@ -26,7 +26,8 @@ fn text_is_cleaned() {
 #[test]
 fn what_is_passed_over_as_clean_would_be_cleaned_to_the_same() {
     // At the ends, within, and beyond the piece that is looked at together.
-    let places = ["{}", "{}a b", "a b{}", "a{}b", &format!("{}{{}}b", "a".repeat(70))];
+    let long = format!("{}{{}}b", "a".repeat(70));
+    let places: [&str; 5] = ["{}", "{}a b", "a b{}", "a{}b", &long];
     let odd =
         (0..0xa1).chain([0xad, 0xdf, 0x2003, 0x3042, 0xfeff, 0xfffe, 0xffff]).filter_map(char::from_u32);
     for c in odd {
