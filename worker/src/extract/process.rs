@@ -198,7 +198,7 @@ impl Extractor {
 
     /// Whether it has said more than was listened to, as far as that is here.
     pub fn says_more(&self) -> bool {
-        let left = || recv(&self.requests, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+        let left = || recv(&self.requests, &mut [0_u8; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
         !self.replies.buffer().is_empty() || self.heard < self.held.len() || matches!(left(), Ok((_, 1..)))
     }
 
