@@ -1,18 +1,20 @@
 //! The child's side: takes documents one after another, hands each to its parser, sends what comes out.
 //! Does not open files; the parent passes them.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
+use docmill_core::page::PageSource;
 
 use super::format::Apart;
-use super::frame::{self, Reply, Request};
+use super::frame::{self, Order, Reply};
 use super::source::Source;
 use super::work::{self, Task, Tools};
-use super::{Event, sandbox};
+use super::{Event, ExtractOptions, sandbox};
 
 /// So many bytes of answers are written at once, and no more wait: as much as a pipe takes.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -35,15 +37,23 @@ pub fn child_main() -> ! {
 
 fn serve() -> io::Result<()> {
     let start = sandbox::Start::from_arguments()?;
+    // A machine may be set up with smaller sockets than any is by itself.
+    let room = rustix::net::sockopt::socket_send_buffer_size(io::stdin()).unwrap_or(0);
     let report = sandbox::enter(&start)?;
     // Whoever reads a document must be held as was asked, whatever the parent makes of the report.
     let fit = report.judge(start.mode);
     let mut requests = Stdin(io::stdin().lock());
-    let mut replies = Replies::new(Stdout(io::stdout().lock()));
+    let mut replies = Replies::new(Stdout(io::stdout().lock()), Shelf, room);
     frame::write(&mut replies.out, &report)?;
     // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
     let mut tools = Tools::default();
-    while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
+    let mut told: Option<ExtractOptions> = None;
+    while let Some((order, file)) = frame::receive_with_file::<Order<'static>>(&mut requests)? {
+        let request = order.request;
+        told = order.options.map(Cow::into_owned).or(told);
+        let Some(options) = &told else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a document came before all options"));
+        };
         if let Err(failure) = &fit {
             replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
             continue;
@@ -59,7 +69,7 @@ fn serve() -> io::Result<()> {
             source: Source::File(File::from(file)),
             kind: None,
             name: &request.name,
-            options: &request.options,
+            options,
             pages: request.resume_from_page..=request.last_page,
             lost: &request.lost,
         };
@@ -99,46 +109,102 @@ impl Write for Stdout {
     }
 }
 
+/// The socket that requests come by, at whose other end nobody listens until it is called for.
+struct Shelf;
+
+impl Write for Shelf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stdin(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The way to the parent. What is said of a small document is said at once: each write wakes the parent.
 ///
 /// Where the parent may take one page for lost it must know at which the child was when it ended, so of such documents
-/// nothing waits.
-struct Replies<W> {
+/// nothing waits here. What need not wake anybody is put on the shelf instead, where it is found whatever becomes of this
+/// process: pages that were read from text are soon followed by others. The first page is awaited, and after one that was
+/// recognised the next takes its time.
+struct Replies<W, S> {
     out: W,
+    shelf: S,
     waiting: Vec<u8>,
+    shelf_fits: bool,
+    /// Bytes on the shelf, and in how many answers.
+    held: usize,
+    held_answers: usize,
     written: Instant,
-    nothing_waits: bool,
+    may_lose_pages: bool,
+    first_page: bool,
 }
 
-impl<W: Write> Replies<W> {
-    fn new(out: W) -> Self {
-        Self { out, waiting: Vec::new(), written: Instant::now(), nothing_waits: false }
+impl<W: Write, S: Write> Replies<W, S> {
+    /// With a shelf that has room for so many bytes.
+    fn new(out: W, shelf: S, room: usize) -> Self {
+        Self {
+            out,
+            shelf,
+            waiting: Vec::new(),
+            shelf_fits: room >= frame::HOLDING_SOCKET_BYTES_MIN,
+            held: 0,
+            held_answers: 0,
+            written: Instant::now(),
+            may_lose_pages: false,
+            first_page: true,
+        }
     }
 
     /// Another document begins.
     fn begin(&mut self, now: Instant) {
-        (self.written, self.nothing_waits) = (now, false);
+        (self.written, self.may_lose_pages, self.first_page) = (now, false, true);
     }
 
     fn say(&mut self, reply: &Reply, now: Instant) -> io::Result<()> {
         frame::push(&mut self.waiting, reply)?;
-        let ends = match reply {
+        let (ends, wakes) = match reply {
             Reply::Event(Event::Info(info)) => {
-                self.nothing_waits = Apart::of(info) != Apart::Nothing;
-                false
+                self.may_lose_pages = Apart::of(info) != Apart::Nothing;
+                (false, false)
             }
-            Reply::Event(Event::Page(_)) => false,
-            Reply::Event(Event::Done) | Reply::Failed(_) => true,
+            Reply::Event(Event::Page(page)) => {
+                let is_first = std::mem::take(&mut self.first_page);
+                (false, is_first || page.source == PageSource::Ocr)
+            }
+            Reply::Event(Event::Done) | Reply::Failed(_) => (true, true),
         };
-        let is_much = self.waiting.len() >= WAITING_BYTES_MAX;
-        if ends || self.nothing_waits || is_much || now.duration_since(self.written) >= WAITING_MAX {
-            self.out.write_all(&self.waiting)?;
-            self.out.flush()?;
-            self.waiting.clear();
-            // One large page is no reason to keep as much for all that follow.
-            self.waiting.shrink_to(WAITING_BYTES_MAX);
-            self.written = now;
+        let is_late = now.duration_since(self.written) >= WAITING_MAX;
+        if self.may_lose_pages {
+            let fits = self.shelf_fits
+                && self.held_answers < frame::HELD_MAX
+                && self.held + self.waiting.len() <= frame::HELD_BYTES_MAX;
+            if fits && !wakes && !is_late {
+                self.shelf.write_all(&self.waiting)?;
+                self.held += self.waiting.len();
+                self.held_answers += 1;
+                self.waiting.clear();
+                return Ok(());
+            }
+        } else if !ends && !is_late && self.waiting.len() < WAITING_BYTES_MAX {
+            return Ok(());
         }
+        self.write(now)
+    }
+
+    /// Writes what waits, after what is on the shelf.
+    fn write(&mut self, now: Instant) -> io::Result<()> {
+        if self.held > 0 {
+            frame::call_for(self.held, &mut self.waiting)?;
+            (self.held, self.held_answers) = (0, 0);
+        }
+        self.out.write_all(&self.waiting)?;
+        self.out.flush()?;
+        self.waiting.clear();
+        // One large page is no reason to keep as much for all that follow.
+        self.waiting.shrink_to(WAITING_BYTES_MAX);
+        self.written = now;
         Ok(())
     }
 }
@@ -150,7 +216,8 @@ impl<W: Write> Replies<W> {
 mod hooks {
     use docmill_core::page::PageSource;
 
-    use super::{Event, Request};
+    use super::super::frame::Request;
+    use super::Event;
 
     /// May hold the event up, change it, or never return.
     pub(super) fn before(request: &Request, event: Event) -> Event {
@@ -190,14 +257,14 @@ mod hooks {
 
 #[cfg(not(feature = "testing"))]
 mod hooks {
-    pub(super) fn before(_: &super::Request, event: super::Event) -> super::Event {
+    pub(super) fn before(_: &super::super::frame::Request, event: super::Event) -> super::Event {
         event
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use docmill_core::page::{Block, BlockKind, DocumentInfo, Page, PageSource};
+    use docmill_core::page::{Block, BlockKind, DocumentInfo, Page};
 
     use super::*;
 
@@ -224,51 +291,97 @@ mod tests {
     }
 
     fn page(bytes: usize) -> Reply {
+        page_of(PageSource::TextLayer, bytes)
+    }
+
+    fn page_of(source: PageSource, bytes: usize) -> Reply {
         let block = Block { kind: BlockKind::Paragraph, text: "x".repeat(bytes) };
-        let page = Page { number: 1, source: PageSource::TextLayer, blocks: vec![block], note: None };
-        Reply::Event(Event::Page(page))
+        Reply::Event(Event::Page(Page { number: 1, source, blocks: vec![block], note: None }))
     }
 
     fn done() -> Reply {
         Reply::Event(Event::Done)
     }
 
-    /// How many times is written, with so much time before each answer.
-    fn writes(replies: &[Reply], pause: Duration) -> usize {
-        let mut way = Replies::new(Writes::default());
+    /// How many times is written, and how many answers were put on the shelf, with so much time before each answer.
+    fn writes(replies: &[Reply], pause: Duration) -> (usize, usize) {
+        let mut way = Replies::new(Writes::default(), Writes::default(), frame::HOLDING_SOCKET_BYTES_MIN);
         let mut now = Instant::now();
         way.begin(now);
         for reply in replies {
             now += pause;
             way.say(reply, now).unwrap();
         }
-        assert!(way.waiting.is_empty(), "an end lets nothing wait");
-        way.out.0.len()
+        assert!(way.waiting.is_empty() && way.held == 0, "an end lets nothing wait");
+        (way.out.0.len(), way.shelf.0.len())
     }
 
     #[test]
     fn a_small_document_is_said_at_once() {
         let whole = |media_type, page_count| [info(media_type, page_count), page(50_000), done()];
-        assert_eq!(writes(&whole("text/html", None), Duration::ZERO), 1);
-        assert_eq!(writes(&whole("application/pdf", Some(1)), Duration::ZERO), 1);
+        assert_eq!(writes(&whole("text/html", None), Duration::ZERO), (1, 0));
+        assert_eq!(writes(&whole("application/pdf", Some(1)), Duration::ZERO), (1, 0));
         let failed = Reply::Failed(Failure::new(FailureCode::Damaged, "torn"));
-        assert_eq!(writes(&[info("text/html", None), failed], Duration::ZERO), 1);
+        assert_eq!(writes(&[info("text/html", None), failed], Duration::ZERO), (1, 0));
     }
 
     #[test]
     fn what_takes_long_or_is_much_does_not_wait() {
         let many = || [info("text/html", None), page(10), page(10), done()];
-        assert_eq!(writes(&many(), WAITING_MAX), 4);
-        assert_eq!(writes(&many(), WAITING_MAX / 2), 2);
+        assert_eq!(writes(&many(), WAITING_MAX), (4, 0));
+        assert_eq!(writes(&many(), WAITING_MAX / 2), (2, 0));
         let much = [info("text/html", None), page(WAITING_BYTES_MAX), page(10), done()];
-        assert_eq!(writes(&much, Duration::ZERO), 2);
+        assert_eq!(writes(&much, Duration::ZERO), (2, 0));
     }
 
     #[test]
-    fn the_parent_knows_at_which_page_a_child_is_that_may_lose_one() {
-        for (media_type, page_count) in [("application/pdf", Some(2)), ("application/zip", None)] {
-            let pages = [info(media_type, page_count), page(10), page(10), done()];
-            assert_eq!(writes(&pages, Duration::ZERO), 4, "{media_type}");
+    fn of_what_may_lose_a_page_all_is_said_and_not_every_page_wakes_the_parent() {
+        for (media_type, page_count) in [("application/pdf", Some(4)), ("application/zip", None)] {
+            let pages = || [info(media_type, page_count), page(10), page(10), page(10), page(10), done()];
+            // The first page and the end are called for, all else is on the shelf.
+            assert_eq!(writes(&pages(), Duration::ZERO), (2, 4), "{media_type}");
+            assert_eq!(writes(&pages(), WAITING_MAX), (6, 0), "{media_type}");
         }
+    }
+
+    #[test]
+    fn a_recognised_page_and_what_does_not_fit_is_not_put_on_the_shelf() {
+        let pdf = || info("application/pdf", Some(9));
+        let scanned = [pdf(), page(10), page(10), page_of(PageSource::Ocr, 10), page(10), done()];
+        assert_eq!(writes(&scanned, Duration::ZERO), (3, 3));
+        let half = frame::HELD_BYTES_MAX / 2;
+        let long = [pdf(), page(10), page(half), page(half), page(half), done()];
+        assert_eq!(writes(&long, Duration::ZERO), (3, 3));
+        let short = [pdf(), page(10)].into_iter().chain((0..=frame::HELD_MAX).map(|_| page(10)));
+        let short: Vec<_> = short.chain([done()]).collect();
+        assert_eq!(writes(&short, Duration::ZERO), (3, 1 + frame::HELD_MAX));
+    }
+
+    #[test]
+    fn where_sockets_are_small_each_page_is_said_at_once() {
+        let mut way = Replies::new(Writes::default(), Writes::default(), 4 << 10);
+        let now = Instant::now();
+        way.begin(now);
+        for reply in [info("application/pdf", Some(2)), page(10), page(10), done()] {
+            way.say(&reply, now).unwrap();
+        }
+        assert_eq!((way.out.0.len(), way.shelf.0.len()), (4, 0));
+    }
+
+    #[test]
+    fn what_is_on_the_shelf_is_called_for_before_what_follows() {
+        let mut way = Replies::new(Vec::<u8>::new(), Vec::<u8>::new(), usize::MAX);
+        let now = Instant::now();
+        way.begin(now);
+        for reply in [info("application/pdf", Some(2)), page(10)] {
+            way.say(&reply, now).unwrap();
+        }
+        let shelf = way.shelf.clone();
+        let called = 0x8000_0000 | shelf.len() as u32;
+        assert_eq!(way.out[..4], called.to_le_bytes());
+        let held = frame::take_reply(&mut shelf.as_slice()).unwrap();
+        assert!(matches!(held, Some(Reply::Event(Event::Info(_)))));
+        let said = frame::take_reply(&mut &way.out[4..]).unwrap();
+        assert!(matches!(said, Some(Reply::Event(Event::Page(_)))));
     }
 }

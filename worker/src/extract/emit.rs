@@ -295,7 +295,7 @@ impl<'a> Emitter<'a> {
     /// Sends a page that a parser put together itself; its number must be the next one of its document.
     pub fn page(&mut self, mut page: Page) -> Result<(), Failure> {
         for block in &mut page.blocks {
-            block.text = clean(&block.text);
+            block.text = cleaned(std::mem::take(&mut block.text));
             block.kind = self.below_section(block.kind);
         }
         page.blocks.retain(|block| !block.text.is_empty());
@@ -387,6 +387,20 @@ fn shown_name(name: &str) -> String {
     if shown.is_empty() { "unnamed".to_owned() } else { shown }
 }
 
+/// The same text where nothing is to be cleaned, as is most; else what [`clean`] makes of it.
+fn cleaned(text: String) -> String {
+    let ends_well = |end: Option<&u8>| end.is_none_or(u8::is_ascii_graphic);
+    let is_clean = ends_well(text.as_bytes().first()) && ends_well(text.as_bytes().last());
+    if is_clean && is_plain(&text) { text } else { clean(&text) }
+}
+
+/// Whether all of it is ASCII that can be seen, spaces, tabs and ends of lines.
+fn is_plain(text: &str) -> bool {
+    let is_odd = |byte: u8| (byte < b' ' && byte != b'\n' && byte != b'\t') || byte >= 0x7f;
+    // By pieces, and each to its end, so that many bytes are looked at together.
+    text.as_bytes().chunks(64).all(|piece| !piece.iter().fold(false, |odd, byte| odd | is_odd(*byte)))
+}
+
 /// Line ends become `\n`, fixed spaces become spaces; control characters, non-characters and soft hyphens go; outer white space too.
 pub(super) fn clean(text: &str) -> String {
     let unwanted = |c: char| {
@@ -394,7 +408,7 @@ pub(super) fn clean(text: &str) -> String {
             || matches!(c, '\u{a0}' | '\u{ad}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
     };
     let text = text.trim_matches(|c: char| c.is_whitespace() || unwanted(c));
-    if !text.contains(unwanted) {
+    if is_plain(text) || !text.contains(unwanted) {
         return text.to_owned();
     }
     let mut cleaned = String::with_capacity(text.len());

@@ -1,5 +1,9 @@
-//! How parent and child speak: frames of JSON with their length before them, behind it the text of a page as it is, and
+//! How parent and child speak: frames of JSON with their length before them, behind it the blocks of a page as they are, and
 //! the document's open file passed beside a request. Knows nothing of documents.
+//!
+//! Answers come through a pipe, of which each write wakes the parent. What may wait a moment is put into the socket that
+//! requests come by, at which nobody listens, and then called for by a word in the pipe. There it is safe: what a child
+//! has said its parent finds, also when the child is gone before it called.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -21,11 +25,39 @@ use super::{Event, ExtractOptions};
 /// Longest frame either side accepts; a child that says more is broken.
 pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
 
-/// What the parent asks of the child; the open file travels beside it.
+/// So many bytes of answers wait in the socket at most, and so many answers: less than fits into it, as whoever waited
+/// to put one there would wait for a parent that was not called.
+pub(super) const HELD_BYTES_MAX: usize = 32 << 10;
+pub(super) const HELD_MAX: usize = 32;
+
+/// What such a socket takes at least. The kernel counts what it needs to keep an answer: up to twice its bytes, and one
+/// kibibyte.
+pub(super) const HOLDING_SOCKET_BYTES_MIN: usize = 2 * HELD_BYTES_MAX + HELD_MAX * 1_024;
+
+/// In place of a length, with bytes in the socket: these answers come first.
+const HELD: u32 = 1 << 31;
+
+/// Blocks of a page: each takes more memory than the few bytes by which a child may say that there is one.
+const BLOCKS_MAX: u32 = 1 << 20;
+
+/// Kind, and bytes of the text, of a block.
+const ENTRY_BYTES: usize = 5;
+
+/// The kind of a heading, with its level.
+const HEADING: u8 = 0x80;
+
+/// What the parent says to the child; the open file travels beside it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order<'a> {
+    /// What holds for this document and those after it. A child is told once: they are longer than all the rest.
+    pub options: Option<Cow<'a, ExtractOptions>>,
+    pub request: Cow<'a, Request>,
+}
+
+/// What the parent asks of the child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
     pub name: String,
-    pub options: ExtractOptions,
     pub resume_from_page: u32,
     /// Pages after this one are another's, where the format has them apart.
     pub last_page: u32,
@@ -40,8 +72,15 @@ pub(super) enum Reply {
     Failed(Failure),
 }
 
-/// An answer without the text of its blocks, which follows in their order: as JSON every character of it would be looked
-/// at on both sides.
+/// What comes through the pipe.
+pub(super) enum Said {
+    Reply(Reply),
+    /// So many bytes of answers wait in the socket and come first.
+    Held(usize),
+}
+
+/// An answer without its blocks, which follow in their order: as JSON every character of them would be looked at on both
+/// sides.
 #[derive(Serialize, Deserialize)]
 enum Head<'a> {
     Info(Cow<'a, DocumentInfo>),
@@ -49,8 +88,8 @@ enum Head<'a> {
         number: u32,
         source: PageSource,
         note: Option<Cow<'a, str>>,
-        /// Kind and bytes of each.
-        blocks: Vec<(BlockKind, u32)>,
+        /// How many there are: an entry for each follows, and then their texts.
+        blocks: u32,
     },
     Done,
     Failed(Cow<'a, Failure>),
@@ -88,7 +127,14 @@ pub(super) fn push(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
 fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     let (head, blocks) = match reply {
         Reply::Event(Event::Info(info)) => (Head::Info(Cow::Borrowed(info)), &[][..]),
-        Reply::Event(Event::Page(page)) => (head_of(page)?, &page.blocks[..]),
+        Reply::Event(Event::Page(page)) => {
+            let note = page.note.as_deref().map(Cow::Borrowed);
+            let blocks = u32::try_from(page.blocks.len()).map_err(invalid)?;
+            if blocks > BLOCKS_MAX {
+                return Err(invalid("more blocks than a page may have"));
+            }
+            (Head::Page { number: page.number, source: page.source, note, blocks }, &page.blocks[..])
+        }
         Reply::Event(Event::Done) => (Head::Done, &[][..]),
         Reply::Failed(failure) => (Head::Failed(Cow::Borrowed(failure)), &[][..]),
     };
@@ -97,6 +143,9 @@ fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     waiting.extend([0; 8]);
     serde_json::to_writer(&mut *waiting, &head)?;
     let head_bytes = waiting.len() - start - 8;
+    for block in blocks {
+        waiting.extend_from_slice(&entry_of(block)?);
+    }
     for block in blocks {
         waiting.extend_from_slice(block.text.as_bytes());
     }
@@ -109,45 +158,90 @@ fn append(waiting: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-fn head_of(page: &Page) -> io::Result<Head<'_>> {
-    let block_of = |block: &Block| -> io::Result<(BlockKind, u32)> {
-        Ok((block.kind, u32::try_from(block.text.len()).map_err(invalid)?))
+/// Kind and bytes of a block, as they stand before the texts: of a page of many short blocks JSON would cost more than
+/// they do.
+fn entry_of(block: &Block) -> io::Result<[u8; ENTRY_BYTES]> {
+    let kind = match block.kind {
+        BlockKind::Paragraph => 0,
+        BlockKind::ListItem => 1,
+        BlockKind::Table => 2,
+        BlockKind::Code => 3,
+        BlockKind::Heading(level) if level < HEADING => HEADING | level,
+        BlockKind::Heading(_) => return Err(invalid("no heading is so deep")),
     };
-    let blocks: Vec<(BlockKind, u32)> = page.blocks.iter().map(block_of).collect::<io::Result<_>>()?;
-    Ok(Head::Page {
-        number: page.number,
-        source: page.source,
-        note: page.note.as_deref().map(Cow::Borrowed),
-        blocks,
+    let [a, b, c, d] = u32::try_from(block.text.len()).map_err(invalid)?.to_le_bytes();
+    Ok([kind, a, b, c, d])
+}
+
+fn kind_of(kind: u8) -> io::Result<BlockKind> {
+    Ok(match kind {
+        0 => BlockKind::Paragraph,
+        1 => BlockKind::ListItem,
+        2 => BlockKind::Table,
+        3 => BlockKind::Code,
+        HEADING.. => BlockKind::Heading(kind ^ HEADING),
+        _ => return Err(invalid("a block of no kind")),
     })
 }
 
 fn reply_of(body: &[u8]) -> io::Result<Reply> {
     let short = || invalid("the frame ends within its head");
     let (length, rest) = body.split_first_chunk::<4>().ok_or_else(short)?;
-    let (head, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
-    let mut text = std::str::from_utf8(text).map_err(invalid)?;
+    let (head, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
     let reply = match decode::<Head<'static>>(head)? {
         Head::Info(info) => Reply::Event(Event::Info(info.into_owned())),
         Head::Page { number, source, note, blocks } => {
-            let mut block = |(kind, bytes): (BlockKind, u32)| -> io::Result<Block> {
-                let cut = text.split_at_checked(bytes as usize);
-                let (own, rest) = cut.ok_or_else(|| invalid("a block ends where none can"))?;
-                text = rest;
-                Ok(Block { kind, text: own.to_owned() })
-            };
-            let blocks = blocks.into_iter().map(&mut block).collect::<io::Result<Vec<Block>>>()?;
-            Reply::Event(Event::Page(Page { number, source, blocks, note: note.map(Cow::into_owned) }))
+            if blocks > BLOCKS_MAX {
+                return Err(invalid("more blocks than a page may have"));
+            }
+            let entries = rest.split_at_checked(blocks as usize * ENTRY_BYTES);
+            let (entries, text) = entries.ok_or_else(short)?;
+            let blocks = blocks_of(entries, std::str::from_utf8(text).map_err(invalid)?)?;
+            let note = note.map(Cow::into_owned);
+            return Ok(Reply::Event(Event::Page(Page { number, source, blocks, note })));
         }
         Head::Done => Reply::Event(Event::Done),
         Head::Failed(failure) => Reply::Failed(failure.into_owned()),
     };
-    if text.is_empty() { Ok(reply) } else { Err(invalid("text that is no block's")) }
+    if rest.is_empty() { Ok(reply) } else { Err(invalid("text that is no page's")) }
+}
+
+fn blocks_of(entries: &[u8], mut text: &str) -> io::Result<Vec<Block>> {
+    let mut blocks = Vec::with_capacity(entries.len() / ENTRY_BYTES);
+    for entry in entries.chunks_exact(ENTRY_BYTES) {
+        let &[kind, a, b, c, d] = entry else { return Err(invalid("an entry of another length")) };
+        let bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+        let cut = text.split_at_checked(bytes);
+        let (own, rest) = cut.ok_or_else(|| invalid("a block ends where none can"))?;
+        text = rest;
+        blocks.push(Block { kind: kind_of(kind)?, text: own.to_owned() });
+    }
+    if text.is_empty() { Ok(blocks) } else { Err(invalid("text that is no block's")) }
 }
 
 fn checked_length(header: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(header) as usize;
     if length > FRAME_BYTES_MAX { Err(invalid("frame too long")) } else { Ok(length) }
+}
+
+/// Puts before the answers that wait to be written that others come first, of so many bytes in the socket.
+pub(super) fn call_for(held: usize, waiting: &mut Vec<u8>) -> io::Result<()> {
+    let bytes = u32::try_from(held).ok().filter(|_| held <= HELD_BYTES_MAX);
+    let bytes = bytes.ok_or_else(|| invalid("more is held than may be"))?;
+    drop(waiting.splice(0..0, (HELD | bytes).to_le_bytes()));
+    Ok(())
+}
+
+/// Takes the first of these answers; `None` where there is none.
+pub(super) fn take_reply(from: &mut &[u8]) -> io::Result<Option<Reply>> {
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let short = || invalid("what was held ends within an answer");
+    let (header, rest) = from.split_first_chunk::<4>().ok_or_else(short)?;
+    let (body, rest) = rest.split_at_checked(checked_length(*header)?).ok_or_else(short)?;
+    *from = rest;
+    reply_of(body).map(Some)
 }
 
 /// Writes one frame.
@@ -160,24 +254,39 @@ pub(super) fn write(out: &mut impl Write, message: &impl Serialize) -> io::Resul
 pub(super) async fn read_async<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<T>> {
-    read_body(from).await?.map(|body| decode(&body)).transpose()
+    let Some(header) = read_header(from).await? else { return Ok(None) };
+    decode(&read_body(from, header).await?).map(Some)
 }
 
-/// Reads one answer; `None` at a clean end.
-pub(super) async fn read_reply(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Reply>> {
-    read_body(from).await?.map(|body| reply_of(&body)).transpose()
+/// Reads what comes next; `None` at a clean end.
+pub(super) async fn read_said(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Said>> {
+    let Some(header) = read_header(from).await? else { return Ok(None) };
+    let word = u32::from_le_bytes(header);
+    if word & HELD == 0 {
+        let reply = reply_of(&read_body(from, header).await?)?;
+        return Ok(Some(Said::Reply(reply)));
+    }
+    let held = (word ^ HELD) as usize;
+    if held > HELD_BYTES_MAX {
+        Err(invalid("more is held than may be"))
+    } else {
+        Ok(Some(Said::Held(held)))
+    }
 }
 
-async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<[u8; 4]>> {
     let mut header = [0; 4];
     match from.read_exact(&mut header).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+        Ok(_) => Ok(Some(header)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+async fn read_body(from: &mut (impl AsyncRead + Unpin), header: [u8; 4]) -> io::Result<Vec<u8>> {
     let mut body = vec![0; checked_length(header)?];
     from.read_exact(&mut body).await?;
-    Ok(Some(body))
+    Ok(body)
 }
 
 /// Sends one frame and the file. Requests are far smaller than a socket's buffer, so this does not block.
@@ -236,26 +345,28 @@ mod tests {
         file.write_all(b"content").unwrap();
         let lost =
             vec![Page::lost(2, &Failure::new(docmill_core::failure::FailureCode::Empty, "no bytes"))];
-        let request = Request {
-            name: "a".into(),
-            options: ExtractOptions::default(),
-            resume_from_page: 3,
-            last_page: 9,
-            lost: lost.clone(),
-        };
-        send_with_file(&parent, &request, &file).unwrap();
-        let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
-        assert_eq!((got.resume_from_page, got.last_page, got.lost), (3, 9, lost));
+        let request = Request { name: "a".into(), resume_from_page: 3, last_page: 9, lost };
+        let options = ExtractOptions::default();
+        for options in [Some(Cow::Borrowed(&options)), None] {
+            let order = Order { options, request: Cow::Borrowed(&request) };
+            send_with_file(&parent, &order, &file).unwrap();
+        }
+        let (got, _): (Order<'static>, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
+        assert_eq!(got.options.as_deref(), Some(&options));
+        let (got, file): (Order<'static>, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();
+        assert_eq!((got.options, got.request.name.as_str()), (None, "a"));
+        let got = got.request;
+        assert_eq!((got.resume_from_page, got.last_page, &got.lost), (3, 9, &request.lost));
         assert_eq!(std::fs::File::from(file).metadata().unwrap().len(), 7);
         drop(parent);
-        assert!(receive_with_file::<Request>(&mut child).unwrap().is_none());
+        assert!(receive_with_file::<Order<'static>>(&mut child).unwrap().is_none());
     }
 
     #[tokio::test]
     async fn long_frames_are_refused() {
         let mut bytes = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes().to_vec();
         bytes.extend([0; 8]);
-        assert!(read_reply(&mut bytes.as_slice()).await.is_err());
+        assert!(read_said(&mut bytes.as_slice()).await.is_err());
         let text = "x".repeat(FRAME_BYTES_MAX);
         let mut waiting = b"before".to_vec();
         assert!(push(&mut waiting, &page(&[&text])).is_err());
@@ -295,34 +406,71 @@ mod tests {
             String::from_utf8_lossy(&waiting).contains("bücher \"\\\n日本語"),
             "as it is, with nothing escaped"
         );
-        let mut from = waiting.as_slice();
+        let (mut from, mut held) = (waiting.as_slice(), waiting.as_slice());
         for reply in &replies {
-            let arrived = read_reply(&mut from).await.unwrap().unwrap();
+            let Some(Said::Reply(arrived)) = read_said(&mut from).await.unwrap() else {
+                panic!("an answer")
+            };
+            assert_eq!(format!("{arrived:?}"), format!("{reply:?}"));
+            let arrived = take_reply(&mut held).unwrap().unwrap();
             assert_eq!(format!("{arrived:?}"), format!("{reply:?}"));
         }
-        assert!(read_reply(&mut from).await.unwrap().is_none());
+        assert!(read_said(&mut from).await.unwrap().is_none());
+        assert!(take_reply(&mut held).unwrap().is_none());
+        assert!(take_reply(&mut &waiting[..waiting.len() - 1]).unwrap().is_some(), "the first is whole");
+        assert!(take_reply(&mut &waiting[..9]).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_called_for_before_what_is_said() {
+        let mut waiting = Vec::new();
+        push(&mut waiting, &Reply::Event(Event::Done)).unwrap();
+        call_for(HELD_BYTES_MAX, &mut waiting).unwrap();
+        let mut from = waiting.as_slice();
+        assert!(matches!(read_said(&mut from).await.unwrap(), Some(Said::Held(HELD_BYTES_MAX))));
+        let next = read_said(&mut from).await.unwrap();
+        assert!(matches!(next, Some(Said::Reply(Reply::Event(Event::Done)))));
+        assert!(call_for(HELD_BYTES_MAX + 1, &mut waiting).is_err());
+        let more = (HELD | (HELD_BYTES_MAX as u32 + 1)).to_le_bytes();
+        assert!(read_said(&mut &more[..]).await.is_err());
+    }
+
+    #[test]
+    fn every_kind_of_block_is_itself_again() {
+        let levels = (1..=6).map(BlockKind::Heading);
+        let others = [BlockKind::Paragraph, BlockKind::ListItem, BlockKind::Table, BlockKind::Code];
+        for kind in levels.chain(others) {
+            let [written, bytes @ ..] = entry_of(&Block { kind, text: "abc".to_owned() }).unwrap();
+            assert_eq!((kind_of(written).unwrap(), u32::from_le_bytes(bytes)), (kind, 3));
+        }
+        assert!(kind_of(4).is_err());
+        assert!(entry_of(&Block { kind: BlockKind::Heading(HEADING), text: String::new() }).is_err());
     }
 
     #[test]
     fn what_does_not_add_up_is_refused() {
-        let framed = |head: &str, text: &[u8]| {
-            [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), text].concat()
+        let framed = |head: &str, after: &[u8]| {
+            [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), after].concat()
         };
-        let one = |bytes: usize| {
-            format!(
-                r#"{{"Page":{{"number":1,"source":"ocr","note":null,"blocks":[["paragraph",{bytes}]]}}}}"#
-            )
+        let pages = |blocks: u32| {
+            format!(r#"{{"Page":{{"number":1,"source":"ocr","note":null,"blocks":{blocks}}}}}"#)
         };
-        assert!(reply_of(&framed(&one(2), "é".as_bytes())).is_ok());
-        for (head, text) in [
-            // More, less, within a character, no text at all, text of nobody.
-            (one(3), "é".as_bytes()),
-            (one(1), &b"ab"[..]),
-            (one(1), "é".as_bytes()),
-            (one(1), &b"\xff"[..]),
-            (r#""Done""#.to_owned(), &b"text"[..]),
+        let one = |kind: u8, bytes: u8, text: &[u8]| [&[kind, bytes, 0, 0, 0][..], text].concat();
+        assert!(reply_of(&framed(&pages(1), &one(0, 2, "é".as_bytes()))).is_ok());
+        for (head, after) in [
+            // More, less, within a character, no text at all.
+            (pages(1), one(0, 3, "é".as_bytes())),
+            (pages(1), one(0, 1, b"ab")),
+            (pages(1), one(0, 1, "é".as_bytes())),
+            (pages(1), one(0, 1, b"\xff")),
+            // Of no kind, more and fewer blocks than it says, text of nobody.
+            (pages(1), one(9, 1, b"a")),
+            (pages(2), one(0, 1, b"a")),
+            (pages(u32::MAX), one(0, 1, b"a")),
+            (pages(0), one(0, 1, b"a")),
+            (r#""Done""#.to_owned(), b"text".to_vec()),
         ] {
-            assert!(reply_of(&framed(&head, text)).is_err(), "{head}");
+            assert!(reply_of(&framed(&head, &after)).is_err(), "{head}");
         }
         assert!(reply_of(b"\x09\0\0\0short").is_err());
         assert!(reply_of(b"\0").is_err());

@@ -8,7 +8,7 @@ use docmill_core::chunk::{Chunker, ChunkerConfig};
 use docmill_core::limits::Limits;
 use docmill_core::page::{Block, BlockKind, Page, PageSource};
 
-use super::frame::{self, Reply, Request};
+use super::frame::{self, Order, Reply, Said};
 use super::sandbox::SandboxReport;
 use super::source::Source;
 use super::work::{self, Task, Tools};
@@ -38,10 +38,16 @@ pub fn frames(data: &[u8]) {
         let mut rest = data;
         let _: std::io::Result<Option<SandboxReport>> = frame::read_async(&mut rest).await;
         let mut rest = data;
-        while let Ok(Some(reply)) = frame::read_reply(&mut rest).await {
-            same_again(&reply).await;
+        while let Ok(Some(said)) = frame::read_said(&mut rest).await {
+            if let Said::Reply(reply) = said {
+                same_again(&reply);
+            }
         }
     });
+    let mut rest = data;
+    while let Ok(Some(reply)) = frame::take_reply(&mut rest) {
+        same_again(&reply);
+    }
     // A request comes by a socket, which takes so many bytes without somebody who reads.
     let (Ok((mut parent, mut child)), asked) = (UnixStream::pair(), &data[..data.len().min(32 << 10)])
     else {
@@ -50,16 +56,16 @@ pub fn frames(data: &[u8]) {
     if parent.write_all(asked).is_ok() {
         drop(parent);
         // Without a file beside it every request is refused, after it was understood.
-        let received = frame::receive_with_file::<Request>(&mut child);
+        let received = frame::receive_with_file::<Order<'static>>(&mut child);
         assert!(!matches!(received, Ok(Some(_))), "a request without a file was taken");
     }
 }
 
 /// What was understood is said again, and understood as the same.
-async fn same_again(reply: &Reply) {
+fn same_again(reply: &Reply) {
     let mut said = Vec::new();
     frame::push(&mut said, reply).expect("what fits into a frame fits into it again");
-    let understood = frame::read_reply(&mut said.as_slice()).await;
+    let understood = frame::take_reply(&mut said.as_slice());
     let understood = understood.expect("what we say is understood").expect("it is there");
     // Failures and events are compared as they are written.
     let mut again = Vec::new();

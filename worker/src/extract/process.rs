@@ -1,6 +1,7 @@
 //! One extractor child as its parent sees it: start, ask, listen, tell how it died, kill.
 //! Does not decide when to start or replace one.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -14,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
+use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::frame::{self, Reply, Request};
+use super::ExtractOptions;
+use super::frame::{self, HELD_BYTES_MAX, Order, Reply, Request, Said};
 use super::sandbox::{self, SandboxReport, Start};
 
 /// Variables a child gets when the parent has them; all others are withheld, among them credentials.
@@ -40,6 +43,10 @@ pub(super) struct Extractor {
     pid: u32,
     requests: UnixStream,
     replies: tokio::io::BufReader<ChildStdout>,
+    /// Answers that waited in the socket and were called for.
+    held: Vec<u8>,
+    /// Bytes of them that were listened to.
+    heard: usize,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: JoinHandle<()>,
     /// What it said of itself before anything else.
@@ -50,6 +57,8 @@ pub(super) struct Extractor {
     pub documents: u32,
     /// When it was last allowed CPU time.
     cpu_allowed: Option<Instant>,
+    /// Whether it was told the options, which are the same for all its documents.
+    knows_options: bool,
 }
 
 impl Extractor {
@@ -85,12 +94,15 @@ impl Extractor {
             pid,
             requests,
             replies,
+            held: Vec::new(),
+            heard: 0,
             stderr: tail,
             stderr_reader,
             report: None,
             tenant: None,
             documents: 0,
             cpu_allowed: None,
+            knows_options: false,
         })
     }
 
@@ -100,7 +112,7 @@ impl Extractor {
     }
 
     /// Hands it a document.
-    pub fn ask(&mut self, request: &Request, file: &File) -> io::Result<()> {
+    pub fn ask(&mut self, request: &Request, options: &ExtractOptions, file: &File) -> io::Result<()> {
         self.documents += 1;
         if let Ok(mut tail) = self.stderr.lock() {
             tail.clear();
@@ -108,12 +120,16 @@ impl Extractor {
         // Its number is another's once it was reaped.
         let pid = self.child.id().ok_or_else(|| io::Error::other("the extractor has ended"))?;
         // Each time it is allowed twice what a document may take, and with one thread nobody uses more of it than passes.
-        let limits = &request.options.limits;
+        let limits = &options.limits;
         if self.cpu_allowed.is_none_or(|at| at.elapsed() >= limits.document_deadline()) {
             sandbox::allow_cpu(pid, limits)?;
             self.cpu_allowed = Some(Instant::now());
         }
-        frame::send_with_file(&self.requests, request, file)
+        let options = (!self.knows_options).then_some(Cow::Borrowed(options));
+        let order = Order { options, request: Cow::Borrowed(request) };
+        frame::send_with_file(&self.requests, &order, file)?;
+        self.knows_options = true;
+        Ok(())
     }
 
     /// Its next answer; `None` when it is gone.
@@ -121,7 +137,55 @@ impl Extractor {
         if self.report().await?.is_none() {
             return Ok(None);
         }
-        frame::read_reply(&mut self.replies).await
+        loop {
+            if let Some(reply) = self.next_held()? {
+                return Ok(Some(reply));
+            }
+            match frame::read_said(&mut self.replies).await? {
+                Some(Said::Reply(reply)) => return Ok(Some(reply)),
+                Some(Said::Held(bytes)) => self.take_held(bytes)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn next_held(&mut self) -> io::Result<Option<Reply>> {
+        let mut rest = &self.held[self.heard..];
+        let reply = frame::take_reply(&mut rest)?;
+        self.heard = self.held.len() - rest.len();
+        Ok(reply)
+    }
+
+    /// Takes so many bytes out of the socket: whoever calls for them has put them there.
+    fn take_held(&mut self, bytes: usize) -> io::Result<()> {
+        self.heard = 0;
+        self.held.clear();
+        self.held.resize(bytes, 0);
+        let mut taken = 0;
+        while taken < bytes {
+            match recv(&self.requests, &mut self.held[taken..], RecvFlags::DONTWAIT)? {
+                (_, 0) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "less is held than was said"));
+                }
+                (_, more) => taken += more,
+            }
+        }
+        Ok(())
+    }
+
+    /// What it put into the socket and did not call for before it ended, or was too slow: up to what is no answer.
+    pub fn left(&mut self) -> Vec<Reply> {
+        self.heard = 0;
+        self.held.clear();
+        self.held.resize(HELD_BYTES_MAX, 0);
+        let mut taken = 0;
+        while taken < HELD_BYTES_MAX
+            && let Ok((_, more @ 1..)) = recv(&self.requests, &mut self.held[taken..], RecvFlags::DONTWAIT)
+        {
+            taken += more;
+        }
+        self.held.truncate(taken);
+        std::iter::from_fn(|| self.next_held().ok().flatten()).collect()
     }
 
     /// What holds it, which it says before it takes a document; `None` when it is gone before.
@@ -134,7 +198,8 @@ impl Extractor {
 
     /// Whether it has said more than was listened to, as far as that is here.
     pub fn says_more(&self) -> bool {
-        !self.replies.buffer().is_empty()
+        let left = || recv(&self.requests, &mut [0_u8; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+        !self.replies.buffer().is_empty() || self.heard < self.held.len() || matches!(left(), Ok((_, 1..)))
     }
 
     /// Whether it ended by itself.

@@ -23,6 +23,24 @@ fn text_is_cleaned() {
     assert_eq!(clean(" \u{feff}a\r\nb\0c\rd\u{ad}e \n"), "a\nbc\nde");
 }
 
+#[test]
+fn what_is_passed_over_as_clean_would_be_cleaned_to_the_same() {
+    // At the ends, within, and beyond the piece that is looked at together.
+    let long = format!("{}{{}}b", "a".repeat(70));
+    let places: [&str; 5] = ["{}", "{}a b", "a b{}", "a{}b", &long];
+    let odd =
+        (0..0xa1).chain([0xad, 0xdf, 0x2003, 0x3042, 0xfeff, 0xfffe, 0xffff]).filter_map(char::from_u32);
+    for c in odd {
+        for place in places {
+            let text = place.replace("{}", &c.to_string());
+            assert_eq!(cleaned(text.clone()), clean(&text), "{text:?}");
+            let by_character = |c: char| c.is_control() && c != '\n' && c != '\t';
+            assert!(!is_plain(&text) || !text.contains(by_character), "{text:?}");
+        }
+    }
+    assert!(is_plain("A line\n\tand ~ another") && !is_plain("\u{7f}") && !is_plain("é"));
+}
+
 /// What is sent while `parse` runs, without the document's end.
 fn pages_of(parse: impl FnOnce(&mut Emitter) -> Result<(), Failure>) -> (Vec<Page>, Result<(), Failure>) {
     let mut pages = Vec::new();

@@ -111,10 +111,12 @@ impl<'a> Reading<'a> {
                 }
                 // It may have died in the middle of a word.
                 Ok(Ok(None) | Err(_)) => {
+                    self.left(&mut guard, &mut judge).await?;
                     let (status, stderr) = guard.into_extractor()?.end().await;
                     return self.ended(classify_death(status, &stderr), judge.knows_info()).await;
                 }
                 Err(_) => {
+                    self.left(&mut guard, &mut judge).await?;
                     let stderr = guard.into_extractor()?.kill().await;
                     let failure =
                         |detail| Failure::new(FailureCode::LimitTime, detail).with_stderr(&stderr);
@@ -144,6 +146,19 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+    }
+
+    /// Sends on what a child that goes no further had said until then: at the page after that it was.
+    async fn left(&mut self, guard: &mut Guard<'_>, judge: &mut Judge) -> Result<(), Failure> {
+        for reply in guard.extractor()?.left() {
+            match judge.reply(reply) {
+                Ok(Reply::Event(Event::Info(info))) => self.info(info).await?,
+                Ok(Reply::Event(Event::Page(page))) => self.forward(page).await?,
+                // Nothing else waits there, and this child says no more.
+                Ok(Reply::Event(Event::Done) | Reply::Failed(_)) | Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     /// Has children that are idle read pages that are to come.

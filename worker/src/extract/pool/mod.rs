@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::id::TenantId;
@@ -42,7 +42,7 @@ pub struct Pool {
     slot_count: usize,
     shortage: Option<String>,
     texts: Texts,
-    options: ExtractOptions,
+    options: Arc<ExtractOptions>,
     idle: Mutex<Vec<Extractor>>,
     pids: Mutex<HashSet<u32>>,
     starter: Starter,
@@ -62,7 +62,7 @@ impl Pool {
             shortage,
             texts: Texts::new(shares.texts_mib),
             starter: Starter::new(extractor_binary, Start::of(&options)),
-            options,
+            options: Arc::new(options),
             idle: Mutex::default(),
             pids: Mutex::default(),
         }
@@ -87,7 +87,7 @@ impl Pool {
         input: Input,
         sink: mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
-        let (options, reading, plain) = (self.options.clone(), input.clone(), sink.clone());
+        let (options, reading, plain) = (Arc::clone(&self.options), input.clone(), sink.clone());
         let texts = self.texts.clone();
         let opened =
             tokio::task::spawn_blocking(move || open_or_read(reading, &options, &texts, &plain)).await;
@@ -155,10 +155,10 @@ impl Pool {
     /// A child that was handed the document.
     async fn ask(&self, tenant: &TenantId, request: &Request, file: &File) -> Result<Guard<'_>, Failure> {
         let mut guard = self.take(tenant).await?;
-        if guard.extractor()?.ask(request, file).is_err() {
+        if guard.extractor()?.ask(request, &self.options, file).is_err() {
             // It died while idle (by the kernel's memory killer, say): that is not this document's fault.
             guard = self.start(tenant).await?;
-            guard.extractor()?.ask(request, file).map_err(|error| internal(&error))?;
+            guard.extractor()?.ask(request, &self.options, file).map_err(|error| internal(&error))?;
         }
         Ok(guard)
     }
@@ -166,7 +166,6 @@ impl Pool {
     fn request(&self, input: &Input) -> Request {
         Request {
             name: input.name.clone(),
-            options: self.options.clone(),
             resume_from_page: input.resume_from_page.max(1),
             last_page: u32::MAX,
             lost: input.lost.clone(),

@@ -97,7 +97,8 @@ async fn what_none_of_ours_would_say_ends_the_child_and_the_document() {
 
 #[tokio::test]
 async fn what_is_no_answer_at_all_is_a_lie_too() {
-    for garbage in [&b"\x04\0\0\0nono"[..], &b"\xff\xff\xff\xff"[..]] {
+    // No JSON, more than may be held, more than is held.
+    for garbage in [&b"\x04\0\0\0nono"[..], &b"\xff\xff\xff\xff"[..], &b"\x10\0\0\x80"[..]] {
         let (folder, mut bytes) = said(&[info(2)]);
         bytes.extend(garbage);
         let (_, outcome) = read(&folder, &bytes, STAYS).await;
@@ -165,6 +166,46 @@ async fn no_child_stays_on_the_list_where_a_shutdown_is_cut_off() {
 async fn more_than_the_document_is_not_taken_for_the_next_ones() {
     let (folder, bytes) = said(&[info(1), page(1), Reply::Event(Event::Done), info(1)]);
     let (heard, outcome) = read(&folder, &bytes, STAYS).await;
+    assert_eq!((outcome, heard.len()), (Ok(()), 3));
+}
+
+/// A file of this name in the folder with these answers, without what holds who says them.
+fn answers(folder: &TempDir, name: &str, replies: &[Reply]) -> PathBuf {
+    let (path, mut bytes) = (folder.path().join(name), Vec::new());
+    for reply in replies {
+        frame::push(&mut bytes, reply).unwrap();
+    }
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn what_a_child_did_not_call_for_is_heard_when_it_is_gone() {
+    let (folder, bytes) = said(&[info(2), page(1)]);
+    let held = answers(&folder, "held", &[page(2)]);
+    let (heard, outcome) =
+        read(&folder, &bytes, &format!("/bin/cat '{}' >&0\nexit 1", held.display())).await;
+    assert_eq!((outcome, heard.len(), heard.last()), (Ok(()), 4, Some(&Event::Done)));
+}
+
+#[tokio::test]
+async fn a_page_that_was_not_called_for_is_not_the_one_that_took_too_long() {
+    let (folder, bytes) = said(&[info(3), page(1)]);
+    // Whoever reads after this one says the same, in place of the third page.
+    let held = answers(&folder, "held", &[page(2)]);
+    let script = format!("/bin/cat '{}' >&0\n{STAYS}", held.display());
+    let (heard, outcome) = read(&folder, &bytes, &script).await;
+    assert!(outcome.unwrap_err().detail.contains("page 1 in place of page 3"));
+    assert_eq!(heard.len(), 3);
+}
+
+#[tokio::test]
+async fn what_nobody_called_for_is_not_taken_for_the_next_document() {
+    let (folder, bytes) = said(&[]);
+    let extra = answers(&folder, "extra", &[page(2)]);
+    let all = answers(&folder, "all", &[info(1), page(1), Reply::Event(Event::Done)]);
+    let script = format!("/bin/cat '{}' >&0\n/bin/cat '{}'\n{STAYS}", extra.display(), all.display());
+    let (heard, outcome) = read(&folder, &bytes, &script).await;
     assert_eq!((outcome, heard.len()), (Ok(()), 3));
 }
 

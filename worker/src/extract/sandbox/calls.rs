@@ -1,15 +1,12 @@
 //! seccomp: the system calls that parsers make are let through, those that only an escape wants end the child at once
 //! (SIGSYS, which its parent takes for an attempt), all others are refused with EPERM, as libraries expect of a right that
 //! they lack.
-//!
-//! Three filters lie over each other, as one can answer in two ways only; the kernel follows the strictest answer.
+
+mod program;
 
 use std::collections::BTreeMap;
 
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch,
-};
+use seccompiler::BpfProgram;
 
 /// Calls that are let through whatever they are asked for.
 const ALLOWED: &[libc::c_long] = &[
@@ -168,94 +165,105 @@ const PR_GET_AUXV: libc::c_int = 0x4155_5856;
 const FCNTL: &[libc::c_int] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// Puts the filters up, in this thread; there is no other.
+/// Puts the filter up, in this thread; there is no other.
 ///
 /// # Errors
-/// The kernel has none, or is not known to the compiler of filters, as a sentence.
+/// The kernel has none, or this processor's calls are not known, as a sentence.
 pub(super) fn confine() -> Result<(), String> {
-    let programs = programs().map_err(|error| format!("this processor's calls are not known: {error}"))?;
-    for program in programs {
-        seccompiler::apply_filter(&program).map_err(|error| format!("it cannot be put up: {error}"))?;
+    let program = program_of(rustix::process::getpid().as_raw_nonzero().get())?;
+    seccompiler::apply_filter(&program).map_err(|error| format!("it cannot be put up: {error}"))
+}
+
+/// All answers as one program of the kernel's, for the process of this number.
+fn program_of(own_process: libc::c_int) -> Result<BpfProgram, String> {
+    let mut calls = BTreeMap::new();
+    for (call, answer) in answers(own_process) {
+        let number = u32::try_from(call).map_err(|_| format!("no call has the number {call}"))?;
+        calls.insert(number, answer.code());
     }
-    Ok(())
+    program::of(&calls, &Answer::Refused.code())
 }
 
-/// In the order in which they are put up: the last one refuses to take any more.
-fn programs() -> Result<[BpfProgram; 3], BackendError> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let compiled = |rules, otherwise, then| -> Result<BpfProgram, BackendError> {
-        SeccompFilter::new(rules, otherwise, then, arch)?.try_into()
-    };
-    // The C library then falls back to `clone`, which can be looked into.
-    let absent: Rules = [(libc::SYS_clone3, Vec::new())].into();
-    Ok([
-        compiled(fatal()?, SeccompAction::Allow, SeccompAction::KillProcess)?,
-        compiled(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))?,
-        compiled(allowed()?, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?,
-    ])
+/// What a call is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    /// It is let through.
+    Through,
+    /// It is let through if this argument, an `int`, is one of these; else refused.
+    ThroughIf(u8, Vec<libc::c_int>),
+    /// The same if the first argument, an `int`, and the third one are zero.
+    ThroughIfNothingIsSet,
+    /// As of a right that the process lacks.
+    Refused,
+    /// As on a kernel that does not know it.
+    Absent,
+    /// The process ends.
+    Fatal,
+    /// The process ends, unless a thread is asked for, which is refused without ado: a library may try one and do without.
+    FatalUnlessThread,
 }
 
-fn fatal() -> Result<Rules, BackendError> {
-    let mut rules: Rules = FATAL.iter().chain(FATAL_HERE).map(|call| (*call, Vec::new())).collect();
-    // Another process. A thread is refused without ado: a library may try one and do without.
-    let thread = libc::CLONE_THREAD as u64;
-    let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0)?;
-    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![no_thread])?]);
-    Ok(rules)
+/// Of every call that is not simply refused.
+fn answers(own_process: libc::c_int) -> BTreeMap<libc::c_long, Answer> {
+    let fatal = FATAL.iter().chain(FATAL_HERE).map(|call| (*call, Answer::Fatal));
+    let through = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Answer::Through));
+    let mut answers: BTreeMap<_, _> = fatal.chain(through).collect();
+    answers.extend([
+        (libc::SYS_clone, Answer::FatalUnlessThread),
+        // The C library then falls back to `clone`, which can be looked into.
+        (libc::SYS_clone3, Answer::Absent),
+        (libc::SYS_prctl, Answer::ThroughIf(0, PRCTL.to_vec())),
+        (libc::SYS_fcntl, Answer::ThroughIf(1, FCNTL.to_vec())),
+        // Documents come through the standard input.
+        (libc::SYS_recvmsg, Answer::ThroughIf(0, vec![libc::STDIN_FILENO])),
+        // Aborting is a signal to oneself.
+        (libc::SYS_tgkill, Answer::ThroughIf(0, vec![own_process])),
+        (libc::SYS_kill, Answer::ThroughIf(0, vec![own_process])),
+        // Looking at its own limits, not setting any.
+        (libc::SYS_prlimit64, Answer::ThroughIfNothingIsSet),
+    ]);
+    answers
 }
 
-fn allowed() -> Result<Rules, BackendError> {
-    let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Vec::new())).collect();
-    // Decided by the filter before this one.
-    rules.insert(libc::SYS_clone3, Vec::new());
-    rules.insert(libc::SYS_prctl, one_of(0, PRCTL)?);
-    rules.insert(libc::SYS_fcntl, one_of(1, FCNTL)?);
-    // Documents come through the standard input.
-    rules.insert(libc::SYS_recvmsg, one_of(0, &[libc::STDIN_FILENO])?);
-    // Aborting is a signal to oneself.
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    rules.insert(libc::SYS_tgkill, one_of(0, &[own])?);
-    rules.insert(libc::SYS_kill, one_of(0, &[own])?);
-    // Looking at its own limits, not setting any.
-    let own_process = equals(0, 0)?;
-    let no_new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
-    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![own_process, no_new_limit])?]);
-    Ok(rules)
+impl Answer {
+    /// The instructions that give it.
+    fn code(&self) -> BpfProgram {
+        use program::{high, if_any_bit, if_equal, low, returns};
+        let [through, refused] = [libc::SECCOMP_RET_ALLOW, errno(libc::EPERM)].map(returns);
+        match self {
+            Self::Through => vec![through],
+            Self::Refused => vec![refused],
+            Self::Absent => vec![returns(errno(libc::ENOSYS))],
+            Self::Fatal => vec![returns(libc::SECCOMP_RET_KILL_PROCESS)],
+            Self::FatalUnlessThread => {
+                let thread = libc::CLONE_THREAD.cast_unsigned();
+                vec![low(0), if_any_bit(thread, 1, 0), returns(libc::SECCOMP_RET_KILL_PROCESS), refused]
+            }
+            Self::ThroughIf(argument, values) => {
+                let mut code = vec![low(*argument)];
+                for (after, value) in (1..).zip(values.iter().rev()) {
+                    code.insert(1, if_equal(value.cast_unsigned(), after, 0));
+                }
+                code.extend([refused, through]);
+                code
+            }
+            Self::ThroughIfNothingIsSet => vec![
+                low(0),
+                if_equal(0, 0, 4),
+                low(2),
+                if_equal(0, 0, 2),
+                high(2),
+                if_equal(0, 1, 0),
+                refused,
+                through,
+            ],
+        }
+    }
 }
 
-/// One rule for each value that this argument may have.
-fn one_of(argument: u8, values: &[libc::c_int]) -> Result<Vec<SeccompRule>, BackendError> {
-    values.iter().map(|value| SeccompRule::new(vec![equals(argument, *value)?])).collect()
-}
-
-/// An `int` argument: of its register the kernel reads the lower half.
-fn equals(argument: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        u64::from(value.cast_unsigned()),
-    )
+fn errno(code: libc::c_int) -> u32 {
+    libc::SECCOMP_RET_ERRNO | (code.cast_unsigned() & libc::SECCOMP_RET_DATA)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn filters_are_compiled_and_no_call_is_both_let_through_and_fatal() {
-        for program in programs().unwrap() {
-            assert!((10..4_096).contains(&program.len()), "{}", program.len());
-        }
-        let let_through: BTreeSet<i64> = allowed().unwrap().into_keys().collect();
-        let fatal: BTreeSet<i64> = fatal().unwrap().into_keys().collect();
-        assert_eq!(let_through.intersection(&fatal).next(), None);
-        assert_eq!(FATAL.len() + FATAL_HERE.len() + 1, fatal.len(), "none is named twice");
-        // More filters could only forbid more; that one child changes what holds it is still not wanted.
-        assert!(!let_through.contains(&libc::SYS_seccomp));
-    }
-}
+mod tests;
