@@ -103,8 +103,7 @@ async fn how_long_version_6_takes() {
            '\"notes\":[\"' || repeat('a note on a page ', 20) || '\"]}}', 1, 1
          FROM generate_series(1, {MANY}) AS n;
          INSERT INTO manifests(document, index_id, generation, seq, language)
-         SELECT document, 1, 1, arrived, 'en' FROM documents;
-         CHECKPOINT"
+         SELECT document, 1, 1, arrived, 'en' FROM documents"
     );
     admin.batch_execute(&documents).await.unwrap();
     let bytes: i64 =
