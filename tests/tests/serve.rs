@@ -179,7 +179,8 @@ fn ten_come_at_once() {
 
 #[test]
 fn ten_presentations_come_at_once() {
-    let served = House::new().serve(&[]);
+    let house = House::new();
+    let served = house.serve(&[]);
     decks::ten_at_once(&served.client);
 }
 
