@@ -3,6 +3,8 @@
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used, clippy::large_futures)]
 
+#[path = "api/decks.rs"]
+mod decks;
 #[path = "api/delays.rs"]
 mod delays;
 #[path = "api/edges.rs"]

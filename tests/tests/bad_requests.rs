@@ -1,11 +1,13 @@
 //! Requests that are wrong, hostile or slow: each gets an exact code, no two kinds of "no" can be told apart, and
-//! whoever asks beside them waits no longer.
+//! whoever asks beside them waits no longer. The same on an API with its servers and on one machine.
 
 // Helpers of tests panic as tests do; those of the API's tests are more than these need.
 #![allow(clippy::unwrap_used, clippy::large_futures, dead_code)]
 
 #[path = "api/house.rs"]
 mod house;
+#[path = "bad_requests/shape.rs"]
+mod shape;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::process::wait_until;
-use house::{House, Running};
 use serde_json::{Value, json};
+use shape::Shape;
 
 /// How often each of two answers is asked for whose times are compared.
 const ASKS: usize = 200;
@@ -24,6 +26,24 @@ const SLOW: usize = 40;
 const SLOW_UPLOADS: usize = 10;
 /// Longest time until the API is done with one that is slow: more than each of its limits but that of uploads.
 const DONE_WITH: Duration = Duration::from_secs(50);
+
+macro_rules! on_both_shapes {
+    ($($case:ident),+ $(,)?) => {
+        mod on_an_api {
+            $(#[test] fn $case() { super::$case(&super::shape::Pods::start()); })+
+        }
+        mod on_one_machine {
+            $(#[test] fn $case() { super::$case(&super::shape::OneMachine::start()); })+
+        }
+    };
+}
+
+on_both_shapes!(
+    who_is_not_known_learns_one_thing_only,
+    not_there_and_not_yours_are_one_answer,
+    what_is_too_much_or_misleading_is_refused,
+    slow_clients_are_let_go_and_others_do_not_wait_for_them,
+);
 
 fn prose(n: usize) -> Vec<u8> {
     format!("Letter {n}: the barometer fell all night, and in the morning the harbour lay in fog.")
@@ -59,14 +79,10 @@ fn other_id(id: &str) -> String {
     format!("{}{last}", &id[..id.len() - 1])
 }
 
-#[test]
-fn who_is_not_known_learns_one_thing_only() {
-    let house = House::new("");
-    let [good, revoked, expired] = [(); 3].map(|()| house.key("default", "read"));
-    let api = house.api();
-    house.revoke(&revoked);
-    let id = expired.split('_').nth(1).unwrap();
-    house.sql(&format!("UPDATE api_keys SET expires_at_ms = now_ms() - 1 WHERE id = '{id}'"));
+fn who_is_not_known_learns_one_thing_only(shape: &impl Shape) {
+    let [good, revoked] = [(); 2].map(|()| shape.key("default", &["read"]));
+    let expired = shape.expired();
+    shape.revoke(&revoked);
     // A known name with another secret, an unknown name, no form of a key, no key.
     let forged = other_id(&good);
     let unknown = good.replace(good.split('_').nth(1).unwrap(), "0123456789ab");
@@ -74,29 +90,27 @@ fn who_is_not_known_learns_one_thing_only() {
     let mut bodies: Vec<String> = Vec::new();
     for key in shown {
         for path in ["/v1/documents", "/v1/search?q=fog", "/v1/concepts", "/v1/keys", "/v1/events"] {
-            let answer = api.client(key).get(path);
+            let answer = shape.client(key).get(path);
             is(&answer, 401, "key_needed");
             bodies.push(answer.text());
         }
-        let answer = api.client(key).post("/v1/ask", &json!({"question": "why?"}));
+        let answer = shape.client(key).post("/v1/ask", &json!({"question": "why?"}));
         is(&answer, 401, "key_needed");
         bodies.push(answer.text());
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
-    let reader = api.client(Some(&good));
+    let reader = shape.client(Some(&good));
     is(&reader.get("/v1/keys"), 403, "scope_needed");
     is(&upload(&reader, "/v1/documents", &[("a.txt", &prose(1))]), 403, "scope_needed");
     assert_eq!(reader.get("/v1/search?q=fog").status, 200);
-    house.nothing_leaked(&[&good, &revoked, &expired]);
+    let log = shape.log();
+    assert!([good, revoked, expired].iter().all(|key| !log.contains(key)), "a key is in the log");
 }
 
-#[test]
-fn not_there_and_not_yours_are_one_answer() {
-    let house = House::new("");
-    let [one, two] = ["one", "two"].map(|tenant| house.key(tenant, "read,write"));
-    let api = house.api();
-    let [one, two] = [one, two].map(|key| api.client(Some(&key)));
+fn not_there_and_not_yours_are_one_answer(shape: &impl Shape) {
+    let key = |tenant| shape.key(tenant, &["read", "write"]);
+    let [one, two] = ["one", "two"].map(|tenant| shape.client(Some(&key(tenant))));
     let (document, batch) = belongings(&one);
     let (no_document, no_batch) = (other_id(&document), other_id(&batch));
     for (path, yours, nobodys) in [
@@ -141,12 +155,8 @@ fn quantile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times[(times.len() - 1) * percent / 100]
 }
 
-#[test]
-fn what_is_too_much_or_misleading_is_refused() {
-    let house = House::new("");
-    let key = house.key("default", "read,write,admin");
-    let api = house.api();
-    let client = api.client(Some(&key));
+fn what_is_too_much_or_misleading_is_refused(shape: &impl Shape) {
+    let client = shape.client(Some(shape.admin()));
     // Parts of a form: files, and places of files.
     let text = prose(1);
     let files: Vec<(&str, &[u8])> = (0..10_000).map(|_| ("a.txt", text.as_slice())).collect();
@@ -159,7 +169,7 @@ fn what_is_too_much_or_misleading_is_refused() {
     let answer = answer.unwrap();
     is(&answer, 422, "invalid");
     assert_eq!(answer.json()["detail"], "has too many parts");
-    wait_until("what was refused is removed", || house.objects() == 0);
+    wait_until("what was refused is removed", || shape.objects() == 0);
     // Depth, in each place that reads JSON.
     let (deep, objects) = ("[".repeat(100_000), "{\"a\":".repeat(100_000));
     for path in ["/v1/batches", "/v1/search", "/v1/ask", "/v1/dead-letters/replay", "/v1/keys"] {
@@ -176,8 +186,18 @@ fn what_is_too_much_or_misleading_is_refused() {
         deep.as_bytes(),
     );
     assert!((400..500).contains(&answer.unwrap().status));
-    // One byte more than such a body may have.
-    let long = vec![b' '; (4 << 20) + 1];
+    // As many bytes as such a body may have, and one more: a question is shorter than a list of documents.
+    for (path, bytes_max) in
+        [("/v1/search", 1 << 20), ("/v1/chat/completions", 1 << 20), ("/v1/batches", 4 << 20)]
+    {
+        let send = |bytes: usize| {
+            let body = vec![b' '; bytes];
+            client.send("POST", path, &[("content-type", "application/json")], &body).unwrap()
+        };
+        assert_ne!(send(bytes_max).status, 413, "{path}");
+        assert_eq!(send(bytes_max + 1).status, 413, "{path}");
+    }
+    let long = vec![b' '; (1 << 20) + 1];
     let answer = client.send("POST", "/v1/search", &[("content-type", "application/json")], &long);
     is(&answer.unwrap(), 413, "body_too_large");
     // Names that would show as others.
@@ -214,8 +234,8 @@ fn what_is_too_much_or_misleading_is_refused() {
 }
 
 /// A request that is begun and not ended.
-fn begin(api: &Running, key: &str, head: &str, body: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", api.client(None).port)).unwrap();
+fn begin(port: u16, key: &str, head: &str, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(DONE_WITH)).unwrap();
     stream
         .write_all(format!("{head}host: localhost\r\nauthorization: Bearer {key}\r\n").as_bytes())
@@ -235,12 +255,10 @@ fn told(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&told).into_owned()
 }
 
-#[test]
-fn slow_clients_are_let_go_and_others_do_not_wait_for_them() {
-    let house = House::new("");
-    let key = house.key("default", "read,write");
-    let api = house.api();
-    let client = api.client(Some(&key));
+fn slow_clients_are_let_go_and_others_do_not_wait_for_them(shape: &impl Shape) {
+    let key = shape.key("default", &["read", "write"]);
+    let client = shape.client(Some(&key));
+    let port = client.port;
     upload(&client, "/v1/documents", &[("a.txt", &prose(1))]);
     let look = || {
         let times = (0..ASKS).map(|_| {
@@ -252,12 +270,12 @@ fn slow_clients_are_let_go_and_others_do_not_wait_for_them() {
     };
     let alone = look();
     let heads: Vec<TcpStream> =
-        (0..SLOW).map(|_| begin(&api, &key, "GET /v1/documents HTTP/1.1\r\n", b"")).collect();
+        (0..SLOW).map(|_| begin(port, &key, "GET /v1/documents HTTP/1.1\r\n", b"")).collect();
     let json = "POST /v1/search HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 100\r\n";
-    let bodies: Vec<TcpStream> = (0..SLOW).map(|_| begin(&api, &key, json, b"\r\n{\"query\"")).collect();
+    let bodies: Vec<TcpStream> = (0..SLOW).map(|_| begin(port, &key, json, b"\r\n{\"query\"")).collect();
     let form = "POST /v1/documents HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 9999\r\n";
     let uploads: Vec<TcpStream> =
-        (0..SLOW_UPLOADS).map(|_| begin(&api, &key, form, b"\r\n--b\r\nContent-D")).collect();
+        (0..SLOW_UPLOADS).map(|_| begin(port, &key, form, b"\r\n--b\r\nContent-D")).collect();
     let beside = look();
     // Something for the machine, which does other tests meanwhile: who waited for them would wait for seconds.
     assert!(beside < alone * 2 + Duration::from_millis(200), "p90 {beside:?} beside them, {alone:?} alone");

@@ -1,23 +1,26 @@
-//! The dashboard as people see and use it: in a real browser, on a real `docmill serve`, with the page's policy on.
-//! Pictures of each state are left in `out/dashboard`; `UPDATE_SCREENSHOTS=1` also writes the README's.
+//! The dashboard as people see and use it: in a real browser, with the page's policy on, here on a real `docmill serve`
+//! and in `dashboard/pods.rs` on an API with its servers and workers. Pictures of each state are left in
+//! `out/dashboard`; `UPDATE_SCREENSHOTS=1` also writes the README's.
 
 // Helpers of tests panic as tests do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::large_futures)]
 
-use std::path::{Path, PathBuf};
+#[path = "api/house.rs"]
+#[allow(dead_code, reason = "tests of the API need more of it")]
+mod house;
+#[path = "dashboard/look.rs"]
+mod look;
+#[path = "dashboard/pods.rs"]
+mod pods;
 
-use docmill_tests::browser::{Browser, Page, Violation};
 use docmill_tests::services::http::{Client, form};
 use docmill_tests::services::process::wait_until;
 use docmill_tests::services::served::Served;
+use look::{Look, SIZES, root};
 use serde_json::{Value, json};
 
 /// What the pure modules answer, told by the page itself.
 const PURE: &str = include_str!("dashboard/pure.js");
-/// Answers for states that are hard to come by.
-const PRETEND: &str = include_str!("dashboard/pretend.js");
-/// A laptop and a phone.
-const SIZES: [(u32, u32); 2] = [(1280, 800), (390, 844)];
 /// Views with what is there once they are.
 const VIEWS: [(&str, &str); 10] = [
     ("overview", ".tiles"),
@@ -45,22 +48,23 @@ const BROKEN: &[u8] = b"%PDF-1.7\nthis is where a document would be\n%%EOF\n";
 struct House {
     served: Served,
     client: Client,
-    page: Page,
-    _browser: Browser,
+    look: Look,
+}
+
+impl std::ops::Deref for House {
+    type Target = Look;
+
+    fn deref(&self) -> &Look {
+        &self.look
+    }
 }
 
 impl House {
     fn new() -> Self {
         let served = Served::start_with(&[], &[("USE_MOCK_EMBEDDINGS", "1")]);
-        let client = served.client();
-        let browser = Browser::start().unwrap();
-        let page = browser.page().unwrap();
-        page.size(1280, 800).unwrap();
-        page.dark(false).unwrap();
-        page.goto(&format!("{}/", served.base)).unwrap();
-        page.wait("document.querySelector('#line').dataset.state === 'live'").unwrap();
-        page.eval(PRETEND).unwrap();
-        Self { served, client, page, _browser: browser }
+        let look = Look::at(&served.base);
+        look.wait_live();
+        Self { client: served.client(), served, look }
     }
 
     /// With documents, one that cannot be read, and a batch.
@@ -90,48 +94,6 @@ impl House {
             .unwrap();
         house
     }
-
-    fn pretend(&self, how: &str) {
-        self.page.eval(&format!("pretend({})", json!(how))).unwrap();
-    }
-
-    /// Opens a view, even the one that is open, and waits for what is there then.
-    fn open(&self, view: &str, there: &str) {
-        let name = view.split(['?', '/']).next().unwrap();
-        let wanted = if name == "nowhere" { "none" } else { name };
-        self.page.eval("location.hash = '#/nothing'").unwrap();
-        self.page.wait("document.querySelector('main').dataset.view === 'none'").unwrap();
-        self.page.eval(&format!("location.hash = {}", json!(format!("#/{view}")))).unwrap();
-        self.page
-            .wait(&format!("document.querySelector('main').dataset.view === {}", json!(wanted)))
-            .unwrap();
-        self.page
-            .wait(&format!("document.querySelector({})", json!(format!("main :is({there})"))))
-            .unwrap();
-    }
-
-    /// Asserts that everybody can use what is seen, that nothing is wider than the window, and that nothing complains;
-    /// and takes its picture.
-    fn judge(&self, name: &str) {
-        self.page.screenshot(&pictures().join(format!("{name}.png"))).unwrap();
-        let serious: Vec<Violation> =
-            self.page.axe().unwrap().into_iter().filter(Violation::is_serious).collect();
-        assert!(serious.is_empty(), "{name}: {serious:#?}");
-        let wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert_eq!(self.page.eval(wide).unwrap(), json!(0), "{name} is wider than the window");
-        assert_eq!(self.page.complaints(), Vec::<String>::new(), "{name}");
-    }
-
-    fn text(&self, selector: &str) -> String {
-        let text = format!("document.querySelector({})?.textContent ?? ''", json!(selector));
-        self.page.eval(&text).unwrap().as_str().unwrap().to_owned()
-    }
-
-    fn wait_text(&self, selector: &str, part: &str) {
-        let has =
-            format!("document.querySelector({})?.textContent.includes({})", json!(selector), json!(part));
-        self.page.wait(&has).unwrap();
-    }
 }
 
 fn letter(n: usize) -> String {
@@ -140,14 +102,6 @@ fn letter(n: usize) -> String {
          morning the lighthouse keeper wrote letter {n} about it. The barometer stands in the harbour office. The \
          harbour office of Port Ellen keeps the log of the lighthouse.\n"
     )
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn pictures() -> PathBuf {
-    root().join("out/dashboard")
 }
 
 fn file_name(view: &str) -> &str {
@@ -346,7 +300,7 @@ fn what_is_away_is_said() {
     house.open("overview", ".tiles");
     house.served.kill();
     house.wait_text("#line", "No word since");
-    page.screenshot(&pictures().join("overview-lost.png")).unwrap();
+    house.picture("overview-lost");
     house.served.start_again();
     page.wait("document.querySelector('#line').dataset.state === 'live'").unwrap();
 

@@ -15,6 +15,8 @@ mod contract {
 mod crossing;
 #[path = "postgres/encrypted.rs"]
 mod encrypted;
+#[path = "postgres/migrating.rs"]
+mod migrating;
 #[path = "postgres/searching.rs"]
 mod searching;
 #[path = "postgres/server.rs"]

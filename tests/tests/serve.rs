@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use docmill_core::id::TenantId;
 use docmill_tests::command::{Docmill, locate};
+use docmill_tests::services::decks;
 use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::process::{Process, free_port, wait_until};
 use docmill_worker::api::keys;
@@ -174,6 +175,13 @@ fn ten_come_at_once() {
     });
     wait_until("all are found", || served.client.found("kingfisher").len() == 10);
     assert_eq!(served.client.documents("?state=committed").len(), 10);
+}
+
+#[test]
+fn ten_presentations_come_at_once() {
+    let house = House::new();
+    let served = house.serve(&[]);
+    decks::ten_at_once(&served.client);
 }
 
 #[test]

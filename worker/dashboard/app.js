@@ -41,7 +41,19 @@ function navigation() {
     return h("li", {}, h("a", { href: `#/${view}`, "data-view": view, title: `${name} (g ${key})` }, icon(view), h("span", {}, name), badge));
   };
   const group = ([name, views]) => [h("p", { class: "nav-group", id: `nav-${name}` }, name), h("ul", { "aria-labelledby": `nav-${name}` }, views.map(item))];
-  fill(element("nav"), GROUPS.map(group), h("p", { class: "version dim" }, `docmill ${told.version ?? ""}`));
+  fill(element("nav"), GROUPS.map(group), h("p", { class: "nav-foot dim" }, `docmill ${told.version ?? ""}`, forget));
+}
+
+/** Lets another take the seat: the key is gone at once, and asked for. */
+const forget = h("button", { type: "button", class: "link", hidden: !hasKey(), on: { click: () => {
+  keep(null);
+  live.start();
+  go();
+} } }, "Forget the key");
+
+function keep(key) {
+  useKey(key);
+  forget.hidden = !key;
 }
 
 /** A number beside a view's name; the words after it are for who does not see where it stands. */
@@ -131,17 +143,17 @@ function line() {
 function askForKey(problem) {
   if (main.dataset.view === "key") return;
   const given = hasKey();
-  useKey(null);
+  keep(null);
   leave?.abort();
   leave = new AbortController();
   main.dataset.view = "key";
   document.title = "Key needed · docmill";
-  const field = h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "key-help" });
+  const field = h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-invalid": given && "true", "aria-describedby": given ? "key-wrong key-help" : "key-help" });
   const form = h(
     "form",
     { class: "key", on: { submit: (event) => {
       event.preventDefault();
-      useKey(field.value.trim());
+      keep(field.value.trim());
       live.start();
       go();
     } } },
@@ -150,7 +162,7 @@ function askForKey(problem) {
     h("p", { id: "key-help", class: "dim" }, coded("It is kept in this tab alone and gone when the tab is closed. `docmill-worker keys create` makes one; it needs the scope read, and write for changes.")),
     h("button", { type: "submit", class: "strong" }, "Use this key"),
   );
-  const wrong = given ? h("p", { class: "bad", role: "alert" }, "The server does not know this key: it is misspelt, revoked or expired.") : problem.code !== "key_needed" && trouble(problem, () => location.reload());
+  const wrong = given ? h("p", { class: "bad", id: "key-wrong", role: "alert" }, "The server does not know this key: it is misspelt, revoked or expired.") : problem.code !== "key_needed" && trouble(problem, () => location.reload());
   fill(main, h("div", { class: "view" }, head("This server wants a key"), wrong, form));
   field.focus();
 }

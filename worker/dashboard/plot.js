@@ -23,7 +23,7 @@ export class TimeLine {
     this.element = h(
       "div",
       { class: "timeline" },
-      h("div", { class: "canvas" }, this.#picture, this.#most),
+      h("div", { class: "canvas" }, this.#picture, this.#most, h("span", { class: "axis bottom", "aria-hidden": "true" }, "0")),
       h("div", { class: "axis", "aria-hidden": "true" }, this.#from, this.#value, this.#to),
     );
     this.#picture.addEventListener("pointermove", (event) => this.#point(event));

@@ -4,7 +4,7 @@
 import { ask, path } from "./api.js";
 import { announce, fill, h, icon, svg } from "./dom.js";
 import { count, many, nameOf, shown, words } from "./format.js";
-import { blank, card, documentLink, head, loaded, skeleton, trouble } from "./parts.js";
+import { blank, card, documentLink, head, loaded, sentence, skeleton, trouble } from "./parts.js";
 import { around, SIZE, towards } from "./radial.js";
 
 export const title = "Concepts";
@@ -63,18 +63,26 @@ export function open(place, { parts, query, signal, replace }) {
     const rows = h("ul", { class: "plain concepts" });
     const add = (found) => rows.append(...found.concepts.map(row));
     const rest = h("button", { type: "button", class: "wide-button", hidden: !first.next }, "More");
+    const missed = h("p", { class: "bad small", role: "alert" });
     let { next } = first;
     rest.addEventListener("click", async () => {
-      rest.disabled = true;
+      // Not `disabled`, which takes the focus away.
+      if (rest.getAttribute("aria-disabled")) return;
+      rest.setAttribute("aria-disabled", "true");
+      fill(missed);
       try {
         const found = await page(next);
+        const known = rows.childElementCount;
         add(found);
+        markCentre();
         next = found.next;
+        announce(`${count(rows.childElementCount)} of ${count(found.total)} concepts are listed`);
+        if (!next && document.activeElement === rest) rows.children[known]?.querySelector("a")?.focus();
         rest.hidden = !next;
       } catch (problem) {
-        if (problem.name !== "AbortError") announce(problem.message);
+        if (problem.name !== "AbortError") fill(missed, `More could not be loaded: ${sentence(problem.message)}`);
       }
-      rest.disabled = false;
+      rest.removeAttribute("aria-disabled");
     });
     add(first);
     rows.addEventListener("keydown", (event) => {
@@ -84,11 +92,20 @@ export function open(place, { parts, query, signal, replace }) {
       event.preventDefault();
       to.focus();
     });
-    fill(list, rows, rest);
+    fill(list, rows, missed, rest);
+    markCentre();
+  }
+
+  /** Marks in the list the concept that stands in the middle. */
+  function markCentre() {
+    for (const link of list.querySelectorAll("a")) {
+      if (link.dataset.name === trail.at(-1)?.key) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   const row = (one) =>
-    h("li", {}, h("a", { href: `#/concepts/${encodeURIComponent(one.canonicalName)}`, on: { click: (event) => follow(event, one.canonicalName) } }, h("span", { class: `kind ${one.kind}`, title: words(one.kind) }, h("span", { class: "hidden" }, `${words(one.kind)}: `)), h("bdi", { class: "grow break" }, shown(one.name)), h("span", { class: "dim number small" }, count(one.documents), h("span", { class: "hidden" }, " documents"))));
+    h("li", {}, h("a", { href: `#/concepts/${encodeURIComponent(one.canonicalName)}`, "data-name": one.canonicalName, on: { click: (event) => follow(event, one.canonicalName) } }, h("span", { class: `kind ${one.kind}`, title: words(one.kind) }, h("span", { class: "hidden" }, `${words(one.kind)}: `)), h("bdi", { class: "grow break" }, shown(one.name)), h("span", { class: "dim number small" }, count(one.documents), h("span", { class: "hidden" }, " documents"))));
 
   function follow(event, name) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -105,6 +122,7 @@ export function open(place, { parts, query, signal, replace }) {
       if (focus) replace(`#/concepts/${encodeURIComponent(one.canonicalName)}`);
       return detail(one);
     }, 8);
+    if (came) markCentre();
     if (!came || !focus) return;
     stage.querySelector("h2")?.focus({ preventScroll: true });
     if (matchMedia("(max-width: 900px)").matches) stage.scrollIntoView({ block: "start" });

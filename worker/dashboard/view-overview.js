@@ -75,7 +75,7 @@ class Board {
       card("Throughput", { wide: true, note: h("span", { class: "dim" }, "since this page was opened, five minutes at most") }, this.#timeline.element),
       card("Documents", {}, this.#states),
       card("Lanes", { id: "lanes" }, this.#lanes),
-      card("Time of a stage", { note: h("span", { class: "dim" }, "middle to slowest 5 %") }, this.#stages),
+      card("Time of a stage", { note: h("span", { class: "dim" }, "middle to slowest 5 %, on a logarithmic scale") }, this.#stages),
       card("Failures", { note: h("a", { href: "#/letters" }, "All dead letters") }, this.#failures),
       card("Running batches", { note: h("a", { href: "#/batches" }, "All batches") }, this.#batches),
       card("Answer cache", {}, this.#cache),

@@ -47,7 +47,6 @@ const none = () =>
 function decision(now, overview) {
   const replicas = now.replicas;
   const moves = replicas === undefined || replicas === now.desired ? null : now.desired > replicas ? `${many(now.desired - replicas, "worker")} to come` : `${many(replicas - now.desired, "worker")} to go`;
-  const since = now.observedAt ?? now.toldAtMs;
   const age = now.toldAtMs ? Date.now() - now.toldAtMs : 0;
   const lanes = (overview?.lanes ?? []).map((lane) => ({ name: `${words(lane.lane)} lane waits`, value: (lane.waiting ?? 0) + (lane.due ?? 0) }));
   return [
@@ -63,7 +62,7 @@ function decision(now, overview) {
     h(
       "div",
       { class: "grid" },
-      card("Why", { wide: true, note: h("span", { class: "dim" }, now.provider === "Builtin" ? "through a HorizontalPodAutoscaler" : "the operator scales by itself", since ? `, found ${ago(since, Date.now())}` : "") }, reasons(now.reasons ?? [])),
+      card("Why", { wide: true, note: now.toldAtMs && h("span", { class: "dim" }, "told ", ago(now.toldAtMs, Date.now())) }, reasons(now.reasons ?? [])),
       lanes.length > 0 && card("What waits now", { wide: true }, bars(lanes, "documents")),
     ),
   ];

@@ -1,5 +1,5 @@
 //! The HTTP server of our processes: a router behind limits on connections and on the time that a client takes
-//! to say what it wants. What is answered is the router's.
+//! to say what it wants and to take what it gets. What is answered is the router's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,12 +10,19 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+mod patient;
+
+use patient::{Patience, Patient};
+
 /// Longest time that a client takes to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(10);
+/// A client that takes less of what is there for it has gone, or means to hold its place.
+const PATIENCE: Patience = Patience { time: Duration::from_secs(30), bytes: 64 << 10 };
 /// Wait after the system refused a connection: it has none to give for a while.
 const REFUSED_WAIT: Duration = Duration::from_millis(100);
 
@@ -88,7 +95,9 @@ async fn accept(
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             let _place = place;
-            answer(stream, router, limits.keep_alive, stop).await;
+            // Answers are small and come whole: waiting for more to send only delays them.
+            let _ = stream.set_nodelay(true);
+            answer(Patient::new(stream, PATIENCE), router, limits.keep_alive, stop).await;
         });
     }
     connections
@@ -102,9 +111,12 @@ async fn finish(mut connections: JoinSet<()>, grace: Duration) {
 }
 
 /// One connection, to its end. A client that goes away early is its own affair.
-async fn answer(stream: TcpStream, router: Router, keep_alive: bool, mut stop: watch::Receiver<bool>) {
-    // Answers are small and come whole: waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
+async fn answer<I: AsyncRead + AsyncWrite + Unpin>(
+    stream: Patient<I>,
+    router: Router,
+    keep_alive: bool,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).keep_alive(keep_alive);
     let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -131,5 +143,43 @@ pub fn readiness(ready: bool) -> Response {
     match ready {
         true => "ready\n".into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const ANSWER: usize = 1 << 20;
+    /// Long enough for who reads.
+    const LONG: Duration = Duration::from_secs(60);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    fn large() -> Router {
+        Router::new().fallback(async || vec![b'x'; ANSWER])
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_does_not_read_is_let_go() {
+        let (mut client, server) = duplex(1 << 10);
+        let (_running, stop) = watch::channel(false);
+        client.write_all(REQUEST).await.unwrap();
+        let short = Patience { time: Duration::from_millis(50), bytes: 1 };
+        let answering = answer(Patient::new(server, short), large(), true, stop);
+        tokio::time::timeout(LONG, answering).await.expect("it ends by itself");
+    }
+
+    #[tokio::test]
+    async fn who_reads_gets_all() {
+        let (mut client, server) = duplex(1 << 10);
+        let (_running, stop) = watch::channel(false);
+        client.write_all(REQUEST).await.unwrap();
+        let patient = Patient::new(server, Patience { time: LONG, bytes: 1 << 10 });
+        let mut told = Vec::new();
+        let reading = client.read_to_end(&mut told);
+        let ((), read) = tokio::join!(answer(patient, large(), true, stop), reading);
+        assert!(read.unwrap() > ANSWER && told.ends_with(b"xxxx"));
     }
 }

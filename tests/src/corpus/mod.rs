@@ -1,5 +1,6 @@
-//! Generated documents, the same for the same seed: text, dense PDFs, and files that cannot be read.
+//! Generated documents, the same for the same seed: text, dense PDFs, presentations, and files that cannot be read.
 
+mod deck;
 mod pdf;
 mod words;
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use deck::pptx;
 pub use pdf::{damaged_pdf, pdf};
 pub use words::{HUBS, Writer};
 

@@ -161,7 +161,8 @@ impl Client {
             head += &format!("authorization: Bearer {key}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes())?;
-        stream.write_all(body)?;
+        // Who refuses early need not read the rest, and may be gone by then: what was said counts.
+        let _ = stream.write_all(body);
         Ok(stream)
     }
 }

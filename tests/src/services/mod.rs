@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod certificates;
+pub mod decks;
 pub mod http;
 pub mod issuer;
 pub mod model;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::{self, Bytes, to_bytes};
+use axum::body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use docmill_core::id::DocumentId;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::auth::Caller;
@@ -15,12 +17,36 @@ use super::problem::Problem;
 
 /// Largest body that is no upload, in bytes: a thousand long URIs.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
-/// Longest time until such a body is there: who sends it more slowly holds a place for nothing.
-const BODY_MAX: Duration = Duration::from_secs(30);
+/// The same where only a question is asked, which many may do who may do nothing else.
+pub const QUESTION_BYTES_MAX: usize = 1 << 20;
+/// How fast such a body has to come: who sends it more slowly holds a place, and memory, for nothing.
+const PACE: Pace = Pace { begin: Duration::from_secs(10), bytes_per_s: 128 << 10 };
+/// Time for which a body that is too large is still read, so that its sender gets to see why.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Most that one page of a list shows.
 pub const PAGE_MAX: u32 = 1_000;
 /// What a page shows where nothing is said.
 pub const PAGE: u32 = 100;
+
+/// Largest body of an operation, in bytes; where the guard says nothing, [`BODY_BYTES_MAX`].
+#[derive(Debug, Clone, Copy)]
+pub struct BodyBytesMax(pub usize);
+
+/// The slowest that a body may come.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Time until its first bytes are there.
+    begin: Duration,
+    /// What each further second has to bring.
+    bytes_per_s: u32,
+}
+
+impl Pace {
+    /// When more than these bytes have to be there.
+    fn more_until(self, began: Instant, bytes: usize) -> Instant {
+        began + self.begin + Duration::from_secs_f64(bytes as f64 / f64::from(self.bytes_per_s))
+    }
+}
 
 /// A body in JSON.
 pub struct Body<T>(pub T);
@@ -29,7 +55,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = whole(request.into_body()).await?;
+        let bytes_max = request.extensions().get::<BodyBytesMax>().map_or(BODY_BYTES_MAX, |max| max.0);
+        let bytes = whole(request.into_body(), bytes_max, PACE).await?;
         // Nothing is as good as an empty object: many requests need no body.
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| {
@@ -45,23 +72,38 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
 }
 
 /// The bytes of a body that is no upload.
-///
-/// # Errors
-/// It is too large, or comes too slowly.
-pub async fn whole(body: body::Body) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_MAX, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| {
-        let detail = format!("the body was not there after {} s", BODY_MAX.as_secs());
-        Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_too_slow",
-            detail,
-            "send it faster, or less at once",
-        )
-    })?;
-    read.map_err(|_| {
-        let detail = format!("the body has more than {BODY_BYTES_MAX} bytes, or ended early");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
-    })
+async fn whole(body: body::Body, bytes_max: usize, pace: Pace) -> Result<Vec<u8>, Problem> {
+    let began = Instant::now();
+    let mut pieces = body.into_data_stream();
+    let mut bytes = Vec::new();
+    loop {
+        let piece = timeout_at(pace.more_until(began, bytes.len()), pieces.next()).await;
+        let Some(piece) = piece.map_err(|_| too_slow(began, bytes.len()))? else { return Ok(bytes) };
+        let piece = piece.map_err(|_| broken_off())?;
+        if bytes.len() + piece.len() > bytes_max {
+            drop(bytes);
+            let rest = async { while let Some(Ok(_)) = pieces.next().await {} };
+            let _ = timeout(DRAIN_MAX, rest).await;
+            return Err(too_large(bytes_max));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+}
+
+fn too_slow(began: Instant, bytes: usize) -> Problem {
+    let detail = format!("{bytes} bytes of the body were there after {} s", began.elapsed().as_secs());
+    let what_to_do = "send it faster, or less at once";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail, what_to_do)
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("the body has more than {bytes_max} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, "send less at once")
+}
+
+/// Nobody reads it, as its sender is gone.
+fn broken_off() -> Problem {
+    Problem::invalid("body", "ended early", "a body that is as long as its head says")
 }
 
 /// Parameters of the query.
@@ -145,4 +187,46 @@ pub fn cursor<T>(asked: Option<&str>, read: impl Fn(&str) -> Option<T>) -> Resul
     let Some(text) = asked else { return Ok(None) };
     let unknown = || Problem::invalid("cursor", "is none that a list gave", "`next` of an earlier page");
     read(text).map(Some).ok_or_else(|| unknown().given(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::{Body, Bytes};
+    use futures::stream;
+
+    use super::*;
+
+    const FAST: Pace = Pace { begin: Duration::from_secs(60), bytes_per_s: 1 };
+
+    fn code(read: Result<Vec<u8>, Problem>) -> u16 {
+        read.map_or_else(|problem| problem.status(), |_| 200)
+    }
+
+    #[tokio::test]
+    async fn bodies_are_as_large_as_they_may_be() {
+        let body = |bytes: usize| Body::from(vec![b'x'; bytes]);
+        assert_eq!(whole(body(10), 10, FAST).await.unwrap().len(), 10);
+        assert_eq!(code(whole(body(11), 10, FAST).await), 413);
+        assert!(whole(body(0), 0, FAST).await.unwrap().is_empty());
+        let broken = [Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("cut"))];
+        assert_eq!(code(whole(Body::from_stream(stream::iter(broken)), 10, FAST).await), 422);
+    }
+
+    #[tokio::test]
+    async fn who_sends_nothing_or_too_little_is_let_go() {
+        let slow = Pace { begin: Duration::from_millis(10), bytes_per_s: 1_000 };
+        let nothing = stream::pending::<Result<Bytes, Infallible>>();
+        assert_eq!(code(whole(Body::from_stream(nothing), 10, slow).await), 408);
+        let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"x"))]).chain(stream::pending());
+        assert_eq!(code(whole(Body::from_stream(begun), 10, slow).await), 408);
+    }
+
+    #[test]
+    fn what_came_buys_time() {
+        let (pace, began) = (Pace { begin: Duration::from_secs(10), bytes_per_s: 1_000 }, Instant::now());
+        assert_eq!(pace.more_until(began, 0), began + Duration::from_secs(10));
+        assert_eq!(pace.more_until(began, 5_000), began + Duration::from_secs(15));
+    }
 }

@@ -13,6 +13,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use super::auth::{self, Scope};
 use super::problem::Problem;
+use super::request::{BodyBytesMax, QUESTION_BYTES_MAX};
 use super::{
     Shared, ask, audits, batches, chat, concepts, dashboard, dead_letters, documents, events, export,
     fleet, indexes, keys_api, openapi, pages, prefixes, scaling, search, stores, upload,
@@ -225,6 +226,9 @@ async fn guard(
                 return Err(auth::forbidden(scope));
             }
             parts.extensions.insert(caller);
+            if scope == Scope::Read {
+                parts.extensions.insert(BodyBytesMax(QUESTION_BYTES_MAX));
+            }
         }
     }
     Ok(next.run(Request::from_parts(parts, body)).await)

@@ -89,6 +89,11 @@ impl Error {
         }
     }
 
+    /// Whether a lock was not had in time: somebody else has it for longer.
+    pub(super) fn is_locked_out(&self) -> bool {
+        matches!(self, Self::Refused { state, .. } if *state == SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether a table is not there, which only a person removes.
     pub(super) fn lacks_a_table(&self) -> bool {
         matches!(self, Self::Refused { state, .. } if *state == SqlState::UNDEFINED_TABLE)

@@ -122,10 +122,11 @@ impl Database {
         Ok(database)
     }
 
-    /// Makes or updates the tables. Any number of processes may do so at once.
+    /// Makes or updates the tables, a version at a time. Any number of processes may do so at once, and others may be
+    /// at work meanwhile.
     ///
     /// # Errors
-    /// [`Error::Newer`], or nothing of it took effect.
+    /// [`Error::Newer`], or what remained took no effect: asked again, it goes on there.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate::run(self).await
     }

@@ -6,7 +6,7 @@ mod image;
 mod mail;
 mod objects;
 mod office;
-mod packed;
+pub(crate) mod packed;
 mod pdf;
 mod pdf_more;
 mod text;
