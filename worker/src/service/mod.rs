@@ -40,7 +40,6 @@ mod told;
 
 use drain::{At, Drain};
 use sources::Sources;
-pub(crate) use sources::below;
 pub(crate) use start::opened;
 use told::Told;
 

@@ -468,20 +468,25 @@ mod tests {
         let document =
             "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
               changed_at_ms) VALUES(x'00', 'default', 'u', 'u', 1, 'committed', 1,
-              '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1);";
+              '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1),
+              (x'01', 'default', 'v', 'v', 1, 'committed', 1, 'no JSON', 1);";
         let before = Connection::open(older.path().join(DATABASE)).unwrap();
         before.execute_batch(&format!("{tables}{document}")).unwrap();
         drop(before);
         let upgraded = Database::open(older.path(), Arc::new(SystemClock)).unwrap();
-        let sql = "SELECT media_type, language, category FROM documents";
-        let kind: (String, String, Option<String>) = upgraded
+        let sql = "SELECT media_type, language, category FROM documents ORDER BY uri";
+        type Kind = [Option<String>; 3];
+        let kinds: Vec<Kind> = upgraded
             .readers()
             .read(|connection| {
-                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                let mut statement = connection.prepare(sql)?;
+                let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
+                rows.collect::<rusqlite::Result<_>>()
             })
             .unwrap()
             .unwrap();
-        assert_eq!(kind, ("text/plain".to_owned(), "en".to_owned(), None));
+        let plain = [Some("text/plain".to_owned()), Some("en".to_owned()), None];
+        assert_eq!(kinds, [plain, [None, None, None]], "a summary that is no JSON breaks nothing");
         drop(upgraded);
         let [fresh, older] =
             [fresh, older].map(|dir| layout(&Connection::open(dir.path().join(DATABASE)).unwrap()));
