@@ -107,6 +107,12 @@ impl Searcher {
         Ok(())
     }
 
+    /// Loads what was committed since.
+    pub(super) async fn keep_up(&self) -> Result<(), Error> {
+        let store = self.store.clone();
+        self.in_turn(move |connection| store.warm(connection)).await.map(drop)
+    }
+
     async fn answered(&self, request: &SearchRequest) -> Result<SearchAnswer, Error> {
         let mut embedding = Duration::ZERO;
         for _ in 0..LOOKS_MAX {
