@@ -87,6 +87,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let database = Arc::new(Database::open(data_dir, Arc::new(SystemClock))?);
+    database.checkpoint_often().await?;
     let watched = Watched {
         tenant: options.tenant.clone(),
         directories: directories(&options.watch, data_dir)?,

@@ -45,6 +45,7 @@ mod manifests;
 #[cfg(feature = "services")]
 mod objects;
 pub mod read;
+mod slow;
 mod sources;
 pub(crate) mod term_score;
 mod text;
@@ -58,6 +59,7 @@ pub use uuid;
 pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
+pub use slow::SlowStatement;
 pub use sources::{KnownSource, known_sources};
 pub use text::TextSink;
 pub use vectors::VectorSink;
@@ -81,8 +83,11 @@ const LOCK: &str = "writer.lock";
 const STATEMENTS: usize = 256;
 /// What a reading connection keeps of the file in memory.
 const READER_CACHE_KIB: u32 = 16 * 1024;
-/// Idle reading connections kept.
-const READERS_KEPT: usize = 8;
+/// Idle reading connections kept, and at least as many as there are cores: each has its statements ready and knows the file.
+const READERS_KEPT_MIN: usize = 8;
+/// Pages of the log, 16 MiB, from which on it is moved into the file while others ask.
+#[cfg(feature = "services")]
+const SERVING_LOG_PAGES: u32 = 4_096;
 
 /// A data directory that cannot be used, or a call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +221,10 @@ fn sink_error(store: docmill_core::manifest::Store) -> impl Fn(Error) -> sink::E
 pub struct Readers {
     path: Arc<PathBuf>,
     cache_kib: u32,
+    /// Idle connections kept.
+    kept_max: usize,
     idle: Arc<Mutex<Vec<Connection>>>,
+    slow: slow::Slow,
 }
 
 impl Readers {
@@ -225,11 +233,23 @@ impl Readers {
     /// # Errors
     /// [`Error::Absent`], [`Error::Newer`], [`Error::Older`], [`Error::Unusable`], [`Error::Damaged`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
+        Self::noting(dir, slow::Slow::default())
+    }
+
+    /// The same, that notes slow statements there.
+    fn noting(dir: &Path, slow: slow::Slow) -> Result<Self, Error> {
         let path = dir.join(DATABASE);
         if !path.exists() {
             return Err(Error::Absent { dir: dir.to_owned() });
         }
-        let readers = Self { path: Arc::new(path), cache_kib: READER_CACHE_KIB, idle: Arc::default() };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let readers = Self {
+            path: Arc::new(path),
+            cache_kib: READER_CACHE_KIB,
+            kept_max: cores.max(READERS_KEPT_MIN),
+            idle: Arc::default(),
+            slow,
+        };
         match readers.read(|connection| format_of(connection, dir))?? {
             FORMAT => Ok(readers),
             found => Err(Error::Older { dir: dir.to_owned(), found }),
@@ -238,7 +258,13 @@ impl Readers {
 
     /// The same file by connections that keep so much of it in memory each.
     pub fn with_cache_kib(&self, cache_kib: u32) -> Self {
-        Self { path: self.path.clone(), cache_kib, idle: Arc::default() }
+        Self { cache_kib, idle: Arc::default(), ..self.clone() }
+    }
+
+    /// Statements that took at least so long once, of all connections that this process has to the file; the longest
+    /// first.
+    pub fn slow_statements(&self, least: Duration) -> Vec<SlowStatement> {
+        self.slow.above(least)
     }
 
     /// Runs the look in one read transaction: it sees one state of everything.
@@ -255,7 +281,7 @@ impl Readers {
         let seen = look(&connection);
         connection.prepare_cached("COMMIT")?.execute([])?;
         let mut idle = self.idle.lock().expect("no code panics while holding it");
-        if idle.len() < READERS_KEPT {
+        if idle.len() < self.kept_max {
             idle.push(connection);
         }
         Ok(seen)
@@ -264,8 +290,9 @@ impl Readers {
     fn connect(&self) -> Result<Connection, Error> {
         // Not SQLITE_OPEN_READ_ONLY: the first reader after a crash has to recover the log.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(self.path.as_path(), flags)?;
+        let mut connection = Connection::open_with_flags(self.path.as_path(), flags)?;
         keep_statements(&connection)?;
+        self.slow.watch(&mut connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         let cache_kib = self.cache_kib;
         connection.execute_batch(&format!(
@@ -314,7 +341,7 @@ impl Database {
         };
         std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
         let lock = lock(dir, clock.as_ref())?;
-        let connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
+        let mut connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
         keep_statements(&connection)?;
         connection.busy_timeout(Duration::from_secs(30))?;
         // FULL: an answered commit survives a power cut. The log is checkpointed at 64 MiB.
@@ -327,8 +354,10 @@ impl Database {
             connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
         }
         upgrade(&connection, dir)?;
+        let slow = slow::Slow::default();
+        slow.watch(&mut connection)?;
         let (writer, thread) = Writer::start(connection)?;
-        let readers = Readers::open(dir)?;
+        let readers = Readers::noting(dir, slow)?;
         Ok(Self {
             writer: Some(writer),
             thread: Some(thread),
@@ -339,6 +368,19 @@ impl Database {
             active_then: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// Moves the log into the file in smaller pieces from now on: who hands something in waits for one of them at most, and
+    /// who reads has little of the file to look up in the log. Readers wait for neither the writer nor this.
+    ///
+    /// # Errors
+    /// The writer ended.
+    #[cfg(feature = "services")]
+    pub(crate) async fn checkpoint_often(&self) -> Result<(), Error> {
+        let job = |connection: &Connection| {
+            connection.pragma_update(None, "wal_autocheckpoint", SERVING_LOG_PAGES)
+        };
+        self.writer().run(Answer::Applied, job).await
     }
 
     /// Reading connections.
@@ -491,6 +533,31 @@ mod tests {
         let [fresh, older] =
             [fresh, older].map(|dir| layout(&Connection::open(dir.path().join(DATABASE)).unwrap()));
         assert_eq!(older, fresh);
+    }
+
+    #[cfg(feature = "services")]
+    #[tokio::test]
+    async fn readers_wait_for_neither_the_writer_nor_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path(), Arc::new(SystemClock)).unwrap();
+        database.checkpoint_often().await.unwrap();
+        let (begun, open) = (tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let writing = database.writer().run(Answer::Durable, move |connection| {
+            connection.execute("INSERT INTO meta VALUES('k', 1)", [])?;
+            let _ = begun.0.send(());
+            // Until the other end is gone.
+            let _ = open.1.recv();
+            connection.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get::<_, u32>(0))
+        });
+        let reading = async {
+            begun.1.await.unwrap();
+            let sql = "SELECT count(*) FROM meta WHERE key = 'k'";
+            let seen = database.readers().read(|file| file.query_row(sql, [], |row| row.get::<_, u32>(0)));
+            drop(open.0);
+            seen.unwrap().unwrap()
+        };
+        let (written, seen) = tokio::join!(writing, reading);
+        assert_eq!((written.unwrap(), seen), (SERVING_LOG_PAGES, 0));
     }
 
     #[test]
