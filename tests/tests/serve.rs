@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docmill_core::id::TenantId;
+use docmill_core::limits::Limits;
 use docmill_tests::command::{Docmill, locate};
 use docmill_tests::services::decks;
 use docmill_tests::services::http::{Answer, Client, form};
@@ -286,6 +287,21 @@ fn a_watched_directory_is_kept_up_with() {
     assert_eq!(accepted["documents"][0]["change"], "unchanged", "{accepted}");
     let beside = house.dir.path().join("log");
     assert_eq!(client.post("/v1/batches", &json!({"uris": [uri(&beside)]})).status, 422);
+    // Nor may one that no extractor would take: it is not even read.
+    let huge = docs.join("huge.txt");
+    std::fs::File::create(&huge).unwrap().set_len((Limits::default().file_mib << 20) + 1).unwrap();
+    let refused = client.post("/v1/batches", &json!({"uris": [uri(&huge)]}));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (413, Some("too_large")));
+
+    // Cancelling a batch that names a file takes nothing away that is watched.
+    std::fs::remove_file(&huge).unwrap();
+    let file = house.write("bustard.txt", "A bustard on the plain.");
+    let made = client.post("/v1/batches", &json!({"uris": [uri(&file)]})).json();
+    let cancel = format!("/v1/batches/{}/cancel", made["id"].as_str().unwrap());
+    assert_eq!(client.post(&cancel, &json!({})).status, 200);
+    wait_until("it is found all the same", || ends_with(&client.found("bustard"), "bustard.txt"));
+    let slow = client.get("/v1/slow-queries?aboveMs=0");
+    assert!(slow.status == 200 && slow.json()["queries"].is_array(), "{}", slow.text());
 }
 
 #[test]

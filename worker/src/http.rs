@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -35,6 +37,15 @@ pub struct Limits {
     pub keep_alive: bool,
     /// How long requests may go on once the server is to end.
     pub grace: Duration,
+}
+
+/// The ends of the connection that a request came by; each request has them among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub here: SocketAddr,
 }
 
 /// Listens on all addresses, both families where the machine has both.
@@ -119,7 +130,15 @@ async fn answer<I: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).keep_alive(keep_alive);
-    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let ends = stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(ends) = ends {
+            request.extensions_mut().insert(ends);
+        }
+        router.call(request)
+    });
+    let serving = server.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => return,

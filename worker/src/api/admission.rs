@@ -1,6 +1,9 @@
 //! The way into the ledger: what requests bring within a moment is taken in by one transaction, so that a disk
 //! that syncs a hundred times a second takes thousands of documents. Who brought something is answered when it
 //! is durable; the queue is told afterwards, and what it is not told reconciliation finds in the ledger.
+//!
+//! What is only named may have to be read before it can be taken in: it goes through a lane of its own, so that a batch
+//! of large files holds up nobody who brings a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +12,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::problem::Problem;
-use crate::desk::{Admission, Admitted, Desk};
+use crate::desk::{Admission, Admitted, Content, Desk};
 use crate::queue::{Message, Queue};
 
 /// Documents that one transaction takes in at most, apart from a single request that brings more.
 const TOGETHER_MAX: usize = 200;
-/// Transactions at once.
+/// Transactions at once, of what was uploaded.
 const WRITERS: usize = 3;
-/// Requests that wait for a transaction.
+/// And of what is only named.
+const NAMED_WRITERS: usize = 2;
+/// Requests that wait for a transaction, in each lane.
 const WAITING_MAX: usize = 1_024;
 /// Messages that wait to be told to the queue; more are left to reconciliation.
 const UNTOLD_MAX: usize = 4_096;
@@ -31,20 +36,25 @@ struct Asked {
 /// See the module. Clones share it.
 #[derive(Clone)]
 pub struct Door {
-    asked: mpsc::Sender<Asked>,
+    uploaded: mpsc::Sender<Asked>,
+    named: mpsc::Sender<Asked>,
 }
 
 impl Door {
     /// Opens it; its work goes on until the set is dropped.
     pub fn open(beside: &mut JoinSet<()>, desk: Arc<dyn Desk>, queue: Arc<dyn Queue>) -> Self {
-        let (asked, waiting) = mpsc::channel(WAITING_MAX);
         let (untold, telling) = mpsc::channel(UNTOLD_MAX);
-        let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
-        for _ in 0..WRITERS {
-            beside.spawn(Box::pin(write(desk.clone(), waiting.clone(), untold.clone())));
-        }
+        let mut lane = |writers: usize| {
+            let (asked, waiting) = mpsc::channel(WAITING_MAX);
+            let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+            for _ in 0..writers {
+                beside.spawn(Box::pin(write(desk.clone(), waiting.clone(), untold.clone())));
+            }
+            asked
+        };
+        let door = Self { uploaded: lane(WRITERS), named: lane(NAMED_WRITERS) };
         beside.spawn(tell(queue, telling));
-        Self { asked }
+        door
     }
 
     /// Takes documents in: all, or none with the problem. What is given back is durable.
@@ -53,7 +63,9 @@ impl Door {
     /// The ledger did not answer.
     pub async fn admit(&self, admissions: Vec<Admission>) -> Result<Vec<Admitted>, Problem> {
         let (told, answer) = oneshot::channel();
-        let asked = self.asked.send(Asked { admissions, told }).await;
+        let is_named = |admission: &Admission| matches!(admission.content, Content::Seen { .. });
+        let lane = if admissions.iter().any(is_named) { &self.named } else { &self.uploaded };
+        let asked = lane.send(Asked { admissions, told }).await;
         asked.map_err(|_| Problem::ledger_away())?;
         answer.await.unwrap_or_else(|_| Err(Problem::ledger_away()))
     }
@@ -124,5 +136,65 @@ async fn tell(queue: Arc<dyn Queue>, mut telling: mpsc::Receiver<Vec<Message>>) 
             messages.extend(more);
         }
         Door::enqueue(queue.as_ref(), &messages).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use docmill_core::id::{ContentHash, TenantId};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::queue::memory::MemoryQueue;
+    use crate::sqlite::Database;
+    use crate::stages::{file_uri, named};
+
+    /// Takes longer to read than anything here waits.
+    const LONG: u64 = 64 << 30;
+
+    fn admission(uri: &str, content: Content) -> Admission {
+        Admission { tenant: TenantId::default(), uri: uri.to_owned(), content, bytes: 1, batch: None }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn files_that_are_only_named_hold_up_no_upload() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let desk = Arc::new(Database::open(&dir.path().join("data"), clock.clone()).unwrap());
+        let mut beside = JoinSet::new();
+        let door = Door::open(&mut beside, desk, Arc::new(MemoryQueue::new(clock, 1_000)));
+        // They have a size and nothing on the disk.
+        let files: Vec<File> = (0..=WRITERS.max(NAMED_WRITERS))
+            .map(|n| {
+                let file = File::create(dir.path().join(n.to_string())).unwrap();
+                file.set_len(LONG).unwrap();
+                file
+            })
+            .collect();
+        let named: Vec<JoinHandle<Result<Vec<Admitted>, Problem>>> = files
+            .iter()
+            .enumerate()
+            .map(|(n, file)| {
+                let version = named::version_of(&file.metadata().unwrap());
+                let uri = file_uri::of_path(&dir.path().join(n.to_string()));
+                let (door, admission) = (door.clone(), admission(&uri, Content::Seen { version }));
+                tokio::spawn(async move { door.admit(vec![admission]).await })
+            })
+            .collect();
+        let uploaded = Content::Uploaded { hash: ContentHash::of(b"x"), object: "uploads/x".to_owned() };
+        let admitted = door.admit(vec![admission("upload:x", uploaded)]).await;
+        assert!(admitted.is_ok_and(|admitted| admitted.len() == 1));
+        assert!(
+            !named.iter().any(JoinHandle::is_finished),
+            "they were read faster than an upload is taken in"
+        );
+        // Short enough to be read to their end.
+        files.iter().for_each(|file| file.set_len(0).unwrap());
+        for named in named {
+            assert!(named.await.unwrap().is_ok());
+        }
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::auth::Scope;
 use super::problem::Problem;
-use super::{Shape, Shared, keys};
+use super::{Shape, Shared, keys, peer};
 
 /// No script, style or picture from elsewhere or out of the page itself; nothing frames it, and no form leaves it.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -95,12 +95,14 @@ impl Assets {
     }
 }
 
-/// `GET /`. With the token for changes where the user of this machine asks for the page itself.
+/// `GET /`. With the token for changes where a browser of the user that this process runs as asks for the page itself:
+/// a proxy is mostly somebody else's program, and so are those of other users of this machine.
 pub async fn page(State(api): State<Shared>, parts: Parts) -> Response {
     let token = match &api.token {
         Some(token)
             if is_page(&parts.headers)
-                && api.authenticator.authenticate(&parts, Scope::Read).await.is_ok() =>
+                && api.authenticator.authenticate(&parts, Scope::Read).await.is_ok()
+                && peer::is_own_user(parts.extensions.get()).await =>
         {
             Some(token.expose())
         }

@@ -61,6 +61,7 @@ pub mod oidc;
 pub mod openapi;
 pub mod operator;
 mod pages;
+mod peer;
 mod plain;
 mod prefixes;
 mod problem;

@@ -1,7 +1,6 @@
 //! Documents that are named, not sent: objects of our store, files below the root. They are looked at here and
 //! read by workers, once.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
@@ -10,14 +9,13 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Shared;
 use super::plain::is_plain;
 use super::problem::Problem;
 use super::upload::FOLDER;
+use super::{Shape, Shared};
 use crate::desk::{Admission, Content};
 use crate::objects::{self, Meta, ObjectKey, ObjectsOptions, PAGE_MAX};
-use crate::service::below;
-use crate::stages::file_uri;
+use crate::stages::{file_uri, named};
 
 /// Looks at once.
 const LOOKS_AT_ONCE: usize = 16;
@@ -164,30 +162,31 @@ async fn look_at(api: &Shared, source: Source) -> Result<(ContentHash, u64), Pro
         }
         (Source::File(path), _) => {
             let root = api.file_root.clone().unwrap_or_default();
-            let looked = tokio::task::spawn_blocking(move || {
-                let Some(real) = below(&root, &path)? else { return Ok(None) };
-                std::fs::metadata(real).map(Some)
-            });
+            let looked = tokio::task::spawn_blocking(move || named::look_below(&root, &path));
             let looked = looked.await.map_err(|_| Problem::ledger_away())?;
             match looked {
-                Ok(Some(found)) if found.is_file() => {
-                    let parts = [
-                        found.dev(),
-                        found.ino(),
-                        found.len(),
-                        found.mtime().cast_unsigned(),
-                        found.mtime_nsec().cast_unsigned(),
-                    ];
-                    let mut hash = Sha256::new();
-                    parts.iter().for_each(|part| hash.update(part.to_le_bytes()));
-                    Ok((ContentHash(hash.finalize().into()), found.len()))
+                Ok(Some(found)) => {
+                    file_fits(api, found.len())?;
+                    Ok((named::version_of(&found), found.len()))
                 }
-                Ok(_) => Err(refused("the file is no regular file, or leads out of the root")),
+                Ok(None) => Err(refused("the file is no regular file, or leads out of the root")),
                 Err(_) => Err(refused("the file cannot be looked at")),
             }
         }
         (Source::Object(_), None) => Err(objects::Error::Unreachable(String::new()).into()),
     }
+}
+
+/// On one machine a file is read as it is taken in, so one that no extractor would take is refused first. Workers of a
+/// cluster have limits of their own.
+fn file_fits(api: &Shared, bytes: u64) -> Result<(), Problem> {
+    let max = api.settings.max_upload_bytes;
+    if api.shape == Shape::Embedded && bytes > max {
+        let what_to_do = format!("name files of up to {max} bytes");
+        let detail = format!("the file has {bytes} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, what_to_do));
+    }
+    Ok(())
 }
 
 fn version_of(meta: &Meta) -> ContentHash {

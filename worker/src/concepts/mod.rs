@@ -238,20 +238,26 @@ pub struct PathStep {
     pub via: Option<Via>,
 }
 
-/// A query that a store has been at for long.
+/// A query that a store has been at for long, or was on one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SlowQuery {
-    /// `postgres` or `neo4j`.
+    /// `postgres`, `neo4j`, or `sqlite` on one machine.
     pub store: String,
-    /// The store's own name of it: a process, a transaction.
+    /// The store's own name of it: a process, a transaction; on one machine one made of its words.
     pub id: String,
     /// Its words without values.
     pub query: String,
-    /// For how long, in milliseconds.
+    /// For how long, in milliseconds; on one machine the longest time that it took.
     pub elapsed_ms: u64,
-    /// What it is doing, in the store's words.
+    /// What it is doing, in the store's words; `ended` on one machine, which tells what was slow.
     pub state: String,
+    /// How often it took long, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The mean of the times that it took long, in milliseconds, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_ms: Option<u64>,
 }
 
 /// Questions about the concept graph.
@@ -276,7 +282,8 @@ pub trait ConceptReader: Send + Sync {
         steps_max: u8,
     ) -> Result<Option<Vec<PathStep>>, Error>;
 
-    /// What the store has been at for longer than this, the longest first. One machine has no server that could say.
+    /// What the store has been at for longer than this, the longest first; on one machine, what took longer since it was
+    /// begun.
     async fn slow(&self, above_ms: u64) -> Result<Vec<SlowQuery>, Error>;
 }
 

@@ -372,7 +372,7 @@ async fn slow(graph: &Graph, above_ms: u64) -> Result<Vec<SlowQuery>, Error> {
         let query = query.text().unwrap_or_default();
         if elapsed_ms >= above_ms && !query.starts_with("SHOW TRANSACTIONS") {
             let (store, query) = ("neo4j".to_owned(), shape(query));
-            slow.push(SlowQuery { store, id, query, elapsed_ms, state });
+            slow.push(SlowQuery { store, id, query, elapsed_ms, state, count: None, mean_ms: None });
         }
     }
     Ok(slow)

@@ -291,6 +291,8 @@ pub(super) async fn slow(database: &Database, above_ms: u64) -> Result<Vec<SlowQ
             query: shape(get(row, 1)?),
             elapsed_ms: number(row, 2)?,
             state: get(row, 3)?,
+            count: None,
+            mean_ms: None,
         })
     };
     found.iter().map(read).collect()

@@ -13,7 +13,7 @@ pub(super) fn shape(query: &str) -> String {
             shape.push('…');
             break;
         }
-        let within_a_name = before.is_alphanumeric() || before == '_' || before == '$';
+        let within_a_name = before.is_alphanumeric() || matches!(before, '_' | '$' | '?');
         match letter {
             '\'' | '"' if !(letter == '"' && is_a_name(&mut letters.clone())) => {
                 // A quote within is doubled or escaped; either way the text goes on.
@@ -71,6 +71,7 @@ mod tests {
     fn values_are_left_out() {
         let cases = [
             ("SELECT  a\n FROM t1 WHERE x = $1", "SELECT a FROM t1 WHERE x = $1"),
+            ("x IN (?1, ?12)", "x IN (?1, ?12)"),
             ("x = 'secret''s' AND y = 42", "x = ? AND y = ?"),
             ("x = 'a\\'b' LIMIT 10", "x = ? LIMIT ?"),
             ("MATCH (n {name: \"Top Secret\"}) RETURN 1.5e3", "MATCH (n {name: ?}) RETURN ?"),

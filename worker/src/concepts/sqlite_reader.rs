@@ -1,16 +1,22 @@
 //! The concept graph in the data directory's file.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use docmill_core::id::TenantId;
+use docmill_core::id::{ContentHash, TenantId};
 
 use super::path::{CHUNKS_LOOKED_AT, NEIGHBOURS_LOOKED_AT, Search, Turn};
+use super::slow::shape;
 use super::{
     ConceptDetail, ConceptPage, ConceptQuery, ConceptReader, ConceptRow, Error, Mentioning, Neighbour,
-    PathStep, SlowQuery, Via,
+    PathStep, SLOW_MAX, SlowQuery, Via,
 };
-use crate::sqlite::Readers;
 use crate::sqlite::read::{self, ConceptsFrom};
 use crate::sqlite::rusqlite::Connection;
+use crate::sqlite::{Readers, SlowStatement};
+
+/// Bytes of a statement's name.
+const ID_BYTES: usize = 4;
 
 /// Concepts of one machine.
 #[derive(Clone)]
@@ -56,8 +62,26 @@ impl ConceptReader for SqliteConcepts {
         self.look(move |connection| path(connection, &tenant, &from, &to, steps_max)).await
     }
 
-    async fn slow(&self, _: u64) -> Result<Vec<SlowQuery>, Error> {
-        Ok(Vec::new())
+    async fn slow(&self, above_ms: u64) -> Result<Vec<SlowQuery>, Error> {
+        let slow = self.0.slow_statements(Duration::from_millis(above_ms));
+        Ok(slow.iter().take(SLOW_MAX as usize).map(slow_query).collect())
+    }
+}
+
+fn slow_query(slow: &SlowStatement) -> SlowQuery {
+    let without_comments = |line: &str| line.split("--").next().unwrap_or_default().to_owned();
+    let words: Vec<String> = slow.words.lines().map(without_comments).collect();
+    let query = shape(&words.join("\n"));
+    let id = ContentHash::of(query.as_bytes());
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    SlowQuery {
+        store: "sqlite".to_owned(),
+        id: id.0.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect(),
+        query,
+        elapsed_ms: ms(slow.longest),
+        state: "ended".to_owned(),
+        count: Some(slow.count),
+        mean_ms: Some(ms(slow.mean)),
     }
 }
 
@@ -129,4 +153,23 @@ fn path(
         steps.push(PathStep { concept: read::display_of(connection, concept)?, via });
     }
     Ok(Some(steps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_statement_is_told_without_comments_and_values() {
+        let slow = SlowStatement {
+            words: "SELECT a -- of 'those\n FROM t WHERE b = ?1 AND c = 'x'".to_owned(),
+            count: 3,
+            longest: Duration::from_millis(70),
+            mean: Duration::from_millis(40),
+        };
+        let told = slow_query(&slow);
+        let expected = ("sqlite", "SELECT a FROM t WHERE b = ?1 AND c = ?");
+        assert_eq!((told.store.as_str(), told.query.as_str()), expected);
+        assert_eq!((told.elapsed_ms, told.count, told.mean_ms, told.id.len()), (70, Some(3), Some(40), 8));
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Embedding, EmbeddingModel, Error};
+use super::{Embedding, EmbeddingModel, Error, Searched, give_way};
 
 /// How texts are pooled.
 #[derive(Debug, Clone)]
@@ -21,6 +21,9 @@ pub struct BatcherOptions {
     pub batch_tokens_max: usize,
     /// How long a text waits for others to fill its batch.
     pub flush_after: Duration,
+    /// Its threads give way to searches, and its batches are short while somebody searches: who asks meanwhile has a core
+    /// as soon as a batch ends.
+    pub beside: Option<Searched>,
 }
 
 impl Default for BatcherOptions {
@@ -30,6 +33,7 @@ impl Default for BatcherOptions {
             batch_texts_max: 8,
             batch_tokens_max: 8 * 256,
             flush_after: Duration::from_millis(20),
+            beside: None,
         }
     }
 }
@@ -82,6 +86,10 @@ const ROUNDS_POOLED: usize = 8;
 /// Tokens of a text are estimated from its bytes; the model cuts at this many.
 const TOKENS_MAX: usize = 512;
 const BYTES_PER_TOKEN: usize = 4;
+/// Texts in one call of the model beside somebody who searches.
+const TEXTS_BESIDE_SEARCHES: usize = 2;
+/// How long somebody counts as searching.
+const SEARCHES_LAST: Duration = Duration::from_secs(1);
 
 impl Batcher {
     /// Starts the threads.
@@ -169,6 +177,9 @@ impl Shared {
     }
 
     fn work(&self, runtime: Option<&tokio::runtime::Handle>) {
+        if self.options.beside.is_some() {
+            give_way();
+        }
         while let Some(batch) = self.next_batch() {
             let (texts, replies): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|job| (job.text, job.reply)).unzip();
@@ -222,6 +233,13 @@ impl Shared {
         }
     }
 
+    /// Texts in the next call.
+    fn texts_max(&self) -> usize {
+        let all = self.options.batch_texts_max;
+        let beside = self.options.beside.as_ref().is_some_and(|searched| searched.within(SEARCHES_LAST));
+        if beside { all.min(TEXTS_BESIDE_SEARCHES) } else { all }
+    }
+
     /// Waits for a batch that is full or whose oldest text has waited long enough; none when closed.
     fn next_batch(&self) -> Option<Vec<Job>> {
         let mut pool = self.lock();
@@ -234,9 +252,9 @@ impl Shared {
                 pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let waited = oldest.since.elapsed();
-            if pool.jobs.len() >= self.options.batch_texts_max || waited >= self.options.flush_after {
-                let batch = take_batch(&mut pool.jobs, &self.options);
+            let (waited, texts_max) = (oldest.since.elapsed(), self.texts_max());
+            if pool.jobs.len() >= texts_max || waited >= self.options.flush_after {
+                let batch = take_batch(&mut pool.jobs, texts_max, self.options.batch_tokens_max);
                 if !pool.jobs.is_empty() {
                     self.changed.notify_one();
                 }
@@ -249,17 +267,17 @@ impl Shared {
 }
 
 /// The oldest job, so that none starves, and those nearest to it in length, so that little is padding.
-fn take_batch(jobs: &mut VecDeque<Job>, options: &BatcherOptions) -> Vec<Job> {
+fn take_batch(jobs: &mut VecDeque<Job>, texts_max: usize, tokens_max: usize) -> Vec<Job> {
     let estimates: Vec<usize> = jobs.iter().map(|job| tokens_estimate(&job.text)).collect();
     let Some(&first) = estimates.first() else { return Vec::new() };
     let mut nearest: Vec<usize> = (0..jobs.len()).collect();
     nearest.sort_by_key(|&i| (estimates[i].abs_diff(first), i));
-    let mut taken: Vec<usize> = Vec::with_capacity(options.batch_texts_max);
+    let mut taken: Vec<usize> = Vec::with_capacity(texts_max);
     let mut longest = 0;
     for i in nearest {
         let padded = longest.max(estimates[i]);
-        let over = padded * (taken.len() + 1) > options.batch_tokens_max;
-        if taken.len() == options.batch_texts_max || (over && !taken.is_empty()) {
+        let over = padded * (taken.len() + 1) > tokens_max;
+        if taken.len() == texts_max || (over && !taken.is_empty()) {
             break;
         }
         longest = padded;

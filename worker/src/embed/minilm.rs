@@ -76,6 +76,8 @@ impl MiniLm {
         let output = node("last_hidden_state")?;
         let minilm = Self { tokenizer, model, inputs, output, pools: Mutex::default() };
         minilm.self_test()?;
+        // A pool's thread computes with the priority of the thread that made it: not with ours, who only load.
+        lock(&minilm.pools).clear();
         Ok(minilm)
     }
 

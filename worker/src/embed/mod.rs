@@ -1,6 +1,7 @@
 //! Vectors for texts: the trait that models implement, and how many documents share one model.
 
 mod batch;
+mod beside;
 mod embedding;
 mod minilm;
 mod mock;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use docmill_core::failure::FailureClass;
 
 pub use batch::{Batcher, BatcherOptions, BatcherStats};
+pub use beside::{Searched, give_way};
 pub use embedding::{Embedding, vector_from_bytes, vector_to_bytes};
 pub use minilm::MiniLm;
 pub use mock::Mock;

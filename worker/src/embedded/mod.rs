@@ -23,6 +23,8 @@ mod take_in;
 mod uploads;
 #[cfg(feature = "services")]
 mod watch;
+#[cfg(feature = "services")]
+mod workshop;
 
 pub use counters::Counters;
 pub use error::Error;

@@ -180,7 +180,9 @@ impl Visitor for Looking<'_> {
         }
         self.scan.counters.files_seen.fetch_add(1, Ordering::Relaxed);
         let known = self.scan.known.get(&uri);
-        let retried = known.is_some_and(|known| known.retry_when_seen);
+        // Handed in by name so far: from now on it is wanted because it is here, too, whatever becomes of its batch.
+        let adopted = known.is_some_and(|known| known.root.is_none());
+        let retried = adopted || known.is_some_and(|known| known.retry_when_seen);
         let unchanged = known
             .filter(|_| !retried)
             .and_then(|known| known.stat.map(|before| (before, known.scanned_at_ns)));
@@ -234,4 +236,46 @@ impl Visitor for Looking<'_> {
 
 fn is_under(uri: &str, root: &str) -> bool {
     uri.strip_prefix(root).is_some_and(|rest| rest.starts_with('/') || root.ends_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use docmill_core::delivery::State;
+    use docmill_core::id::{DocumentId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_only_named_is_taken_over_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("a.txt");
+        std::fs::write(&path, b"text").unwrap();
+        let (content, stat) = file_uri::hash_file(&path).unwrap();
+        let uri = file_uri::of_path(&path);
+        let roots_found = |known_under: Option<&str>| {
+            let known = KnownSource {
+                uri: uri.clone(),
+                document: DocumentId::born(&TenantId::default(), &uri, 0),
+                stat: Some(stat),
+                scanned_at_ns: i64::MAX,
+                content: Some(content),
+                state: State::Committed,
+                root: known_under.map(str::to_owned),
+                retry_when_seen: false,
+            };
+            let known = HashMap::from([(uri.clone(), known)]);
+            let scan = Scan { known, began_ns: i64::MAX, bytes_max: 1 << 20, counters: Arc::default() };
+            let mut roots = Vec::new();
+            scan.run(std::slice::from_ref(&root), &mut |seen| {
+                if let Seen::Found(found) = seen {
+                    roots.extend(found.into_iter().map(|found| found.root));
+                }
+                true
+            });
+            roots
+        };
+        assert_eq!(roots_found(None), [file_uri::of_path(&root)]);
+        assert_eq!(roots_found(Some("file:///w")), [""; 0]);
+    }
 }

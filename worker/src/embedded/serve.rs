@@ -1,15 +1,17 @@
 //! `docmill serve`: the whole API on a data directory, and the worker that delivers what comes by it, in one process.
 //!
-//! What is uploaded lies below the directory, directories that are watched are taken in as a run takes them in. It
-//! answers at once: models are loaded beside, it is ready when they are, and until then documents wait for nothing but
-//! their vectors.
+//! What is uploaded lies below the directory, directories that are watched are taken in as a run takes them in. Documents
+//! are worked on in a workshop of their own, which gives way to those that ask. It answers at once: models are loaded
+//! beside, it is ready when they are, and until then documents wait for nothing but their vectors.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use docmill_core::id::TenantId;
+use docmill_core::index::IndexSpec;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 use super::session::{self, Session, Setup, active_spec, fitting_spec, sinks};
 use super::uploads::OBJECTS;
 use super::watch::{Watched, directories, watch_until};
+use super::workshop::Workshop;
 use super::{Counters, Embeddings, Error, Metrics, RunOptions};
 use crate::api::memo::MemoSettings;
 use crate::api::{self, Shape, SinksOf};
@@ -41,6 +44,8 @@ const SCRATCH: &str = "scratch";
 const SCRATCH_MIB: u32 = 512;
 /// The file of the token that changes need while there are no keys.
 const TOKEN: &str = "api-token";
+/// Shortest time between two looks for what commits brought.
+const KEEP_UP_EVERY: Duration = Duration::from_millis(250);
 /// Time between two looks for uploads and answers that nobody needs.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
@@ -82,6 +87,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let database = Arc::new(Database::open(data_dir, Arc::new(SystemClock))?);
+    database.checkpoint_often().await?;
     let watched = Watched {
         tenant: options.tenant.clone(),
         directories: directories(&options.watch, data_dir)?,
@@ -98,45 +104,96 @@ pub async fn serve(
     let metrics = metrics.map_err(|error| Error::Api(error.to_string()))?;
     let place = Place::make(data_dir)?;
     let spec = fitting_spec(database.as_ref(), &setup).await?;
-    // Searches are embedded by threads of their own; what is taken in leaves them a core.
-    let models = Arc::new(Models::new(cores().saturating_sub(1).max(1)));
-    let parts = session::Parts { database: database.clone(), models: models.clone(), spec: spec.clone() };
-    let session = Session::of(data_dir, &setup, counters, parts).await?;
+    let embedder = Arc::new(QueryEmbedder::new(cores()));
+    // What is taken in leaves searches a core.
+    let models = Models::beside(cores().saturating_sub(1).max(1), embedder.searched().clone());
+    let parts = session::Parts { database: database.clone(), models: Arc::new(models), spec: spec.clone() };
+    let workshop = Workshop::open(cores())?;
+    let data_dir = data_dir.to_owned();
+    let opening = async move { Session::of(&data_dir, &setup, counters, parts).await };
+    let session = workshop.begin(opening).done().await?;
 
-    let settings = ApiSettings::here(listen, place.token_file.clone());
+    let mut settings = ApiSettings::here(listen, place.token_file.clone());
+    // What no extractor would take is refused as it comes.
+    settings.max_upload_bytes = watched.bytes_max;
     let desk: Arc<dyn Desk> = database.clone();
     let who = api::who_may(&settings, &desk, has_keys).map_err(unusable)?;
     let metrics_file = options.run.metrics.clone();
-    let parts = answering(&session, options, &watched, &place)?;
+    let search = Arc::new(EmbeddedSearch::new(database.readers().clone(), embedder.clone()));
+    let parts = answering(&session, options, &watched, &place, (search.clone(), embedder))?;
     let objects = place.open()?;
     let token_file = (!has_keys).then(|| place.token_file.clone());
     told(&Served { listen, token_file });
 
-    let answering =
-        async { api::serve(parts, &settings, who, public, None, stop.clone()).await.map_err(unusable) };
-    let loading = async {
-        // Without it nothing could be delivered, so it is said before the first document comes.
-        models.embedder(&spec).await.map(drop).map_err(Error::Model)
-    };
-    let mut finished = |finished: &Finished| metrics.observe(finished);
-    let delivering = session.serve_until(stop.clone(), &mut finished);
-    let watching = watch_until(&session, &watched, stop.clone());
-    let served = async {
-        tokio::try_join!(Box::pin(answering), Box::pin(delivering), Box::pin(watching), Box::pin(loading),)
-            .map(drop)
-    };
-    let beside =
-        futures::future::join(sweep(desk.as_ref(), &objects), written(&metrics, metrics_file.as_deref()));
+    let (halt, halting) = watch::channel(false);
+    let mut working = workshop.begin(work(session, watched, spec, metrics.clone(), halting));
+    let (stopping, changes) = (stop.clone(), database.changes());
+    let mut answering =
+        Box::pin(async { api::serve(parts, &settings, who, public, None, stop).await.map_err(unusable) });
+    let beside = futures::future::join4(
+        sweep(desk.as_ref(), &objects),
+        written(&metrics, metrics_file.as_deref()),
+        pass_on(stopping, &halt),
+        keep_up(&search, changes),
+    );
     let ended = tokio::select! {
-        ended = served => ended,
-        (never, ()) = beside => match never {},
+        answered = &mut answering => {
+            halt.send_replace(true);
+            let worked = working.done().await;
+            answered.and(worked)
+        }
+        // Asked to end, or it cannot go on.
+        worked = working.done() => match worked {
+            Ok(()) => answering.await,
+            failed => failed,
+        },
+        (never, ..) = beside => match never {},
     };
-    let closed = session.close().await;
+    workshop.close().await;
     ended?;
     if let Some(path) = &metrics_file {
         metrics.write(path)?;
     }
+    Ok(())
+}
+
+/// Delivers what comes and looks for it, until it is to stop; then tidies up.
+async fn work(
+    session: Session,
+    watched: Watched,
+    spec: IndexSpec,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let mut finished = |finished: &Finished| metrics.observe(finished);
+    let ended = {
+        // Without it nothing could be delivered, so it is said before the first document comes.
+        let loading = async { session.models.embedder(&spec).await.map(drop).map_err(Error::Model) };
+        let delivering = session.serve_until(stop.clone(), &mut finished);
+        let watching = watch_until(&session, &watched, stop);
+        tokio::try_join!(Box::pin(delivering), Box::pin(watching), Box::pin(loading)).map(drop)
+    };
+    let closed = session.close().await;
+    ended?;
     closed
+}
+
+/// Says that it is to stop once this is said, until it is dropped.
+async fn pass_on(mut stop: watch::Receiver<bool>, halt: &watch::Sender<bool>) -> Infallible {
+    // Who could say it is gone: that is to end, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+    halt.send_replace(true);
+    std::future::pending().await
+}
+
+/// Loads what commits bring for those who search, before they ask, until it is dropped.
+async fn keep_up(search: &EmbeddedSearch, changes: Option<watch::Receiver<u64>>) -> Infallible {
+    let Some(mut changes) = changes else { return std::future::pending().await };
+    while changes.changed().await.is_ok() {
+        search.keep_up().await;
+        tokio::time::sleep(KEEP_UP_EVERY).await;
+    }
+    std::future::pending().await
 }
 
 /// Where things are, below the data directory.
@@ -212,11 +269,10 @@ fn answering(
     options: ServeOptions,
     watched: &Watched,
     place: &Place,
+    (search, embedder): (Arc<dyn Search>, Arc<QueryEmbedder>),
 ) -> Result<api::Parts, Error> {
     let database = session.database.clone();
     let readers = database.readers().clone();
-    let embedder = Arc::new(QueryEmbedder::new(cores()));
-    let search: Arc<dyn Search> = Arc::new(EmbeddedSearch::new(readers.clone(), embedder.clone()));
     let scratch = ScratchOptions { path: place.scratch.clone(), limit_mib: SCRATCH_MIB };
     let scratch = Scratch::open(&scratch).map_err(|error| unusable_dir(&place.scratch, &error))?;
     let asker = Asker::new(search.clone(), &options.ask).map_err(Error::Api)?;
@@ -256,7 +312,7 @@ fn answering(
 }
 
 /// Removes what nobody needs any more, until it is dropped.
-async fn sweep(desk: &dyn Desk, objects: &Objects) -> std::convert::Infallible {
+async fn sweep(desk: &dyn Desk, objects: &Objects) -> Infallible {
     let mut after = None;
     loop {
         if let Err(error) = api::sweep::round(desk, Some(objects), &mut after).await {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::Error;
 use super::session::{
     DELETED_KEPT_MS, DOCUMENTS_IN_FLIGHT, FORGET_DOCUMENTS, SWEEP_ROWS, Session, delivery_error,
     leaves_rows,
 };
-use super::{Counters, Error};
-use crate::delivery::{self, Outcome, Sweep, maintain, reindex_round};
+use crate::delivery::{self, Sweep, maintain, reindex_round};
 use crate::intake::{Finished, GateWatch, Intake, Room};
 use crate::ledger::{self, Ledger};
 use crate::queue::Queue;
@@ -119,22 +119,7 @@ impl Session {
         if leaves_rows(&ended.outcome) {
             self.rows_may_be_loose.store(true, Ordering::Relaxed);
         }
-        let Finished { outcome, uri, bytes, seconds } = &ended;
-        match outcome {
-            Outcome::Committed { .. } | Outcome::Deleted => {
-                Counters::add(&self.counters.documents_done, 1);
-                Counters::add(&self.counters.bytes_done, *bytes);
-                tracing::debug!(uri, seconds, "document done");
-            }
-            Outcome::DeadLettered(failure) => {
-                Counters::add(&self.counters.documents_failed, 1);
-                tracing::warn!(uri, code = failure.code.as_str(), detail = failure.detail, "dead letter");
-            }
-            Outcome::Retried(failure) => {
-                tracing::info!(uri, code = failure.code.as_str(), "document will be tried again");
-            }
-            Outcome::NothingToDo | Outcome::Elsewhere => {}
-        }
+        ended.tell(&self.counters);
         finished(&ended);
         Ok(())
     }

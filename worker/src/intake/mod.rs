@@ -10,6 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::delivery::{Deliverer, Error, Jitter, Outcome};
+#[cfg(feature = "services")]
+use crate::embedded::Counters;
 use crate::health::Gate;
 use crate::ledger::WorkerId;
 use crate::queue::{self, Delivery};
@@ -35,6 +37,29 @@ pub struct Finished {
     pub bytes: u64,
     /// Time from claim to ack.
     pub seconds: f64,
+}
+
+#[cfg(feature = "services")]
+impl Finished {
+    /// Counts it, and says it in the log.
+    pub(crate) fn tell(&self, counters: &Counters) {
+        let Self { outcome, uri, bytes, seconds } = self;
+        match outcome {
+            Outcome::Committed { .. } | Outcome::Deleted => {
+                Counters::add(&counters.documents_done, 1);
+                Counters::add(&counters.bytes_done, *bytes);
+                tracing::debug!(uri, seconds, "document done");
+            }
+            Outcome::DeadLettered(failure) => {
+                Counters::add(&counters.documents_failed, 1);
+                tracing::warn!(uri, code = failure.code.as_str(), detail = failure.detail, "dead letter");
+            }
+            Outcome::Retried(failure) => {
+                tracing::info!(uri, code = failure.code.as_str(), "document will be tried again");
+            }
+            Outcome::NothingToDo | Outcome::Elsewhere => {}
+        }
+    }
 }
 
 /// How many documents may be in work.

@@ -43,6 +43,19 @@ impl EmbeddedSearch {
         }
     }
 
+    /// Loads what was committed since, for the tenants that are searched: the next search finds it loaded.
+    pub async fn keep_up(&self) {
+        let searchers: Vec<Searcher> = {
+            let kept = self.searchers.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.of_tenant.values().map(|(searcher, _)| searcher.clone()).collect()
+        };
+        for searcher in searchers {
+            if let Err(error) = searcher.keep_up().await {
+                tracing::debug!(%error, "the next search loads what is new");
+            }
+        }
+    }
+
     fn searcher(&self, tenant: &TenantId) -> Searcher {
         let mut kept = self.searchers.lock().unwrap_or_else(PoisonError::into_inner);
         kept.asked += 1;

@@ -9,7 +9,9 @@ use docmill_core::language::{Language, detect};
 use tokio::sync::Mutex;
 
 use super::Error;
-use crate::embed::{Batcher, BatcherOptions, BatcherStats, EmbeddingModel, MiniLm, Mock, model_named};
+use crate::embed::{
+    Batcher, BatcherOptions, BatcherStats, EmbeddingModel, MiniLm, Mock, Searched, model_named,
+};
 use crate::stages::models::NONE;
 
 /// Queries in one call of the model.
@@ -24,18 +26,74 @@ const LANGUAGE_SURE: f32 = 0.5;
 /// The query as a vector, or why there is none.
 pub(super) type Embedded = Result<Vec<f32>, String>;
 
-/// Embedding models for queries, by the name that indexes give them; loaded once, shared by all tenants.
+/// Looks for the model of a name, on a thread that may take its time.
+type Find = Box<dyn Fn(&str) -> Result<Option<Arc<dyn EmbeddingModel>>, String> + Send + Sync>;
+
+/// Embedding models for queries, by the name that indexes give them; loaded once, shared by all tenants. They are not
+/// those that documents are embedded with: no query waits for a batch of texts.
 pub struct QueryEmbedder {
+    kept: Arc<Kept>,
+    searched: Searched,
+}
+
+struct Kept {
     threads: usize,
+    find: Find,
     loaded: RwLock<HashMap<String, Arc<Batcher>>>,
     /// Held while one is loaded: whoever else needs one waits. Why a model could not be had, and since when.
     lacking: Mutex<HashMap<String, (Instant, String)>>,
 }
 
+impl Kept {
+    fn known(&self, embedder: &str) -> Option<Arc<Batcher>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(embedder).cloned()
+    }
+
+    async fn load(self: Arc<Self>, embedder: String) -> Result<Option<Arc<Batcher>>, String> {
+        let mut lacking = self.lacking.lock().await;
+        if let Some(batcher) = self.known(&embedder) {
+            return Ok(Some(batcher));
+        }
+        if let Some((since, why)) = lacking.get(&embedder)
+            && since.elapsed() < LOAD_AGAIN_AFTER
+        {
+            return Err(why.clone());
+        }
+        let (kept, name) = (self.clone(), embedder.clone());
+        let loading = tokio::task::spawn_blocking(move || match (kept.find)(&name)? {
+            Some(model) => batcher_of(model, kept.threads).map(Some),
+            None => Ok(None),
+        });
+        let loaded = loading.await.unwrap_or_else(|error| Err(error.to_string()));
+        match &loaded {
+            Ok(Some(batcher)) => {
+                lacking.remove(&embedder);
+                let mut models = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+                models.insert(embedder, batcher.clone());
+            }
+            Ok(None) => {}
+            Err(why) => {
+                lacking.insert(embedder, (Instant::now(), why.clone()));
+            }
+        }
+        loaded
+    }
+}
+
 impl QueryEmbedder {
     /// No model yet; each computes on this many threads.
     pub fn new(threads: usize) -> Self {
-        Self { threads, loaded: RwLock::default(), lacking: Mutex::default() }
+        Self::finding(threads, Box::new(model_named))
+    }
+
+    fn finding(threads: usize, find: Find) -> Self {
+        let kept = Kept { threads, find, loaded: RwLock::default(), lacking: Mutex::default() };
+        Self { kept: Arc::new(kept), searched: Searched::default() }
+    }
+
+    /// When somebody searched last, for what is to give way to searches.
+    pub fn searched(&self) -> &Searched {
+        &self.searched
     }
 
     /// The model of this name, loaded where it is not yet; `None` for indexes without vectors.
@@ -46,36 +104,12 @@ impl QueryEmbedder {
         if embedder == NONE {
             return Ok(None);
         }
-        if let Some(batcher) = self.known(embedder) {
+        if let Some(batcher) = self.kept.known(embedder) {
             return Ok(Some(batcher));
         }
-        let mut lacking = self.lacking.lock().await;
-        if let Some(batcher) = self.known(embedder) {
-            return Ok(Some(batcher));
-        }
-        if let Some((since, why)) = lacking.get(embedder)
-            && since.elapsed() < LOAD_AGAIN_AFTER
-        {
-            return Err(why.clone());
-        }
-        let (name, threads) = (embedder.to_owned(), self.threads);
-        let loading = tokio::task::spawn_blocking(move || match model_named(&name)? {
-            Some(model) => batcher_of(model, threads).map(Some),
-            None => Ok(None),
-        });
-        let loaded = loading.await.unwrap_or_else(|error| Err(error.to_string()));
-        match &loaded {
-            Ok(Some(batcher)) => {
-                lacking.remove(embedder);
-                let mut models = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-                models.insert(embedder.to_owned(), batcher.clone());
-            }
-            Ok(None) => {}
-            Err(why) => {
-                lacking.insert(embedder.to_owned(), (Instant::now(), why.clone()));
-            }
-        }
-        loaded
+        // A task of its own: who waits may give up, and whoever comes then waits for what was begun.
+        let loading = tokio::spawn(self.kept.clone().load(embedder.to_owned()));
+        loading.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// The query as a vector of this index, or why there is none: the index has no model, it cannot be had,
@@ -84,6 +118,7 @@ impl QueryEmbedder {
     /// # Errors
     /// [`Error::Model`]: the model failed.
     pub async fn query(&self, spec: &IndexSpec, query: &str) -> Result<Result<Vec<f32>, String>, Error> {
+        self.searched.note();
         match self.load(&spec.embedder).await {
             Ok(Some(batcher)) => vector_of(&batcher, query).await,
             Ok(None) => Ok(Err(no_embeddings())),
@@ -104,17 +139,13 @@ impl QueryEmbedder {
 
     /// What all its models did so far.
     pub fn stats(&self) -> BatcherStats {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.kept.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let none = BatcherStats { calls: 0, texts: 0, failed_calls: 0 };
         loaded.values().map(|batcher| batcher.stats()).fold(none, |sum, one| BatcherStats {
             calls: sum.calls + one.calls,
             texts: sum.texts + one.texts,
             failed_calls: sum.failed_calls + one.failed_calls,
         })
-    }
-
-    fn known(&self, embedder: &str) -> Option<Arc<Batcher>> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(embedder).cloned()
     }
 }
 
@@ -125,6 +156,7 @@ pub(super) fn batcher_of(model: Arc<dyn EmbeddingModel>, threads: usize) -> Resu
         batch_texts_max: QUERIES_TOGETHER,
         batch_tokens_max: QUERIES_TOGETHER * QUERY_TOKENS_MAX,
         flush_after: Duration::ZERO,
+        beside: None,
     };
     Batcher::new(model, options).map(Arc::new).map_err(|error| error.to_string())
 }

@@ -8,7 +8,7 @@ use docmill_core::search::{SearchAnswer, SearchRequest};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::query::{QueryEmbedder, batcher_of, no_embeddings, vector_of};
+use super::query::{Embedded, QueryEmbedder, batcher_of, no_embeddings, vector_of};
 use super::store::{Asked, Look, Store};
 use super::{Error, SearchResult};
 use crate::embed::{Batcher, EmbeddingModel};
@@ -107,6 +107,12 @@ impl Searcher {
         Ok(())
     }
 
+    /// Loads what was committed since.
+    pub(super) async fn keep_up(&self) -> Result<(), Error> {
+        let store = self.store.clone();
+        self.in_turn(move |connection| store.warm(connection)).await.map(drop)
+    }
+
     async fn answered(&self, request: &SearchRequest) -> Result<SearchAnswer, Error> {
         let mut embedding = Duration::ZERO;
         for _ in 0..LOOKS_MAX {
@@ -128,14 +134,14 @@ impl Searcher {
     async fn asked(&self, query: &str) -> Result<Asked, Error> {
         let vector = match &self.embedder {
             Embedder::Nothing => Err(no_embeddings()),
-            Embedder::Given(batcher) => vector_of(batcher, query).await?,
-            Embedder::Broken(why) => return Err(Error::Model(why.clone())),
+            Embedder::Given(batcher) => or_words(vector_of(batcher, query).await)?,
+            Embedder::Broken(why) => Err(why.clone()),
             Embedder::Named(embedder) => {
                 // Before the first look nothing is known of the index, and no name is that of its embedder.
                 let Some(spec) = self.store.spec() else {
                     return Ok(Asked { vector: Err(no_embeddings()), embedder: Some(String::new()) });
                 };
-                let vector = embedder.query(&spec, query).await?;
+                let vector = or_words(embedder.query(&spec, query).await)?;
                 return Ok(Asked { vector, embedder: Some(spec.embedder) });
             }
         };
@@ -155,6 +161,17 @@ impl Searcher {
             store.readers.read(look)
         });
         looking.await.map_err(|error| sqlite::Error::Failed(error.to_string()))??
+    }
+}
+
+/// Words answer where a model does not; the answer says so.
+fn or_words(embedded: Result<Embedded, Error>) -> Result<Embedded, Error> {
+    match embedded {
+        Err(Error::Model(why)) => {
+            tracing::warn!(why, "a query could not be embedded");
+            Ok(Err("the embedding model failed".to_owned()))
+        }
+        other => other,
     }
 }
 

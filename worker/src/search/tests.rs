@@ -323,3 +323,32 @@ async fn no_query_is_embedded_on_the_thread_that_asks() {
     assert_eq!(threads.len(), 2);
     assert!(threads.iter().all(|name| name.starts_with("embed-")), "{threads:?}");
 }
+
+/// Fails at every text.
+struct Broken(Mock);
+
+#[async_trait]
+impl EmbeddingModel for Broken {
+    fn fingerprint(&self) -> &str {
+        self.0.fingerprint()
+    }
+    fn dimensions(&self) -> usize {
+        self.0.dimensions()
+    }
+    fn declares(&self, language: &str) -> bool {
+        self.0.declares(language)
+    }
+    async fn embed(&self, _: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
+        Err(EmbeddingError::Stopped)
+    }
+}
+
+#[tokio::test]
+async fn words_answer_where_the_model_fails_and_the_answer_says_so() {
+    let town = Town::with_documents("default");
+    let model: Arc<dyn EmbeddingModel> = Arc::new(Broken(Mock::new()));
+    let searcher = Searcher::open(town.readers(), TenantId::default(), Some(model));
+    let answer = searcher.answer(&asking(3)).await.unwrap();
+    assert_eq!((answer.mode, answer.results.len()), (Mode::FullText, 3));
+    assert_eq!(answer.reason.as_deref(), Some("the embedding model failed"));
+}

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::cache::{Cache, RedisCache};
 use crate::clock::SystemClock;
 use crate::config::{GraphStore, Settings};
-use crate::delivery::{Deliverer, Here, Outcome, Writing};
+use crate::delivery::{Deliverer, Here, Writing};
 use crate::embedded::{Counters, Metrics};
 use crate::extract::{Pool, SandboxMode};
 use crate::health::Bars;
@@ -40,7 +40,6 @@ mod told;
 
 use drain::{At, Drain};
 use sources::Sources;
-pub(crate) use sources::below;
 pub(crate) use start::opened;
 use told::Told;
 
@@ -341,21 +340,6 @@ impl Worker {
             }
         };
         self.told.metrics.observe(&finished);
-        let Finished { outcome, uri, bytes, seconds } = &finished;
-        match outcome {
-            Outcome::Committed { .. } | Outcome::Deleted => {
-                Counters::add(&self.counters.documents_done, 1);
-                Counters::add(&self.counters.bytes_done, *bytes);
-                tracing::debug!(uri, seconds, "document done");
-            }
-            Outcome::DeadLettered(failure) => {
-                Counters::add(&self.counters.documents_failed, 1);
-                tracing::warn!(uri, code = failure.code.as_str(), detail = failure.detail, "dead letter");
-            }
-            Outcome::Retried(failure) => {
-                tracing::info!(uri, code = failure.code.as_str(), "document will be tried again");
-            }
-            Outcome::NothingToDo | Outcome::Elsewhere => {}
-        }
+        finished.tell(&self.counters);
     }
 }

@@ -1,7 +1,6 @@
 //! Where a worker's documents come from: objects, by way of scratch, and files below one root.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use docmill_core::failure::{Failure, FailureCode};
@@ -10,8 +9,8 @@ use crate::delivery::Tracker;
 use crate::ledger::Grant;
 use crate::objects::{ObjectKey, Objects, ObjectsOptions, Scratch};
 use crate::postgres::Database;
-use crate::stages::fetch::{Fetch, Fetched, hashed};
-use crate::stages::{file_uri, read_failure, upload_uri};
+use crate::stages::fetch::{Fetch, Fetched};
+use crate::stages::{file_uri, named, upload_uri};
 
 /// See the module.
 pub(super) struct Sources {
@@ -67,20 +66,8 @@ impl Fetch for Sources {
         let (Some(root), Some(path)) = (&self.file_root, file_uri::to_path(&grant.uri)) else {
             return Err(not_ours());
         };
-        let root = root.clone();
-        let real = tokio::task::spawn_blocking(move || below(&root, &path)).await;
-        let real = real.map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
-        match real.map_err(|error| read_failure(&error))? {
-            Some(path) => hashed(path).await,
-            None => Err(not_ours()),
-        }
+        named::fetch_below(root, path).await?.ok_or_else(not_ours)
     }
-}
-
-/// The file with all links followed, if it is below the root.
-pub(crate) fn below(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
-    let (root, path) = (root.canonicalize()?, path.canonicalize()?);
-    Ok(path.starts_with(root).then_some(path))
 }
 
 fn too_large(bytes: u64, max: u64) -> Failure {
@@ -88,23 +75,4 @@ fn too_large(bytes: u64, max: u64) -> Failure {
         FailureCode::LimitFileSize,
         format!("{bytes} bytes are more than the {max} that are allowed"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_do_not_lead_out_of_the_root() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        std::fs::create_dir(&root).unwrap();
-        std::fs::write(root.join("in"), b"x").unwrap();
-        std::fs::write(dir.path().join("out"), b"x").unwrap();
-        std::os::unix::fs::symlink(dir.path().join("out"), root.join("link")).unwrap();
-        assert!(below(&root, &root.join("in")).unwrap().is_some());
-        assert!(below(&root, &root.join("link")).unwrap().is_none());
-        assert!(below(&root, &root.join("../out")).unwrap().is_none());
-        assert!(below(&root, &root.join("none")).is_err());
-    }
 }

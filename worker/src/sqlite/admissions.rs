@@ -4,6 +4,9 @@
 //! A file that is only named is on this machine, so it is hashed at once, as a scan does; a worker of its own that
 //! settles the content later, as in a cluster, is not needed.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+
 use docmill_core::delivery::State;
 use docmill_core::id::{ContentHash, DocumentId, Generation};
 use docmill_core::source::FileStat;
@@ -12,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{batches, objects, sources};
 use crate::desk::{Admission, Admitted, Change, Content};
 use crate::ledger::{Registered, Registration};
-use crate::stages::file_uri;
+use crate::stages::{file_uri, named};
 
 /// A file that was named, as it was when it was hashed.
 #[derive(Debug, Clone)]
@@ -23,18 +26,25 @@ pub(super) struct Looked {
     began_ns: i64,
 }
 
-/// Looks at the files that are only named. `None`: it was uploaded, or cannot be read any more, which the stages
-/// then say.
+/// Looks at the files that are only named. `None`: it was uploaded, or is not what was named any more, or cannot be
+/// read, which the stages then say.
 pub(super) fn look(admissions: &[Admission]) -> Vec<Option<Looked>> {
     admissions.iter().map(look_at).collect()
 }
 
 fn look_at(admission: &Admission) -> Option<Looked> {
-    let Content::Seen { .. } = admission.content else { return None };
+    let Content::Seen { version } = admission.content else { return None };
     let began_ns = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-    let (content, stat) = file_uri::hash_file(&file_uri::to_path(&admission.uri)?).ok()?;
+    let path = file_uri::to_path(&admission.uri)?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    // Another file than the one that was judged may have its name by now.
+    if named::version_of(&file.metadata().ok()?) != version {
+        return None;
+    }
+    let (content, stat) = file_uri::hash_open(&mut file).ok()?;
     Some(Looked { content, stat, began_ns })
 }
 

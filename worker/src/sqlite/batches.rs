@@ -126,12 +126,15 @@ fn counted(connection: &Connection, mut batch: BatchRow, now_ms: i64) -> rusqlit
     Ok(batch)
 }
 
-/// Documents of a batch that its cancelling ends: nobody else wants them.
+/// Documents of a batch that its cancelling ends: nobody else wants them, neither another batch nor who watches (or ran)
+/// the directory that they were found in.
 const ENDED: &str = "SELECT d.document FROM batch_documents b JOIN documents d ON d.document = b.document
      WHERE b.batch = ?1 AND d.generation = b.generation AND d.state IN ('queued', 'processing')
        AND NOT EXISTS (SELECT 1 FROM batch_documents o JOIN batches w ON w.batch = o.batch
                        WHERE o.document = b.document AND o.generation = b.generation AND o.batch <> b.batch
-                         AND w.cancelled_at_ms IS NULL)";
+                         AND w.cancelled_at_ms IS NULL)
+       AND NOT EXISTS (SELECT 1 FROM sources s
+                       WHERE s.tenant = d.tenant AND s.uri = d.uri AND s.root IS NOT NULL)";
 
 /// What waits is never begun; who has a claim finds at the next mark that it is gone. `None`: the tenant has no such
 /// batch; else how many documents were cancelled now.
@@ -163,4 +166,46 @@ pub(super) fn cancel(
         forget_pages(connection, document)?;
     }
     Ok(Some(ended.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that waits, of a batch; found under this directory before, or only handed in.
+    fn waiting(connection: &Connection, batch: Uuid, uri: &str, root: Option<&str>) -> DocumentId {
+        let document = DocumentId::born(&TenantId::default(), uri, 0);
+        let id = &document.as_bytes()[..];
+        connection
+            .execute(
+                "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, changed_at_ms)
+                 VALUES(?1, 'default', ?2, ?2, 1, 'queued', 1, 1)",
+                params![id, uri],
+            )
+            .unwrap();
+        connection
+            .execute(
+                "INSERT INTO sources(tenant, uri, document, scanned_at_ns, root) VALUES('default', ?, ?, 1, ?)",
+                params![uri, id, root],
+            )
+            .unwrap();
+        attach(connection, batch, document, Generation(1)).unwrap();
+        document
+    }
+
+    #[test]
+    fn what_is_watched_outlives_its_batch() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(super::super::TABLES).unwrap();
+        let (tenant, batch) = (TenantId::default(), Uuid::from_u128(1));
+        create(&connection, batch, &tenant, None, 1).unwrap();
+        let watched = waiting(&connection, batch, "file:///w/a", Some("file:///w"));
+        let named = waiting(&connection, batch, "file:///w/b", None);
+        assert_eq!(cancel(&connection, &tenant, batch, 2).unwrap(), Some(1));
+        let state = |document: DocumentId| -> String {
+            let sql = "SELECT state FROM documents WHERE document = ?";
+            connection.query_row(sql, [&document.as_bytes()[..]], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((state(watched).as_str(), state(named).as_str()), ("queued", "failed"));
+    }
 }

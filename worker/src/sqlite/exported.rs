@@ -4,7 +4,7 @@ use docmill_core::id::TenantId;
 use rusqlite::{Connection, params};
 
 use super::claims::{document_of, from_json};
-use super::manifests::chunk_of;
+use super::read::{ChunkFound, chunks};
 use crate::desk::ExportedRow;
 use crate::postgres::ExportedChunkRow;
 
@@ -45,7 +45,7 @@ pub(super) fn export(
         if bytes >= bytes_max {
             break;
         }
-        document.chunks = chunks(connection, manifest)?;
+        document.chunks = chunks(connection, manifest, exported)?;
         bytes += document.chunks.iter().map(|chunk| chunk.text.len()).sum::<usize>();
         found.push(document);
     }
@@ -53,28 +53,7 @@ pub(super) fn export(
     Ok((found, more))
 }
 
-fn chunks(connection: &Connection, manifest: i64) -> rusqlite::Result<Vec<ExportedChunkRow>> {
-    let mut concepts = connection.prepare_cached(
-        "SELECT c.canonical_name FROM evidence v JOIN mentions m ON m.row = v.row
-         JOIN concepts c ON c.concept = m.concept WHERE v.chunk = ? ORDER BY m.count DESC, c.canonical_name",
-    )?;
-    let mut statement = connection.prepare_cached(
-        "SELECT e.chunk, e.page, e.heading, e.start, e.\"end\", c.text FROM manifest_entries e
-         JOIN chunks c ON c.chunk = e.chunk WHERE e.manifest = ? ORDER BY e.ordinal",
-    )?;
-    let mut rows = statement.query([manifest])?;
-    let mut chunks = Vec::new();
-    while let Some(row) = rows.next()? {
-        let chunk: Vec<u8> = row.get(0)?;
-        chunks.push(ExportedChunkRow {
-            id: chunk_of(&chunk)?,
-            page: row.get(1)?,
-            heading: row.get(2)?,
-            start: row.get(3)?,
-            end: row.get(4)?,
-            text: row.get(5)?,
-            concepts: concepts.query_map([&chunk], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?,
-        });
-    }
-    Ok(chunks)
+fn exported(found: ChunkFound) -> ExportedChunkRow {
+    let ChunkFound { id, page, heading, start, end, text, concepts } = found;
+    ExportedChunkRow { id, page, heading, start, end, text, concepts }
 }

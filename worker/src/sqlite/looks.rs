@@ -109,7 +109,10 @@ pub(super) fn live_workers(connection: &Connection, now_ms: i64) -> rusqlite::Re
 }
 
 /// Documents of a tenant by state, as people are told it.
-pub(super) fn states(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<BTreeMap<String, u64>> {
+pub(super) fn states(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut statement = connection.prepare_cached(
         "SELECT CASE WHEN state = 'failed' AND instr(failure, '{\"code\":\"cancelled\"') = 1 THEN 'cancelled' ELSE state END,
                 count(*)

@@ -6,11 +6,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+#[cfg(feature = "services")]
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -45,6 +47,8 @@ mod manifests;
 #[cfg(feature = "services")]
 mod objects;
 pub mod read;
+mod readers;
+mod slow;
 mod sources;
 pub(crate) mod term_score;
 mod text;
@@ -58,6 +62,8 @@ pub use uuid;
 pub use chunk_table::{ChunkTable, TableSink};
 pub use graph::GraphSink;
 pub use manifests::entries as manifest_entries;
+pub use readers::Readers;
+pub use slow::SlowStatement;
 pub use sources::{KnownSource, known_sources};
 pub use text::TextSink;
 pub use vectors::VectorSink;
@@ -79,10 +85,9 @@ const DATABASE: &str = "docmill.db";
 const LOCK: &str = "writer.lock";
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 256;
-/// What a reading connection keeps of the file in memory.
-const READER_CACHE_KIB: u32 = 16 * 1024;
-/// Idle reading connections kept.
-const READERS_KEPT: usize = 8;
+/// Pages of the log, 16 MiB, from which on it is moved into the file while others ask.
+#[cfg(feature = "services")]
+const SERVING_LOG_PAGES: u32 = 4_096;
 
 /// A data directory that cannot be used, or a call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -211,71 +216,6 @@ fn sink_error(store: docmill_core::manifest::Store) -> impl Fn(Error) -> sink::E
     }
 }
 
-/// Reading connections to a data directory, shared by clones.
-#[derive(Clone)]
-pub struct Readers {
-    path: Arc<PathBuf>,
-    cache_kib: u32,
-    idle: Arc<Mutex<Vec<Connection>>>,
-}
-
-impl Readers {
-    /// Opens the directory for reading; works while another process writes.
-    ///
-    /// # Errors
-    /// [`Error::Absent`], [`Error::Newer`], [`Error::Older`], [`Error::Unusable`], [`Error::Damaged`].
-    pub fn open(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(DATABASE);
-        if !path.exists() {
-            return Err(Error::Absent { dir: dir.to_owned() });
-        }
-        let readers = Self { path: Arc::new(path), cache_kib: READER_CACHE_KIB, idle: Arc::default() };
-        match readers.read(|connection| format_of(connection, dir))?? {
-            FORMAT => Ok(readers),
-            found => Err(Error::Older { dir: dir.to_owned(), found }),
-        }
-    }
-
-    /// The same file by connections that keep so much of it in memory each.
-    pub fn with_cache_kib(&self, cache_kib: u32) -> Self {
-        Self { path: self.path.clone(), cache_kib, idle: Arc::default() }
-    }
-
-    /// Runs the look in one read transaction: it sees one state of everything.
-    ///
-    /// # Errors
-    /// What the look answers, or that no connection could be had.
-    pub fn read<T>(&self, look: impl FnOnce(&Connection) -> T) -> Result<T, Error> {
-        let idle = self.idle.lock().expect("no code panics while holding it").pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.connect()?,
-        };
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        let seen = look(&connection);
-        connection.prepare_cached("COMMIT")?.execute([])?;
-        let mut idle = self.idle.lock().expect("no code panics while holding it");
-        if idle.len() < READERS_KEPT {
-            idle.push(connection);
-        }
-        Ok(seen)
-    }
-
-    fn connect(&self) -> Result<Connection, Error> {
-        // Not SQLITE_OPEN_READ_ONLY: the first reader after a crash has to recover the log.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(self.path.as_path(), flags)?;
-        keep_statements(&connection)?;
-        connection.busy_timeout(Duration::from_secs(10))?;
-        let cache_kib = self.cache_kib;
-        connection.execute_batch(&format!(
-            "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{cache_kib};"
-        ))?;
-        term_score::register(&connection)?;
-        Ok(connection)
-    }
-}
-
 /// Prepared statements are used again as they are. Once the file has statistics, SQLite would otherwise
 /// plan each look-up anew for every value bound to it, at several times the cost of the look-up.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
@@ -314,7 +254,7 @@ impl Database {
         };
         std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
         let lock = lock(dir, clock.as_ref())?;
-        let connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
+        let mut connection = Connection::open(dir.join(DATABASE)).map_err(|error| unusable(&error))?;
         keep_statements(&connection)?;
         connection.busy_timeout(Duration::from_secs(30))?;
         // FULL: an answered commit survives a power cut. The log is checkpointed at 64 MiB.
@@ -327,8 +267,10 @@ impl Database {
             connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
         }
         upgrade(&connection, dir)?;
+        let slow = slow::Slow::default();
+        slow.watch(&mut connection)?;
         let (writer, thread) = Writer::start(connection)?;
-        let readers = Readers::open(dir)?;
+        let readers = Readers::noting(dir, slow)?;
         Ok(Self {
             writer: Some(writer),
             thread: Some(thread),
@@ -339,6 +281,19 @@ impl Database {
             active_then: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// Moves the log into the file in smaller pieces from now on: who hands something in waits for one of them at most, and
+    /// who reads has little of the file to look up in the log. Readers wait for neither the writer nor this.
+    ///
+    /// # Errors
+    /// The writer ended.
+    #[cfg(feature = "services")]
+    pub(crate) async fn checkpoint_often(&self) -> Result<(), Error> {
+        let job = |connection: &Connection| {
+            connection.pragma_update(None, "wal_autocheckpoint", SERVING_LOG_PAGES)
+        };
+        self.writer().run(Answer::Applied, job).await
     }
 
     /// Reading connections.
@@ -468,24 +423,54 @@ mod tests {
         let document =
             "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
               changed_at_ms) VALUES(x'00', 'default', 'u', 'u', 1, 'committed', 1,
-              '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1);";
+              '{\"media_type\":\"text/plain\",\"language\":\"en\"}', 1),
+              (x'01', 'default', 'v', 'v', 1, 'committed', 1, 'no JSON', 1);";
         let before = Connection::open(older.path().join(DATABASE)).unwrap();
         before.execute_batch(&format!("{tables}{document}")).unwrap();
         drop(before);
         let upgraded = Database::open(older.path(), Arc::new(SystemClock)).unwrap();
-        let sql = "SELECT media_type, language, category FROM documents";
-        let kind: (String, String, Option<String>) = upgraded
+        let sql = "SELECT media_type, language, category FROM documents ORDER BY uri";
+        type Kind = [Option<String>; 3];
+        let kinds: Vec<Kind> = upgraded
             .readers()
             .read(|connection| {
-                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                let mut statement = connection.prepare(sql)?;
+                let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
+                rows.collect::<rusqlite::Result<_>>()
             })
             .unwrap()
             .unwrap();
-        assert_eq!(kind, ("text/plain".to_owned(), "en".to_owned(), None));
+        let plain = [Some("text/plain".to_owned()), Some("en".to_owned()), None];
+        assert_eq!(kinds, [plain, [None, None, None]], "a summary that is no JSON breaks nothing");
         drop(upgraded);
         let [fresh, older] =
             [fresh, older].map(|dir| layout(&Connection::open(dir.path().join(DATABASE)).unwrap()));
         assert_eq!(older, fresh);
+    }
+
+    #[cfg(feature = "services")]
+    #[tokio::test]
+    async fn readers_wait_for_neither_the_writer_nor_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path(), Arc::new(SystemClock)).unwrap();
+        database.checkpoint_often().await.unwrap();
+        let (begun, open) = (tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let writing = database.writer().run(Answer::Durable, move |connection| {
+            connection.execute("INSERT INTO meta VALUES('k', 1)", [])?;
+            let _ = begun.0.send(());
+            // Until the other end is gone.
+            let _ = open.1.recv();
+            connection.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get::<_, u32>(0))
+        });
+        let reading = async {
+            begun.1.await.unwrap();
+            let sql = "SELECT count(*) FROM meta WHERE key = 'k'";
+            let seen = database.readers().read(|file| file.query_row(sql, [], |row| row.get::<_, u32>(0)));
+            drop(open.0);
+            seen.unwrap().unwrap()
+        };
+        let (written, seen) = tokio::join!(writing, reading);
+        assert_eq!((written.unwrap(), seen), (SERVING_LOG_PAGES, 0));
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod status;
 
 pub use documents::{ChunkPlace, DocumentDetail, DocumentRow, Filter, document, documents, find};
 pub use export::export;
+#[cfg(feature = "services")]
+pub(in crate::sqlite) use export::{ChunkFound, chunks};
 pub use graph::{
     ConceptDetail, ConceptRow, ConceptsFrom, Mentioning, Neighbour, Together, beside, concept, concepts,
     concepts_from, count_concepts, display_of, number_of, together,

@@ -33,9 +33,9 @@ CREATE TABLE documents(
   changed_at_ms INTEGER NOT NULL,
   claimed_at_ms INTEGER,              -- when the present claim was given
   -- What searches are filtered by.
-  media_type TEXT GENERATED ALWAYS AS (json_extract(summary, '$.media_type')) VIRTUAL,
-  language TEXT GENERATED ALWAYS AS (json_extract(summary, '$.language')) VIRTUAL,
-  category TEXT GENERATED ALWAYS AS (json_extract(summary, '$.category')) VIRTUAL
+  media_type TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(summary) THEN json_extract(summary, '$.media_type') END) VIRTUAL,
+  language TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(summary) THEN json_extract(summary, '$.language') END) VIRTUAL,
+  category TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(summary) THEN json_extract(summary, '$.category') END) VIRTUAL
 );
 CREATE INDEX documents_unsettled ON documents(state) WHERE state IN ('queued', 'processing');
 CREATE INDEX documents_failed ON documents(failed_at_ms) WHERE state = 'failed';

@@ -17,6 +17,8 @@ use super::Error;
 const JOBS_MAX: usize = 4_096;
 /// Jobs in one transaction.
 const GROUP_JOBS_MAX: usize = 2_048;
+/// Longest time that a transaction takes more jobs: who waits for its end waits for no more than that and the job in work.
+const GROUP_MAX: Duration = Duration::from_millis(100);
 /// Longest time that a durable job waits for company.
 const GROUP_WAIT: Duration = Duration::from_millis(2);
 /// Longest time that applied rows stay in an open transaction when nothing else comes.
@@ -123,7 +125,7 @@ fn in_savepoint<T>(
 /// trusted, so every later job is refused.
 fn run(connection: &Connection, jobs: &Receiver<Job>, failed: &OnceLock<Error>) {
     while let Ok(first) = jobs.recv() {
-        let committed = group(connection, jobs, first);
+        let committed = group(connection, jobs, first, GROUP_MAX);
         if let Err(error) = committed {
             tracing::error!(%error, "the ledger stopped after a failed commit");
             // Before the channel is dropped, which is what the waiting notice.
@@ -136,7 +138,12 @@ fn run(connection: &Connection, jobs: &Receiver<Job>, failed: &OnceLock<Error>) 
     }
 }
 
-fn group(connection: &Connection, jobs: &Receiver<Job>, first: Job) -> Result<(), Error> {
+fn group(
+    connection: &Connection,
+    jobs: &Receiver<Job>,
+    first: Job,
+    longest: Duration,
+) -> Result<(), Error> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut finishes: Vec<Finish> = Vec::new();
     let began = Instant::now();
@@ -149,7 +156,7 @@ fn group(connection: &Connection, jobs: &Receiver<Job>, first: Job) -> Result<()
             waits_since = Some(Instant::now());
         }
         count += 1;
-        if count >= GROUP_JOBS_MAX {
+        if count >= GROUP_JOBS_MAX || began.elapsed() >= longest {
             break;
         }
         let patience = match waits_since {
@@ -167,4 +174,38 @@ fn group(connection: &Connection, jobs: &Receiver<Job>, first: Job) -> Result<()
         finish(committed.as_ref().copied().map_err(Error::duplicate));
     }
     committed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs that wait in the channel, each of which adds a row.
+    fn waiting(jobs: usize) -> (Receiver<Job>, Job) {
+        let (sender, receiver) = sync_channel(JOBS_MAX);
+        let job = || -> Job {
+            Box::new(|connection| {
+                connection.execute("INSERT INTO t VALUES(1)", []).unwrap();
+                None
+            })
+        };
+        for _ in 0..jobs {
+            sender.send(job()).unwrap();
+        }
+        (receiver, job())
+    }
+
+    #[test]
+    fn a_transaction_ends_though_jobs_wait() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t(a)").unwrap();
+        let rows =
+            || connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, usize>(0)).unwrap();
+        let (jobs, first) = waiting(9);
+        group(&connection, &jobs, first, Duration::ZERO).unwrap();
+        assert_eq!((rows(), connection.is_autocommit()), (1, true));
+        let (jobs, first) = waiting(9);
+        group(&connection, &jobs, first, Duration::MAX).unwrap();
+        assert_eq!((rows(), jobs.try_recv().is_err()), (11, true));
+    }
 }

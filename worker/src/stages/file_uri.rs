@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use docmill_core::id::ContentHash;
@@ -83,7 +83,16 @@ pub fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
 /// # Errors
 /// What the file system says.
 pub fn hash_file(path: &Path) -> std::io::Result<(ContentHash, FileStat)> {
-    let mut file = File::open(path)?;
+    // Not waiting: what was a file when it was listed may be a pipe by now.
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    hash_open(&mut file)
+}
+
+/// The same of a file that is open, at its beginning.
+///
+/// # Errors
+/// What the file system says.
+pub fn hash_open(file: &mut File) -> std::io::Result<(ContentHash, FileStat)> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));

@@ -27,6 +27,8 @@ pub mod file_uri;
 mod kept;
 mod mock_concepts;
 pub mod models;
+#[cfg(feature = "services")]
+pub mod named;
 mod stored;
 #[cfg(feature = "services")]
 pub mod upload_uri;

@@ -7,7 +7,7 @@ use docmill_core::chunk::ChunkerConfig;
 use docmill_core::index::IndexSpec;
 use tokio::sync::Mutex;
 
-use crate::embed::{Batcher, BatcherOptions, model_named};
+use crate::embed::{Batcher, BatcherOptions, Searched, model_named};
 
 /// The fingerprint of having no model.
 pub const NONE: &str = "none";
@@ -21,13 +21,20 @@ pub const CONCEPTS_MOCK: &str = "mock-1";
 /// asked for: in a cluster, indexes are begun while workers run.
 pub struct Models {
     threads: usize,
+    /// Searches that they give way to.
+    beside: Option<Searched>,
     embedders: Mutex<HashMap<String, Arc<Batcher>>>,
 }
 
 impl Models {
     /// No model yet; each computes on this many threads.
     pub fn new(threads: usize) -> Self {
-        Self { threads, embedders: Mutex::default() }
+        Self { threads, beside: None, embedders: Mutex::default() }
+    }
+
+    /// The same beside searches, which they give way to.
+    pub fn beside(threads: usize, searched: Searched) -> Self {
+        Self { beside: Some(searched), ..Self::new(threads) }
     }
 
     /// The model that the index names; `None` where it names none.
@@ -43,10 +50,10 @@ impl Models {
         if let Some(embedder) = embedders.get(&spec.embedder) {
             return Ok(Some(embedder.clone()));
         }
-        let (name, threads) = (spec.embedder.clone(), self.threads);
+        let (name, threads, beside) = (spec.embedder.clone(), self.threads, self.beside.clone());
         let loaded = tokio::task::spawn_blocking(move || {
             let Some(model) = model_named(&name)? else { return Ok(None) };
-            let options = BatcherOptions { threads, ..BatcherOptions::default() };
+            let options = BatcherOptions { threads, beside, ..BatcherOptions::default() };
             Batcher::new(model, options).map(|batcher| Some(Arc::new(batcher))).map_err(|e| e.to_string())
         });
         let loaded: Option<Arc<Batcher>> = loaded.await.map_err(|error| error.to_string())??;

@@ -95,6 +95,16 @@ async fn a_dropped_call_leaves_the_pool() {
 }
 
 #[test]
+fn batches_are_short_while_somebody_searches() {
+    let searched = Searched::default();
+    let beside = BatcherOptions { beside: Some(searched.clone()), ..options(1) };
+    let batcher = Batcher::new(Arc::new(Mock::new()), beside).unwrap();
+    assert_eq!(batcher.shared.texts_max(), 8);
+    searched.note();
+    assert_eq!(batcher.shared.texts_max(), TEXTS_BESIDE_SEARCHES);
+}
+
+#[test]
 fn batches_hold_the_oldest_and_keep_to_their_budget() {
     let room = Arc::new(Semaphore::new(100));
     let mut jobs: VecDeque<Job> = (0..40)
@@ -107,7 +117,7 @@ fn batches_hold_the_oldest_and_keep_to_their_budget() {
         .collect();
     let options = BatcherOptions { batch_tokens_max: 600, ..options(1) };
     while let Some(oldest) = jobs.front().map(|job| job.text.len()) {
-        let batch = take_batch(&mut jobs, &options);
+        let batch = take_batch(&mut jobs, options.batch_texts_max, options.batch_tokens_max);
         assert!(batch.iter().any(|job| job.text.len() == oldest));
         let longest = batch.iter().map(|job| tokens_estimate(&job.text)).max().unwrap();
         assert!(batch.len() <= 8 && (batch.len() == 1 || longest * batch.len() <= 600));

@@ -2,6 +2,7 @@
 
 use std::sync::Condvar;
 use std::sync::Mutex as Lock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -54,7 +55,7 @@ fn mock_index() -> IndexSpec {
 fn with(model: Arc<dyn EmbeddingModel>) -> QueryEmbedder {
     let embedder = QueryEmbedder::new(2);
     let batcher = batcher_of(model, 2).unwrap();
-    embedder.loaded.write().unwrap().insert(Mock::FINGERPRINT.to_owned(), batcher);
+    embedder.kept.loaded.write().unwrap().insert(Mock::FINGERPRINT.to_owned(), batcher);
     embedder
 }
 
@@ -107,6 +108,37 @@ async fn models_are_loaded_once_and_those_that_lack_are_told() {
         assert!(why.contains("of-another-version"), "{why}");
     }
     assert!(matches!(embedder.texts("of-another-version", Vec::new()).await, Err(Error::Model(_))));
+}
+
+#[tokio::test]
+async fn a_load_that_nobody_waits_for_any_more_is_not_begun_again() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, count) = (Lock::new(gate), begun.clone());
+    let find: Find = Box::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        // Until the other end is gone.
+        let _ = gate.lock().unwrap().recv();
+        let model: Arc<dyn EmbeddingModel> = Arc::new(Mock::new());
+        Ok(Some(model))
+    });
+    let embedder = QueryEmbedder::finding(1, find);
+    let mut impatient = Box::pin(embedder.load(Mock::FINGERPRINT));
+    assert!(futures::poll!(&mut impatient).is_pending());
+    drop(impatient);
+    let mut patient = Box::pin(embedder.load(Mock::FINGERPRINT));
+    assert!(futures::poll!(&mut patient).is_pending());
+    drop(open);
+    assert!(patient.await.unwrap().is_some());
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn each_query_is_noted_for_what_gives_way() {
+    let embedder = QueryEmbedder::new(1);
+    assert!(!embedder.searched().within(Duration::MAX));
+    embedder.query(&mock_index(), "shell").await.unwrap().unwrap();
+    assert!(embedder.searched().within(Duration::MAX));
 }
 
 #[test]

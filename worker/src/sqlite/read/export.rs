@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use docmill_core::id::TenantId;
+use docmill_core::id::{ChunkId, TenantId};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -20,6 +20,13 @@ struct Chunk {
     end: u32,
     text: String,
     concepts: Vec<String>,
+}
+
+impl From<ChunkFound> for Chunk {
+    fn from(found: ChunkFound) -> Self {
+        let ChunkFound { id, page, heading, start, end, text, concepts } = found;
+        Self { id: id.to_string(), page, heading, start, end, text, concepts }
+    }
 }
 
 #[derive(Serialize)]
@@ -61,7 +68,7 @@ pub fn export(connection: &Connection, tenant: &TenantId, out: &mut dyn Write) -
             media_type: &summary.media_type,
             generation: row.get(3)?,
             pages: summary.pages,
-            chunks: chunks(connection, row.get(0)?)?,
+            chunks: chunks(connection, row.get(0)?, Chunk::from)?,
         };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
@@ -71,7 +78,23 @@ pub fn export(connection: &Connection, tenant: &TenantId, out: &mut dyn Write) -
     Ok(count)
 }
 
-fn chunks(connection: &Connection, manifest: i64) -> rusqlite::Result<Vec<Chunk>> {
+/// A chunk as both exports tell it.
+pub(in crate::sqlite) struct ChunkFound {
+    pub id: ChunkId,
+    pub page: u32,
+    pub heading: Option<String>,
+    pub start: u32,
+    pub end: u32,
+    pub text: String,
+    pub concepts: Vec<String>,
+}
+
+/// The chunks of a manifest, in their order, each with its concepts.
+pub(in crate::sqlite) fn chunks<T>(
+    connection: &Connection,
+    manifest: i64,
+    told: impl Fn(ChunkFound) -> T,
+) -> rusqlite::Result<Vec<T>> {
     let mut concepts = connection.prepare_cached(
         "SELECT c.canonical_name FROM evidence v JOIN mentions m ON m.row = v.row
          JOIN concepts c ON c.concept = m.concept WHERE v.chunk = ? ORDER BY m.count DESC, c.canonical_name",
@@ -84,15 +107,15 @@ fn chunks(connection: &Connection, manifest: i64) -> rusqlite::Result<Vec<Chunk>
     let mut chunks = Vec::new();
     while let Some(row) = rows.next()? {
         let chunk: Vec<u8> = row.get(0)?;
-        chunks.push(Chunk {
-            id: chunk_of(&chunk)?.to_string(),
+        chunks.push(told(ChunkFound {
+            id: chunk_of(&chunk)?,
             page: row.get(1)?,
             heading: row.get(2)?,
             start: row.get(3)?,
             end: row.get(4)?,
             text: row.get(5)?,
             concepts: concepts.query_map([&chunk], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?,
-        });
+        }));
     }
     Ok(chunks)
 }
