@@ -8,6 +8,7 @@ use docmill_core::search::{SearchAnswer, SearchRequest};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::fallback::vector_or_words;
 use super::query::{QueryEmbedder, batcher_of, no_embeddings, vector_of};
 use super::store::{Asked, Look, Store};
 use super::{Error, SearchResult};
@@ -133,13 +134,14 @@ impl Searcher {
             Embedder::Named(embedder) => {
                 // Before the first look nothing is known of the index, and no name is that of its embedder.
                 let Some(spec) = self.store.spec() else {
-                    return Ok(Asked { vector: Err(no_embeddings()), embedder: Some(String::new()) });
+                    let (vector, embedder) = (Err(no_embeddings()), Some(String::new()));
+                    return Ok(Asked { vector, embedder, passing: false });
                 };
-                let vector = embedder.query(&spec, query).await?;
-                return Ok(Asked { vector, embedder: Some(spec.embedder) });
+                let (vector, passing) = vector_or_words(embedder, &spec, query).await;
+                return Ok(Asked { vector, embedder: Some(spec.embedder), passing });
             }
         };
-        Ok(Asked { vector, embedder: None })
+        Ok(Asked { vector, embedder: None, passing: false })
     }
 
     /// Looks at one state of the store, on a thread that may block, when it is this look's turn.
