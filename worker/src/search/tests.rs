@@ -169,6 +169,19 @@ async fn pages_neither_repeat_nor_skip() {
 }
 
 #[tokio::test]
+async fn words_answer_for_now_where_the_model_is_away() {
+    let town = Town::with_documents("default");
+    let search = EmbeddedSearch::new(town.readers(), Arc::new(QueryEmbedder::new(1)));
+    let tenant = TenantId::default();
+    let answer = search.search(&tenant, &asking(5)).await.unwrap();
+    assert_eq!((answer.mode, answer.passing), (Mode::Hybrid, false));
+    // Its index has the same chunks.
+    town.file.execute("UPDATE indexes SET spec = replace(spec, ?, 'away')", [Mock::FINGERPRINT]).unwrap();
+    let answer = search.search(&tenant, &asking(5)).await.unwrap();
+    assert_eq!((answer.mode, answer.passing, answer.results.len()), (Mode::FullText, true, 5));
+}
+
+#[tokio::test]
 async fn sources_are_of_several_documents_and_say_nothing_of_twins() {
     let town = Town::with_documents("default");
     let texts: Vec<String> = (0..20)
