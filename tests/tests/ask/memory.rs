@@ -24,26 +24,26 @@ fn searches(client: &Client) -> f64 {
 fn a_mock_writes_anew_and_searches_once() {
     let served = with_documents(&[("USE_MOCK_LLM", "1")]);
     let client = served.client();
-    // What is committed while it is searched is not remembered: the first answers may be of before.
-    wait_until("sources are remembered", || {
+    let question = json!({"question": "Who wrote the zebra shell?"});
+    let chat = json!({"model": "docmill", "messages": [{"role": "user", "content": question["question"]}]});
+    // What was found while something was committed is not remembered: the first may search again.
+    wait_until("the sources are remembered", || {
         let before = searches(&client);
         ask(&client, "Who wrote the zebra shell?");
+        let streamed = client.post("/v1/ask/stream", &question).text();
+        assert!(streamed.contains("zebra") && streamed.contains("event: final_answer"), "{streamed}");
+        assert_eq!(client.post("/v1/chat/completions", &chat).status, 200);
         searches(&client) == before
     });
     let before = searches(&client);
-    let question = json!({"question": "Who wrote the zebra shell?"});
-    let streamed = client.post("/v1/ask/stream", &question).text();
-    assert!(streamed.contains("zebra") && streamed.contains("event: final_answer"), "{streamed}");
-    let chat = json!({"model": "docmill", "messages": [{"role": "user", "content": question["question"]}]});
-    assert_eq!(client.post("/v1/chat/completions", &chat).status, 200);
-    assert!(searches(&client) <= before, "they ask for the same sources");
     let headers = [("content-type", "application/json"), ("cache-control", "no-cache")];
     let anew = client.send("POST", "/v1/ask", &headers, question.to_string().as_bytes()).unwrap();
-    assert_eq!((anew.status, searches(&client)), (200, before + 1.0));
-    // Others' sources, and those of now.
+    assert_eq!(anew.status, 200);
+    assert!(searches(&client) > before, "it was to be of now");
+    let before = searches(&client);
     let narrow = json!({"question": question["question"], "k": 1});
-    client.post("/v1/ask", &narrow);
-    assert_eq!(searches(&client), before + 2.0);
+    assert_eq!(client.post("/v1/ask", &narrow).status, 200);
+    assert!(searches(&client) > before, "these are other sources");
     hand_in(&client, &[("later.txt", b"The zebra shell was written again by Grace Lindqvist.")]);
     wait_until("what is new is a source", || {
         client.post("/v1/ask/stream", &question).text().contains("Grace Lindqvist")

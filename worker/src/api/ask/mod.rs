@@ -170,10 +170,9 @@ async fn streamed(
         return Err(problem.clone());
     }
     if tell(&ending.1, &first) {
-        drop(ending);
-    } else {
-        tokio::spawn(work(ending, events));
+        return Ok(sse::whole(&ending.1.so_far()));
     }
+    tokio::spawn(work(ending, events));
     Ok(sse::response(reader, api.stop.clone()))
 }
 

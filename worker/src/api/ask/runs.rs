@@ -186,6 +186,16 @@ impl Run {
         self.changed.send_replace(());
     }
 
+    /// Its events so far.
+    pub fn so_far(&self) -> Vec<Event> {
+        let state = lock(&self.state);
+        state.events.iter().enumerate().map(|(at, said)| self.event(at + 1, said)).collect()
+    }
+
+    fn event(&self, number: usize, said: &Said) -> Event {
+        Event { id: Some(format!("{}-{number}", self.id)), name: said.0, data: said.1.clone() }
+    }
+
     /// Its events after the `after`-th, as they happen, to the end.
     pub fn read(self: &Arc<Self>, after: usize) -> BoxStream<'static, Event> {
         self.readers.send_modify(|readers| *readers += 1);
@@ -234,10 +244,9 @@ impl Reading {
     /// The next event or the end; `None` where neither is there yet.
     fn look(&mut self) -> Option<Option<Event>> {
         let state = lock(&self.run.state);
-        let Some((name, data)) = state.events.get(self.at) else { return state.over.then_some(None) };
+        let Some(said) = state.events.get(self.at) else { return state.over.then_some(None) };
         self.at += 1;
-        let id = Some(format!("{}-{}", self.run.id, self.at));
-        Some(Some(Event { id, name, data: data.clone() }))
+        Some(Some(self.run.event(self.at, said)))
     }
 }
 
@@ -278,6 +287,7 @@ mod tests {
         runs.end(&run);
         assert_eq!(rest.await.unwrap(), ["2", "3"]);
         assert_eq!(ids(&run, 0).await, ["1", "2", "3"]);
+        assert_eq!(run.so_far(), run.read(0).collect::<Vec<_>>().await);
         assert!(ids(&run, 7).await.is_empty());
         assert_eq!(*run.readers.borrow(), 0);
     }
