@@ -9,8 +9,12 @@ mod clients;
 mod faults;
 #[path = "ask/injection.rs"]
 mod injection;
+#[path = "ask/memory.rs"]
+mod memory;
 #[path = "ask/stream.rs"]
 mod stream;
+#[path = "ask/wishes.rs"]
+mod wishes;
 
 use docmill_tests::services::http::{Client, form};
 use docmill_tests::services::process::wait_until;

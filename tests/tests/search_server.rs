@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use docmill_core::search::{Facet, Facts, Filter, Hit, Mode, SearchAnswer, SearchRequest, offset_of};
+use docmill_core::search::{
+    Facet, Facts, Filter, Hit, Mode, OF_ONE_DOCUMENT_MAX, SearchAnswer, SearchRequest, offset_of,
+};
 use docmill_tests::contract::tenant;
 use docmill_tests::corpus::Writer;
 use docmill_tests::services::postgres::{client, count, shared};
@@ -184,6 +186,25 @@ async fn a_filter_admits_what_the_core_admits() {
         let found: BTreeSet<String> = found.into_iter().map(|hit| hit.document.uri).collect();
         assert_eq!(found, expected, "{filter:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_are_of_several_documents() {
+    let database = Database::open(&shared().fresh()).await.unwrap();
+    let place = Place::postgres(&database);
+    place.begin(&tenant()).await;
+    for document in &corpus() {
+        place.commit(&tenant(), document).await;
+    }
+    let search = PostgresSearch::new(database, embedder());
+    let only = Filter { uri_prefix: Some("s3://shelf0/000".into()), ..Filter::default() };
+    let answer = asked(&search, &SearchRequest::sources("the marker", 8, only)).await;
+    assert_eq!(answer.results.len(), CHUNKS.min(OF_ONE_DOCUMENT_MAX), "one document fits");
+    let all = asked(&search, &SearchRequest::new("the marker", 8)).await;
+    let sources = asked(&search, &SearchRequest::sources("the marker", 8, Filter::default())).await;
+    assert_eq!(sources.results.len(), 8);
+    assert_eq!(sources.results[0].text, all.results[0].text);
+    assert!(sources.next.is_none() && sources.results.iter().all(|hit| hit.also_at.is_empty()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use crate::output::{Style, escaped};
 /// How many answers are remembered, where people say it.
 const CACHE_VARIABLE: &str = "OPTIMIZATION_CACHE_SIZE";
 /// Most answers that may be remembered.
-const CACHE_MAX: usize = 1_000_000;
+const CACHE_MAX: usize = 20_000;
 
 pub async fn execute(context: &Context, asked: args::Serve) -> Result<ExitCode, Failure> {
     let options = ServeOptions {

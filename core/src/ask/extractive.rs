@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Sanitiser, Source};
-use crate::search::snippet;
+use crate::search::{Highlighter, snippet};
 use crate::segment::{QueryTerm, is_stop_word, segment_query};
 
 /// Sentences of an answer at most.
@@ -32,31 +32,70 @@ struct Sentence {
     terms: Vec<usize>,
 }
 
-/// The sentences with the most of the question's rare terms, in the order of the sources, each with its `[n]`.
-pub fn extractive(question: &str, sources: &[Source]) -> String {
-    let terms = telling(segment_query(question));
-    let sentences = sentences_of(sources, &terms);
+/// An answer without a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extract {
+    /// Sentences, each with its `[n]`.
+    pub text: String,
+    /// Whether some that belong to it did not fit.
+    pub cut: bool,
+}
+
+/// The sentences with the most of the question's rare terms, in the order of the sources, each with its `[n]`; the best
+/// of them in at most `bytes_max` bytes.
+pub fn extractive(question: &str, sources: &[Source], bytes_max: usize) -> Extract {
+    let mut terms = Highlighter::of(telling(segment_query(question)));
+    let sentences = sentences_of(sources, &mut terms);
     let total = sentences.len() as f64;
-    let weights: Vec<f64> = (0..terms.len())
+    let weights: Vec<f64> = (0..terms.count())
         .map(|term| {
             let with = sentences.iter().filter(|sentence| sentence.terms.contains(&term)).count();
             (1.0 + total / with.max(1) as f64).ln()
         })
         .collect();
-    let mut chosen = best(&sentences, &weights);
-    chosen.sort_unstable();
-    let said: Vec<String> = chosen
+    let chosen = best(&sentences, &weights);
+    let mut said: Vec<(usize, String)> = chosen
         .into_iter()
         .map(|place| {
             let Sentence { n, text, .. } = &sentences[place];
-            format!("{} [{n}]", shortened(text, question))
+            (place, format!("{} [{n}]", shortened(text, question)))
         })
         .collect();
-    if !said.is_empty() {
-        return said.join(" ");
+    if said.is_empty() {
+        // Found by meaning alone: the best text's own beginning has to do.
+        let beginning = sources.iter().find_map(|source| beginning(source, question));
+        said.push((0, beginning.unwrap_or_else(|| NOTHING.to_owned())));
     }
-    // Found by meaning alone: the best text's own beginning has to do.
-    sources.iter().find_map(|source| beginning(source, question)).unwrap_or_else(|| NOTHING.to_owned())
+    within(said, bytes_max)
+}
+
+/// The first of these that fit, in the order of their places; of a first that does not fit, its beginning.
+fn within(said: Vec<(usize, String)>, bytes_max: usize) -> Extract {
+    let mut left = bytes_max;
+    let mut fitting: Vec<(usize, &str)> = Vec::new();
+    let mut cut = false;
+    for (place, text) in &said {
+        let needed = text.len() + usize::from(!fitting.is_empty());
+        if needed > left {
+            cut = true;
+            break;
+        }
+        left -= needed;
+        fitting.push((*place, text.as_str()));
+    }
+    if let (true, Some((place, text))) = (fitting.is_empty(), said.first()) {
+        fitting.push((*place, beginning_of(text, bytes_max)));
+    }
+    fitting.sort_unstable();
+    let text = fitting.iter().map(|(_, text)| *text).collect::<Vec<_>>().join(" ");
+    Extract { text, cut }
+}
+
+/// Whole words of it, where there is a whole one.
+fn beginning_of(text: &str, bytes_max: usize) -> &str {
+    let end = text.floor_char_boundary(bytes_max);
+    let words = text[..end].rfind(char::is_whitespace).filter(|_| end < text.len());
+    &text[..words.filter(|words| *words > 0).unwrap_or(end)]
 }
 
 fn telling(terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
@@ -67,7 +106,7 @@ fn telling(terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
     terms.into_iter().filter(|term| !is_stop(term)).collect()
 }
 
-fn sentences_of(sources: &[Source], terms: &[QueryTerm]) -> Vec<Sentence> {
+fn sentences_of(sources: &[Source], terms: &mut Highlighter) -> Vec<Sentence> {
     // Chunks overlap.
     let mut seen = HashSet::new();
     let mut sentences = Vec::new();
@@ -78,7 +117,7 @@ fn sentences_of(sources: &[Source], terms: &[QueryTerm]) -> Vec<Sentence> {
                     return sentences;
                 }
                 if text.len() >= SENTENCE_BYTES_MIN && seen.insert(text.to_owned()) {
-                    let terms = terms_in(text, terms);
+                    let terms = terms.terms_in(text);
                     sentences.push(Sentence { n: source.n, text: text.to_owned(), terms });
                 }
             }
@@ -111,18 +150,6 @@ fn paragraphs(text: &str) -> Vec<String> {
         }
     }
     paragraphs
-}
-
-fn terms_in(sentence: &str, terms: &[QueryTerm]) -> Vec<usize> {
-    let forms: HashSet<String> =
-        segment_query(sentence).into_iter().flat_map(|term| term.alternatives).collect();
-    let has = |term: &QueryTerm| {
-        term.alternatives.iter().any(|form| {
-            forms.contains(form)
-                || term.prefix && forms.iter().any(|found| found.starts_with(form.as_str()))
-        })
-    };
-    terms.iter().enumerate().filter(|(_, term)| has(term)).map(|(place, _)| place).collect()
 }
 
 /// Places of the sentences to take: each time the one that adds most.
@@ -167,6 +194,13 @@ fn beginning(source: &Source, question: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::id::{DocumentId, TenantId};
+
+    /// As long as it may be.
+    fn extractive(question: &str, sources: &[Source]) -> String {
+        let extract = super::extractive(question, sources, usize::MAX);
+        assert!(!extract.cut);
+        extract.text
+    }
 
     fn source(n: u32, text: &str) -> Source {
         Source {
@@ -224,5 +258,26 @@ mod tests {
     fn text_without_spaces_is_answered_from_too() {
         let answer = extractive("日本語", &[source(1, "これは日本語の文書です。別の文があります。")]);
         assert_eq!(answer, "これは日本語の文書です。 [1]");
+    }
+
+    #[test]
+    fn the_best_sentence_stays_where_not_all_fit() {
+        let sources = [
+            source(1, "The zebra has stripes of all kinds."),
+            source(2, "The zebra shell was written in 1987 by Ada."),
+        ];
+        let question = "When was the zebra shell written?";
+        let whole = super::extractive(question, &sources, usize::MAX);
+        assert!(whole.text.ends_with("by Ada. [2]") && !whole.cut, "{whole:?}");
+        let best = "The zebra shell was written in 1987 by Ada. [2]";
+        let cut = super::extractive(question, &sources, best.len());
+        assert_eq!((cut.text.as_str(), cut.cut), (best, whole.text != best));
+        let shorter = super::extractive(question, &sources, 20);
+        assert_eq!((shorter.text.as_str(), shorter.cut), ("The zebra shell was", true));
+        let two = || vec![(1, "best".to_owned()), (0, "next".to_owned())];
+        assert_eq!(within(two(), 9), Extract { text: "next best".to_owned(), cut: false });
+        assert_eq!(within(two(), 8), Extract { text: "best".to_owned(), cut: true });
+        assert_eq!(super::extractive(question, &sources, 2).text, "Th");
+        assert_eq!(super::extractive(question, &[], 0), Extract { text: String::new(), cut: true });
     }
 }

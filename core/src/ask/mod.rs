@@ -6,9 +6,11 @@ mod mock;
 mod prompt;
 mod sanitise;
 mod sources;
+mod stops;
 
-pub use extractive::extractive;
+pub use extractive::{Extract, extractive};
 pub use mock::{MOCK_WORDS, mock_answer};
 pub use prompt::{Prompt, prompt};
 pub use sanitise::{ANSWER_BYTES_MAX, HELD_BYTES_MAX, Sanitiser};
-pub use sources::{CONTEXT_BYTES, OF_ONE_DOCUMENT_MAX, SOURCES, Source, sources};
+pub use sources::{CONTEXT_BYTES, SOURCES, Source, sources};
+pub use stops::Stops;

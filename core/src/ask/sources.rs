@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 use crate::id::DocumentId;
-use crate::search::Hit;
+use crate::search::{Hit, OF_ONE_DOCUMENT_MAX};
 
 /// Texts that an answer may be taken from, where nothing else is said.
 pub const SOURCES: usize = 8;
 /// Bytes of all of them together: some 3,000 tokens, which small models still read.
 pub const CONTEXT_BYTES: usize = 12_000;
-/// Texts of one document: a long one about everything would push all others out.
-pub const OF_ONE_DOCUMENT_MAX: usize = 3;
 /// A rest of fewer bytes than this is not worth showing.
 const REST_BYTES_MIN: usize = 200;
 

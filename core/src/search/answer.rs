@@ -55,6 +55,9 @@ pub struct SearchAnswer {
     /// Where the time went.
     #[serde(skip)]
     pub timings: Timings,
+    /// Whether the same question may be answered better soon, as a model was away: not worth remembering.
+    #[serde(skip)]
+    pub passing: bool,
 }
 
 /// A chunk that fits.
@@ -207,6 +210,7 @@ mod tests {
             facets_over: None,
             next: Some("oa".into()),
             timings: Timings::default(),
+            passing: false,
         };
         let json = serde_json::to_value(&answer).unwrap();
         let keys = |value: &serde_json::Value| {

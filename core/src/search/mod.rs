@@ -13,8 +13,8 @@ pub use answer::{Explain, ExplainedTerm, FacetCount, Hit, HitDocument, Mode, Sea
 pub use fuse::{Fused, Scored, WORDS_SHARE, fuse, fuse_explained};
 pub use query::{Asked, PlanLimits, Question, plan_query, scoring_question};
 pub use request::{
-    DEPTH_MAX, FILTER_BYTES_MAX, FILTER_VALUES_MAX, Facet, Facts, Filter, K_MAX, QUERY_BYTES_MAX,
-    SearchRequest, Wrong, cursor_of, offset_of,
+    DEPTH_MAX, FILTER_BYTES_MAX, FILTER_VALUES_MAX, Facet, Facts, Filter, K_MAX, OF_ONE_DOCUMENT_MAX,
+    QUERY_BYTES_MAX, SearchRequest, Wrong, cursor_of, offset_of,
 };
-pub use snippet::{Snippet, snippet};
+pub use snippet::{Highlighter, Snippet, snippet};
 pub use weight::{fit, rarity};

@@ -1,5 +1,7 @@
 //! What a search asks for, whichever store answers it: the query, a page of the order, a filter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::DocumentId;
 
 /// Most hits of one page; the HTTP API allows fewer.
@@ -12,9 +14,12 @@ pub const DEPTH_MAX: u32 = 1_000;
 pub const FILTER_VALUES_MAX: usize = 100;
 /// Longest value of a filter, in bytes.
 pub const FILTER_BYTES_MAX: usize = 2_048;
+/// Hits of one document among those that are sources of an answer: a long one about everything would push all others
+/// out.
+pub const OF_ONE_DOCUMENT_MAX: usize = 3;
 
 /// A question to the search of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SearchRequest {
     /// Words or a sentence, in any language.
     pub query: String,
@@ -28,6 +33,9 @@ pub struct SearchRequest {
     pub facets: Vec<Facet>,
     /// Whether each hit says how it was scored.
     pub explain: bool,
+    /// Whether the hits are sources of an answer: at most [`OF_ONE_DOCUMENT_MAX`] of a document, one page of them, and
+    /// where else their texts are is not looked up.
+    pub as_sources: bool,
 }
 
 /// A request that is refused before anything is asked: which field, what is wrong with it, what is allowed.
@@ -52,7 +60,13 @@ impl SearchRequest {
             filter: Filter::default(),
             facets: Vec::new(),
             explain: false,
+            as_sources: false,
         }
+    }
+
+    /// The `k` best sources of an answer to it.
+    pub fn sources(query: impl Into<String>, k: u16, filter: Filter) -> Self {
+        Self { filter, as_sources: true, ..Self::new(query, k) }
     }
 
     /// Whether it may be asked.
@@ -73,6 +87,13 @@ impl SearchRequest {
         if self.offset.saturating_add(u32::from(self.k)) > DEPTH_MAX {
             return wrong("cursor", "leads too deep", format!("a page that ends at hit {DEPTH_MAX}"));
         }
+        if self.as_sources && self.offset > 0 {
+            return wrong(
+                "cursor",
+                "leads beyond the sources of an answer",
+                "none: they are one page".into(),
+            );
+        }
         if self.facets.len() > Facet::ALL.len() {
             return wrong("facets", "names one twice", "each of category, mediaType, language once".into());
         }
@@ -81,7 +102,7 @@ impl SearchRequest {
 }
 
 /// Which documents may answer: those that every part admits. A part that is empty admits all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Filter {
     /// One of these.
     pub documents: Vec<DocumentId>,
@@ -168,7 +189,7 @@ impl Filter {
 }
 
 /// What can be counted of the documents that fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Facet {
     /// Categories.
     Category,
@@ -247,6 +268,8 @@ mod tests {
         assert_eq!(with(&|request| request.offset = DEPTH_MAX - 10), None);
         assert_eq!(with(&|request| request.offset = DEPTH_MAX - 9), Some("cursor"));
         assert_eq!(with(&|request| request.offset = u32::MAX), Some("cursor"));
+        assert_eq!(with(&|request| request.as_sources = true), None);
+        assert_eq!(with(&|request| (request.as_sources, request.offset) = (true, 10)), Some("cursor"));
         assert_eq!(with(&|request| request.facets = vec![Facet::Language; 4]), Some("facets"));
         let many = vec!["x".to_owned(); FILTER_VALUES_MAX + 1];
         assert_eq!(with(&|request| request.filter.languages = many.clone()), Some("languages"));
@@ -296,6 +319,16 @@ mod tests {
         }
         let unknown = Facts { committed_at_ms: None, ..facts };
         assert!(!all.admits(&unknown) && Filter::default().admits(&unknown));
+    }
+
+    #[test]
+    fn a_request_is_read_back() {
+        let filter =
+            Filter { languages: vec!["de".into()], committed_from_ms: Some(7), ..Filter::default() };
+        let request =
+            SearchRequest { facets: vec![Facet::Language], ..SearchRequest::sources("q", 8, filter) };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<SearchRequest>(&text).unwrap(), request);
     }
 
     #[test]

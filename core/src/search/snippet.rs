@@ -1,11 +1,11 @@
 //! The part of a chunk worth showing for a query, taken from its original text.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::segment::{QueryTerm, segment_query};
+use crate::segment::{Piece, QueryTerm, for_each_piece, segment_query};
 
 /// A part of a text with what to highlight in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,55 +21,108 @@ pub struct Snippet {
 /// What stands for text that was left out.
 const ELLIPSIS: &str = "…";
 
+/// Words that a [`Highlighter`] knows at most.
+const KNOWN_MAX: usize = 10_000;
+
 /// The densest part of at most about `max_bytes`.
 pub fn snippet(text: &str, query: &str, max_bytes: usize) -> Snippet {
-    let terms = segment_query(query);
-    let matches = matches_of(text, &terms);
-    let (start, end) = window(text, &matches, max_bytes);
-    let mut shown = String::new();
-    if start > 0 {
-        shown.push_str(ELLIPSIS);
-    }
-    let shift = shown.len();
-    shown.push_str(&text[start..end]);
-    if end < text.len() {
-        shown.push_str(ELLIPSIS);
-    }
-    let highlights = matches
-        .iter()
-        .filter(|(from, to, _)| *from >= start && *to <= end)
-        .map(|(from, to, _)| ((from - start + shift) as u32, (to - start + shift) as u32))
-        .collect();
-    Snippet { text: shown, highlights }
+    Highlighter::new(query).snippet(text, max_bytes)
 }
 
-/// (from, to, which term) of words in the text that a term of the query matches.
-fn matches_of(text: &str, terms: &[QueryTerm]) -> Vec<(usize, usize, usize)> {
-    let mut matches = Vec::new();
-    let mut previous: Option<(usize, &str)> = None;
-    // Words come again and again, and their stems cost more than all else here.
-    let mut known: HashMap<&str, Option<usize>> = HashMap::new();
-    let mut term_of = |word| {
-        *known
-            .entry(word)
-            .or_insert_with(|| if may_fit(word, terms) { position(terms, &forms_of(word)) } else { None })
-    };
-    for (at, word) in text.unicode_word_indices() {
-        if let Some(term) = term_of(word) {
-            matches.push((at, at + word.len(), term));
-        }
-        // Words of scripts without spaces come a character at a time; terms there are pairs of them.
-        if let Some((before, first)) = previous.filter(|(before, first)| before + first.len() == at)
-            && !first.is_ascii()
-            && first.chars().count() == 1
-            && let Some(term) = term_of(&text[before..at + word.len()])
-        {
-            matches.retain(|(from, _, _)| *from != before && *from != at);
-            matches.push((before, at + word.len(), term));
-        }
-        previous = Some((at, word));
+/// Finds the words of a query in texts. One is made for all texts of an answer: words come again and again, and their
+/// stems cost more than all else here.
+pub struct Highlighter {
+    terms: Vec<QueryTerm>,
+    /// Which terms a word fits.
+    known: HashMap<String, Vec<usize>>,
+}
+
+impl Highlighter {
+    /// For every word of the query.
+    pub fn new(query: &str) -> Self {
+        Self::of(segment_query(query))
     }
-    merged(matches)
+
+    /// For these terms.
+    pub(crate) fn of(terms: Vec<QueryTerm>) -> Self {
+        Self { terms, known: HashMap::new() }
+    }
+
+    /// How many terms there are.
+    pub(crate) fn count(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// The densest part of at most about `max_bytes`.
+    pub fn snippet(&mut self, text: &str, max_bytes: usize) -> Snippet {
+        let matches = self.matches(text);
+        let (start, end) = window(text, &matches, max_bytes);
+        let mut shown = String::new();
+        if start > 0 {
+            shown.push_str(ELLIPSIS);
+        }
+        let shift = shown.len();
+        shown.push_str(&text[start..end]);
+        if end < text.len() {
+            shown.push_str(ELLIPSIS);
+        }
+        let highlights = matches
+            .iter()
+            .filter(|(from, to, _)| *from >= start && *to <= end)
+            .map(|(from, to, _)| ((from - start + shift) as u32, (to - start + shift) as u32))
+            .collect();
+        Snippet { text: shown, highlights }
+    }
+
+    /// Places of the terms that the text has, in their order.
+    pub(crate) fn terms_in(&mut self, text: &str) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        for_each_piece(text, &mut |piece| match piece {
+            Piece::Word(word) => found.extend(self.places(word)),
+            // Pairs of signs have no stems.
+            Piece::Cjk(run) => found.extend(places_of(&self.terms, &forms_of(run))),
+        });
+        found.into_iter().collect()
+    }
+
+    /// (from, to, which term) of words in the text that a term of the query matches.
+    fn matches(&mut self, text: &str) -> Vec<(usize, usize, usize)> {
+        let mut matches: Vec<(usize, usize, usize)> = Vec::new();
+        let mut previous: Option<(usize, &str)> = None;
+        for (at, word) in text.unicode_word_indices() {
+            if let Some(term) = self.places(word).first() {
+                matches.push((at, at + word.len(), *term));
+            }
+            // Words of scripts without spaces come a character at a time; terms there are pairs of them.
+            if let Some((before, first)) = previous.filter(|(before, first)| before + first.len() == at)
+                && !first.is_ascii()
+                && first.chars().count() == 1
+                && let Some(term) = self.places(&text[before..at + word.len()]).first()
+            {
+                // Both characters by themselves are the last that were found, if they were.
+                while matches.last().is_some_and(|(from, _, _)| *from == before || *from == at) {
+                    matches.pop();
+                }
+                matches.push((before, at + word.len(), *term));
+            }
+            previous = Some((at, word));
+        }
+        merged(matches)
+    }
+
+    /// Places of the terms that a word fits, in their order.
+    fn places(&mut self, word: &str) -> &[usize] {
+        if !may_fit(word, &self.terms) {
+            return &[];
+        }
+        if !self.known.contains_key(word) {
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+            self.known.insert(word.to_owned(), places_of(&self.terms, &forms_of(word)));
+        }
+        self.known.get(word).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// No stemmer changes an ASCII letter at the beginning of a word: a look at it spares most words.
@@ -84,13 +137,14 @@ fn forms_of(word: &str) -> Vec<String> {
     segment_query(word).into_iter().flat_map(|term| term.alternatives).collect()
 }
 
-fn position(terms: &[QueryTerm], forms: &[String]) -> Option<usize> {
-    terms.iter().position(|term| {
+fn places_of(terms: &[QueryTerm], forms: &[String]) -> Vec<usize> {
+    let fits = |term: &QueryTerm| {
         term.alternatives.iter().any(|alternative| {
             forms.contains(alternative)
                 || (term.prefix && forms.iter().any(|form| form.starts_with(alternative.as_str())))
         })
-    })
+    };
+    terms.iter().enumerate().filter(|(_, term)| fits(term)).map(|(place, _)| place).collect()
 }
 
 /// Joins overlapping ranges.
@@ -166,6 +220,18 @@ mod tests {
             .collect();
         assert_eq!(marked, ["shells", "aliases"]);
         assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…'));
+    }
+
+    #[test]
+    fn one_highlighter_does_for_many_texts() {
+        let query = "When were shells and zebras painted?";
+        let mut highlighter = Highlighter::new(query);
+        for text in ["A zebra paints a shell.", "Shells, shells!", "", "Zebras: \u{65e5}\u{672c}"] {
+            assert_eq!(highlighter.snippet(text, 200), snippet(text, query, 200), "{text}");
+        }
+        // "when were shells and zebras painted": the third, the fifth and the sixth.
+        assert_eq!(highlighter.terms_in("A zebra paints a shell."), [2, 4, 5]);
+        assert!(highlighter.terms_in("Nothing.").is_empty());
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Search for Found {
             facets_over: None,
             next: None,
             timings: Default::default(),
+            passing: false,
         })
     }
 

@@ -54,6 +54,10 @@ fn answers_are_remembered_until_a_commit() {
     wait_until("what is forgotten is counted", || {
         figure(&client, "docmill_api_memo_invalidated_total") >= 1.0
     });
+    // How often all tenants were answered from memory is for administrators.
+    let cache = |client: &Client| client.get("/v1/overview").json()["cache"].clone();
+    assert!(cache(&client)["hits"].as_u64().unwrap() >= 3);
+    assert_eq!(cache(&other), json!({"hits": 0, "misses": 0, "entries": 0}));
     // What is not allowed is said, and a tenant cannot be named.
     for (path, field) in [
         ("/v1/search", "query"),

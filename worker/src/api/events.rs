@@ -13,7 +13,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures::stream;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
@@ -21,11 +20,13 @@ use super::Shared;
 use super::auth::{Caller, Scope};
 use super::batches::Batch;
 use super::fleet::{self, LaneView, Workers};
+use super::metrics::ApiMetrics;
 use super::problem::Problem;
+use super::shares::Place;
 use super::sse::{self, Event};
 use crate::desk::{DocumentRow, LetterFilter};
 
-/// Streams of events that are open at once: each asks the ledger again and again.
+/// Streams of events that are open at once, which tenants share: each asks the ledger again and again.
 pub const STREAMS_MAX: usize = 128;
 /// Longest life of a stream: its reader comes again, and shows that it still may.
 const STREAM_MAX: Duration = Duration::from_secs(600);
@@ -60,8 +61,8 @@ pub struct StageTime {
     p95_ms: f64,
 }
 
-/// Answers that were kept, since the API began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+/// Answers that were kept, of all tenants, since the API began; zeros for who is no administrator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheView {
     /// Questions that one of them answered.
@@ -70,6 +71,16 @@ pub struct CacheView {
     misses: u64,
     /// How many are kept now.
     entries: u64,
+}
+
+impl CacheView {
+    fn of(metrics: &ApiMetrics) -> Self {
+        Self {
+            hits: metrics.memo_hits.get(),
+            misses: metrics.memo_misses.get(),
+            entries: u64::try_from(metrics.memo_entries.get()).unwrap_or(0),
+        }
+    }
 }
 
 /// Dead letters with a code.
@@ -168,8 +179,8 @@ pub async fn overview(State(api): State<Shared>, caller: Caller) -> Result<Json<
 /// `GET /v1/events`: `overview` each second; `batches` and, for administrators, `workers` when they changed; `error`
 /// while the ledger does not answer.
 pub async fn stream(State(api): State<Shared>, caller: Caller) -> Result<Response, Problem> {
-    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
-        let detail = "as many streams of events are open as may";
+    let place = api.streams.take(&caller.tenant).ok_or_else(|| {
+        let detail = "as many streams of events are open as may, of all or of this tenant";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail, "close one, or come again")
             .retry_after(BUSY_RETRY_S)
     })?;
@@ -182,7 +193,7 @@ pub async fn stream(State(api): State<Shared>, caller: Caller) -> Result<Respons
         timer,
         began: Instant::now(),
         ready: Vec::new(),
-        _permit: permit,
+        _place: place,
     };
     Ok(sse::response(stream::unfold(told, Teller::next), stop))
 }
@@ -195,7 +206,7 @@ struct Teller {
     began: Instant,
     /// What is to be told before the next look, the first at the end.
     ready: Vec<Event>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Teller {
@@ -289,11 +300,7 @@ impl Watched {
             lanes: if is_admin { observation.lanes } else { Vec::new() },
             eta_s: eta(unsettled, rate_per_s.or(counts.own_rate_per_s)),
             stages: counts.stages,
-            cache: CacheView {
-                hits: api.metrics.memo_hits.get(),
-                misses: api.metrics.memo_misses.get(),
-                entries: u64::try_from(api.metrics.memo_entries.get()).unwrap_or(0),
-            },
+            cache: if is_admin { CacheView::of(&api.metrics) } else { CacheView::default() },
             failures: counts.failures,
             documents: counts.documents,
             batches_running: counts.batches_running,

@@ -1,24 +1,32 @@
 //! Answers that are remembered: the same question of the same tenant is answered again without asking the stores,
-//! until something of the tenant is committed. What was asked most is then found again before somebody asks.
+//! until something of the tenant is committed. What was asked most is then found again before somebody asks, and after
+//! a start, too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use docmill_core::id::TenantId;
+use docmill_core::id::{DocumentId, TenantId};
 use docmill_core::search::SearchRequest;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::{Shared, search};
-use crate::ask::Question;
 use crate::desk::Commits;
+
+mod questions;
+
+pub use questions::save;
 
 /// Longest life of an answer, however often it is asked for.
 const AGE_MAX: Duration = Duration::from_secs(3_600);
-/// Bytes of all answers that are remembered.
+/// Bytes of all that is remembered: answers, what they answer, and what both take beside.
 const BYTES_MAX: usize = 64 << 20;
+/// Bytes that an entry takes beside its answer and its question, about: itself, its places in maps, another name or two.
+const ENTRY_BYTES: usize = 384;
+/// Bytes of a search that is remembered: longer ones are lists of documents that nobody sends twice.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
 /// Bytes of an answer that is remembered.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Other names of questions that are known for each answer, on average.
@@ -58,12 +66,11 @@ impl Default for MemoSettings {
 }
 
 /// What is asked again once the answer is forgotten.
-#[derive(Clone)]
 pub enum Again {
     /// A search.
-    Search(SearchRequest),
-    /// A question. It is not asked by itself: a model's time is for those who wait.
-    Ask(Question),
+    Search(Box<SearchRequest>),
+    /// Nothing, for an answer to a question: a model's time is for those who wait. Its sources are a search.
+    Nothing,
 }
 
 /// What was remembered so far.
@@ -71,7 +78,7 @@ pub enum Again {
 pub struct MemoStats {
     /// Answers that are remembered now.
     pub entries: usize,
-    /// Their bytes.
+    /// Bytes of them and of what is known of forgotten ones.
     pub bytes: usize,
     /// Answers that were remembered when they were asked for.
     pub hits: u64,
@@ -90,6 +97,8 @@ pub struct Memo {
 #[derive(Default)]
 struct Kept {
     entries: HashMap<u128, Entry>,
+    /// Their keys by the turn in which they were used last.
+    order: BTreeMap<u64, u128>,
     /// Other keys of the same questions.
     names: HashMap<u128, u128>,
     /// How often something of a tenant was committed, and how often of anybody.
@@ -170,8 +179,9 @@ impl Memo {
         }
         let Kept { entries, stats, .. } = &mut *kept;
         if let Some(entry) = entries.get_mut(&key).filter(|entry| entry.tenant == *tenant) {
-            stats.bytes = stats.bytes + body.len() - entry.bytes();
+            stats.bytes -= entry.bytes();
             (entry.body, entry.made) = (Some(body), Instant::now());
+            stats.bytes += entry.bytes();
         }
         kept.make_room(self.settings.entries, key);
     }
@@ -179,7 +189,7 @@ impl Memo {
     /// Forgets what may have changed.
     pub fn committed(&self, commits: &Commits) {
         let mut kept = self.lock();
-        let Kept { entries, epochs, of_all, stats, .. } = &mut *kept;
+        let Kept { epochs, of_all, .. } = &mut *kept;
         let all = commits.all || epochs.len() + commits.tenants.len() > TENANTS_MAX;
         if all {
             // More than the sum of any tenant's: no epoch comes twice.
@@ -188,9 +198,11 @@ impl Memo {
         } else {
             commits.tenants.iter().for_each(|tenant| *epochs.entry(tenant.clone()).or_default() += 1);
         }
-        for entry in entries.values_mut().filter(|entry| all || commits.tenants.contains(&entry.tenant)) {
-            stats.bytes -= entry.bytes();
-            stats.invalidated += u64::from(entry.body.take().is_some());
+        let tenants: HashSet<&TenantId> = commits.tenants.iter().collect();
+        let is_old = |entry: &Entry| all || tenants.contains(&entry.tenant);
+        let old = kept.entries.iter().filter(|(_, entry)| is_old(entry)).map(|(key, _)| *key);
+        for key in old.collect::<Vec<u128>>() {
+            kept.forget(key);
         }
     }
 
@@ -202,18 +214,43 @@ impl Memo {
     }
 
     /// What was asked most of what is forgotten, to be asked again.
-    pub fn hottest(&self, tenant: &TenantId, n: usize) -> Vec<Again> {
-        let (kept, now) = (self.lock(), Instant::now());
-        let mut lacking: Vec<&Entry> =
-            kept.lacking(now, self.settings.ttl).filter(|entry| entry.tenant == *tenant).collect();
-        lacking.sort_by_key(|entry| std::cmp::Reverse((entry.uses, entry.turn)));
-        lacking.into_iter().take(n).map(|entry| entry.again.clone()).collect()
+    pub fn hottest(&self, tenant: &TenantId, n: usize) -> Vec<SearchRequest> {
+        let kept = self.lock();
+        let lacking = kept.worth(Instant::now(), self.settings.ttl);
+        let lacking = lacking.filter(|asked| asked.entry.body.is_none() && asked.entry.tenant == *tenant);
+        most(lacking, n).into_iter().map(|asked| asked.request.clone()).collect()
+    }
+
+    /// What was asked most of all, forgotten or not: whose, what, and how often.
+    fn asked_most(&self, n: usize) -> Vec<(TenantId, SearchRequest, u64)> {
+        let kept = self.lock();
+        let asked = most(kept.worth(Instant::now(), self.settings.ttl), n).into_iter();
+        asked.map(|asked| (asked.entry.tenant.clone(), asked.request.clone(), asked.entry.uses)).collect()
+    }
+
+    /// A search that was asked so often before this process began. It is found again as if a commit had made it
+    /// forgotten; where it or as much as may be is known already, nothing happens.
+    fn expect(&self, tenant: &TenantId, key: u128, request: SearchRequest, uses: u64) {
+        let mut kept = self.lock();
+        let again = Again::Search(Box::new(request));
+        let is_full = kept.entries.len() >= self.settings.entries;
+        if is_full || again.bytes() > REQUEST_BYTES_MAX || kept.entries.contains_key(&key) {
+            return;
+        }
+        let now = Instant::now();
+        kept.insert(
+            key,
+            Entry { tenant: tenant.clone(), body: None, again, made: now, used: now, turn: 0, uses },
+        );
+        kept.make_room(self.settings.entries, key);
     }
 
     /// Tenants that have something to be asked again.
     fn lacking(&self) -> BTreeSet<TenantId> {
         let kept = self.lock();
-        kept.lacking(Instant::now(), self.settings.ttl).map(|entry| entry.tenant.clone()).collect()
+        let lacking =
+            kept.worth(Instant::now(), self.settings.ttl).filter(|asked| asked.entry.body.is_none());
+        lacking.map(|asked| asked.entry.tenant.clone()).collect()
     }
 
     fn get_at(&self, now: Instant, tenant: &TenantId, key: u128) -> Option<Bytes> {
@@ -225,17 +262,13 @@ impl Memo {
 
     fn put_at(&self, now: Instant, tenant: &TenantId, key: u128, epoch: u64, body: Bytes, again: Again) {
         let mut kept = self.lock();
-        if self.settings.entries == 0 || body.len() > ANSWER_BYTES_MAX || kept.epoch(tenant) != epoch {
+        let is_large = body.len() > ANSWER_BYTES_MAX || again.bytes() > REQUEST_BYTES_MAX;
+        if self.settings.entries == 0 || is_large || kept.epoch(tenant) != epoch {
             return;
         }
-        let before = kept.entries.remove(&key);
-        kept.turn += 1;
-        kept.stats.bytes = kept.stats.bytes + body.len() - before.as_ref().map_or(0, Entry::bytes);
-        let uses = 1 + before.map_or(0, |entry| entry.uses);
-        let turn = kept.turn;
-        let entry =
-            Entry { tenant: tenant.clone(), body: Some(body), again, made: now, used: now, turn, uses };
-        kept.entries.insert(key, entry);
+        let uses = 1 + kept.remove(key).map_or(0, |entry| entry.uses);
+        let (tenant, body) = (tenant.clone(), Some(body));
+        kept.insert(key, Entry { tenant, body, again, made: now, used: now, turn: 0, uses });
         kept.make_room(self.settings.entries, key);
     }
 
@@ -253,12 +286,13 @@ impl Kept {
     fn take(&mut self, now: Instant, ttl: Duration, tenant: &TenantId, key: u128) -> Option<Bytes> {
         let entry = self.entries.get_mut(&key).filter(|entry| entry.tenant == *tenant)?;
         if !entry.lives(now, ttl) {
-            self.stats.bytes -= entry.bytes();
-            self.entries.remove(&key);
+            self.remove(key);
             return None;
         }
         let body = entry.body.clone()?;
         self.turn += 1;
+        self.order.remove(&entry.turn);
+        self.order.insert(self.turn, key);
         (entry.used, entry.turn, entry.uses) = (now, self.turn, entry.uses + 1);
         self.stats.hits += 1;
         Some(body)
@@ -267,25 +301,81 @@ impl Kept {
     /// Lets go what was not used for longest, never this one.
     fn make_room(&mut self, entries_max: usize, but: u128) {
         while self.entries.len() > entries_max || self.stats.bytes > BYTES_MAX {
-            let others = self.entries.iter().filter(|(key, _)| **key != but);
-            let Some(oldest) = others.min_by_key(|(_, entry)| entry.turn).map(|(key, _)| *key) else {
-                return;
-            };
-            self.stats.bytes -= self.entries.remove(&oldest).map_or(0, |entry| entry.bytes());
+            let Some(oldest) = self.order.values().copied().find(|key| *key != but) else { return };
+            self.remove(oldest);
         }
     }
 
-    fn lacking(&self, now: Instant, ttl: Duration) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(move |entry| {
-            let searched = matches!(entry.again, Again::Search(_));
-            searched && entry.body.is_none() && entry.uses >= WARMED_FROM && entry.lives(now, ttl)
+    fn insert(&mut self, key: u128, entry: Entry) {
+        self.turn += 1;
+        self.order.insert(self.turn, key);
+        self.stats.bytes += entry.bytes();
+        self.entries.insert(key, Entry { turn: self.turn, ..entry });
+    }
+
+    fn remove(&mut self, key: u128) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        self.order.remove(&entry.turn);
+        self.stats.bytes -= entry.bytes();
+        Some(entry)
+    }
+
+    /// Forgets an answer; a search may be asked again.
+    fn forget(&mut self, key: u128) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let before = entry.bytes();
+        self.stats.invalidated += u64::from(entry.body.take().is_some());
+        self.stats.bytes = self.stats.bytes + entry.bytes() - before;
+        if matches!(entry.again, Again::Nothing) {
+            self.remove(key);
+        }
+    }
+
+    /// Searches that are worth being asked by themselves.
+    fn worth(&self, now: Instant, ttl: Duration) -> impl Iterator<Item = Asked<'_>> {
+        let living =
+            self.entries.values().filter(move |entry| entry.uses >= WARMED_FROM && entry.lives(now, ttl));
+        living.filter_map(|entry| match &entry.again {
+            Again::Search(request) => Some(Asked { entry, request }),
+            Again::Nothing => None,
         })
+    }
+}
+
+/// A search that was asked.
+struct Asked<'a> {
+    entry: &'a Entry,
+    request: &'a SearchRequest,
+}
+
+/// What was asked most of these.
+fn most<'a>(asked: impl Iterator<Item = Asked<'a>>, n: usize) -> Vec<Asked<'a>> {
+    let mut asked: Vec<Asked<'a>> = asked.collect();
+    asked.sort_by_key(|asked| std::cmp::Reverse((asked.entry.uses, asked.entry.turn)));
+    asked.truncate(n);
+    asked
+}
+
+impl Again {
+    /// What it takes, about.
+    fn bytes(&self) -> usize {
+        let Self::Search(request) = self else { return 0 };
+        let filter = &request.filter;
+        let lists = [&filter.categories, &filter.media_types, &filter.languages];
+        let values: usize =
+            lists.into_iter().flatten().map(|value| size_of::<String>() + value.len()).sum();
+        let prefix = filter.uri_prefix.as_ref().map_or(0, String::len);
+        let documents = filter.documents.len() * size_of::<DocumentId>();
+        size_of::<SearchRequest>() + request.query.len() + values + prefix + documents
     }
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        self.body.as_ref().map_or(0, Bytes::len)
+        ENTRY_BYTES
+            + self.tenant.as_str().len()
+            + self.body.as_ref().map_or(0, Bytes::len)
+            + self.again.bytes()
     }
 
     fn lives(&self, now: Instant, ttl: Duration) -> bool {
@@ -295,7 +385,7 @@ impl Entry {
 
 /// Forgets what commits may have changed, and has asked again what is asked most, until it is dropped.
 pub async fn follow(api: Shared) {
-    tokio::join!(forget(&api), warm(&api));
+    tokio::join!(forget(&api), warm(&api), questions::keep(&api));
 }
 
 async fn forget(api: &Shared) {
@@ -343,17 +433,16 @@ async fn told(changes: Option<watch::Receiver<u64>>) -> Option<watch::Receiver<u
 }
 
 async fn warm(api: &Shared) {
+    questions::expect(api).await;
     loop {
-        tokio::time::sleep(WARM_EVERY).await;
         let tenants = api.memo.lacking();
         let each = (WARMED_MAX / tenants.len().max(1)).max(1);
         for tenant in tenants {
-            for again in api.memo.hottest(&tenant, each) {
-                if let Again::Search(request) = again {
-                    search::renew(api, &tenant, &request).await;
-                }
+            for request in api.memo.hottest(&tenant, each) {
+                search::renew(api, &tenant, &request).await;
             }
         }
+        tokio::time::sleep(WARM_EVERY).await;
     }
 }
 

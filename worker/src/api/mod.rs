@@ -70,6 +70,7 @@ mod request;
 mod router;
 mod scaling;
 mod search;
+mod shares;
 mod sources;
 mod sse;
 mod stores;
@@ -89,6 +90,7 @@ use auth::Authenticator;
 use load::Load;
 use memo::{Memo, MemoSettings};
 use operator::OperatorTokens;
+use shares::Shares;
 
 /// Uploads that are read at once; each holds at most a part of an object in memory.
 const UPLOADS_MAX: usize = 64;
@@ -227,7 +229,8 @@ pub struct Api {
     uploads: Semaphore,
     exports: Semaphore,
     audits: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    streams: Arc<Shares>,
+    embeddings: Semaphore,
     metrics: ApiMetrics,
     graph_memory: graph_memory::Heard,
     ready: AtomicBool,
@@ -281,7 +284,8 @@ pub async fn serve(
         uploads: Semaphore::new(UPLOADS_MAX),
         exports: Semaphore::new(export::AT_ONCE),
         audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
-        streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+        streams: Shares::new(events::STREAMS_MAX),
+        embeddings: Semaphore::new(chat::EMBEDDINGS_AT_ONCE),
         metrics: ApiMetrics::new()?,
         graph_memory: graph_memory::Heard::default(),
         ready: AtomicBool::new(false),
@@ -301,6 +305,7 @@ pub async fn serve(
         }
     };
     tokio::join!(users, operator);
+    memo::save(&api).await;
     tracing::info!("the API ends");
     beside.shutdown().await;
     Ok(())

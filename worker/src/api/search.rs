@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use docmill_core::id::{DocumentId, TenantId};
-use docmill_core::search::{Facet, Filter, SearchRequest, offset_of};
+use docmill_core::search::{Facet, Filter, SearchAnswer, SearchRequest, offset_of};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -141,6 +141,7 @@ impl SearchBody {
             filter: self.filter.filter()?,
             facets: self.facets.iter().map(facet).collect::<Result<_, _>>()?,
             explain: self.explain,
+            as_sources: false,
         };
         request.check().map_err(search::Error::Wrong)?;
         Ok(request)
@@ -212,15 +213,18 @@ async fn answer(
     name: Option<u128>,
 ) -> Result<Response, Problem> {
     if !remembered {
-        return found(api, tenant, &request).await.map(told);
+        return written(&found(api, tenant, &request).await?).map(told);
     }
     let key = key_of(tenant, &request);
     let body = match api.memo.get(tenant, key) {
         Some(body) => body,
         None => {
             let epoch = api.memo.epoch(tenant);
-            let body = found(api, tenant, &request).await?;
-            api.memo.put(tenant, key, epoch, body.clone(), Again::Search(request));
+            let answer = found(api, tenant, &request).await?;
+            let body = written(&answer)?;
+            if !answer.passing {
+                api.memo.put(tenant, key, epoch, body.clone(), Again::Search(Box::new(request)));
+            }
             body
         }
     };
@@ -228,29 +232,58 @@ async fn answer(
     Ok(told(body))
 }
 
+/// The sources of an answer, from memory unless they are to be `new`; and remembers them as it does all searches.
+pub async fn sources(
+    api: &Shared,
+    tenant: &TenantId,
+    request: SearchRequest,
+    new: bool,
+) -> Result<SearchAnswer, Problem> {
+    if new {
+        return found(api, tenant, &request).await;
+    }
+    let key = key_of(tenant, &request);
+    let known = api.memo.get(tenant, key);
+    if let Some(answer) = known.and_then(|body| serde_json::from_slice(&body).ok()) {
+        return Ok(answer);
+    }
+    let epoch = api.memo.epoch(tenant);
+    let answer = found(api, tenant, &request).await?;
+    if !answer.passing {
+        api.memo.put(tenant, key, epoch, written(&answer)?, Again::Search(Box::new(request)));
+    }
+    Ok(answer)
+}
+
 /// Finds a remembered answer again that a commit had forgotten. What fails is found when somebody asks.
 pub async fn renew(api: &Shared, tenant: &TenantId, request: &SearchRequest) {
     let epoch = api.memo.epoch(tenant);
-    if let Ok(body) = found(api, tenant, request).await {
+    let found = found(api, tenant, request).await.ok().filter(|answer| !answer.passing);
+    if let Some(body) = found.and_then(|answer| written(&answer).ok()) {
         api.memo.renew(tenant, key_of(tenant, request), epoch, body);
     }
 }
 
-/// An answer of the stores, in JSON.
-async fn found(api: &Shared, tenant: &TenantId, request: &SearchRequest) -> Result<Bytes, Problem> {
+/// An answer of the stores.
+async fn found(api: &Shared, tenant: &TenantId, request: &SearchRequest) -> Result<SearchAnswer, Problem> {
     let began = Instant::now();
     let answer = tokio::time::timeout(ANSWER_MAX, api.search.search(tenant, request)).await;
     let answer = answer.map_err(|_| unavailable())??;
     api.metrics.searches_seconds.observe(began.elapsed().as_secs_f64());
-    let text = serde_json::to_vec(&answer).map_err(|error| {
+    Ok(answer)
+}
+
+/// The answer in JSON, in no more memory than it needs.
+fn written(answer: &SearchAnswer) -> Result<Bytes, Problem> {
+    let text = serde_json::to_vec(answer).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written as JSON");
         unavailable()
     })?;
-    Ok(text.into())
+    Ok(text.into_boxed_slice().into())
 }
 
 /// Every part of the request is in what it prints.
-fn key_of(tenant: &TenantId, request: &SearchRequest) -> u128 {
+pub fn key_of(tenant: &TenantId, request: &SearchRequest) -> u128 {
     memo::key(UNDERSTOOD, &[tenant.as_str().as_bytes(), format!("{request:?}").as_bytes()])
 }
 
@@ -363,6 +396,7 @@ mod tests {
             SearchRequest { filter, ..plain.clone() },
             SearchRequest { facets: vec![Facet::Language], ..plain.clone() },
             SearchRequest { explain: true, ..plain.clone() },
+            SearchRequest { as_sources: true, ..plain.clone() },
         ];
         for other in &others {
             assert_ne!(key_of(&tenant, other), key_of(&tenant, &plain), "{other:?}");

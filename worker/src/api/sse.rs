@@ -34,10 +34,10 @@ impl Event {
     /// As it is sent.
     fn write(&self, out: &mut String) {
         if let Some(id) = &self.id {
-            out.push_str(&format!("id: {id}\n"));
+            out.extend(["id: ", id, "\n"]);
         }
         if !self.name.is_empty() {
-            out.push_str(&format!("event: {}\n", self.name));
+            out.extend(["event: ", self.name, "\n"]);
         }
         // A line end of any kind would end the field.
         for line in self.data.split(['\n', '\r']) {
@@ -64,6 +64,13 @@ pub fn response(
     paced(events, stop, Pace { heartbeat: HEARTBEAT, unread_max: UNREAD_MAX })
 }
 
+/// An answer of events that are all there: it needs nobody who waits for more.
+pub fn whole(events: &[Event]) -> Response {
+    let mut text = String::new();
+    events.iter().for_each(|event| event.write(&mut text));
+    with_head(Body::from(text))
+}
+
 fn paced(
     events: impl Stream<Item = Event> + Send + 'static,
     stop: watch::Receiver<bool>,
@@ -74,7 +81,11 @@ fn paced(
     let told = stream::unfold(told, |mut told| async move {
         told.recv().await.map(|piece| (Ok::<Bytes, Infallible>(piece), told))
     });
-    let mut response = Response::new(Body::from_stream(told));
+    with_head(Body::from_stream(told))
+}
+
+fn with_head(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -127,7 +138,12 @@ mod tests {
         let events = vec![event(Some("a-1"), "message", "{}"), event(None, "", "one\ntwo")];
         let answer = response(stream::iter(events), stop);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
-        assert_eq!(text(answer).await, "id: a-1\nevent: message\ndata: {}\n\ndata: one\ndata: two\n\n");
+        let expected = "id: a-1\nevent: message\ndata: {}\n\ndata: one\ndata: two\n\n";
+        assert_eq!(text(answer).await, expected);
+        let events = [event(Some("a-1"), "message", "{}"), event(None, "", "one\ntwo")];
+        let answer = whole(&events);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
+        assert_eq!(text(answer).await, expected);
     }
 
     #[tokio::test]

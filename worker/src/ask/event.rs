@@ -62,6 +62,9 @@ pub struct FinalAnswer {
     /// Tokens that the model was told and said, if it counted.
     #[serde(skip)]
     pub tokens: (Option<u64>, Option<u64>),
+    /// Whether the same question may be answered better soon, as something was away.
+    #[serde(skip)]
+    pub passing: bool,
 }
 
 /// What happens while a question is answered, in this order: the sources, pieces of the answer with the citations that

@@ -27,9 +27,13 @@ impl ChatModel for MockModel {
         chat: Chat,
     ) -> Result<BoxStream<'static, Result<Delta, ModelError>>, ModelError> {
         let delay = self.delay;
-        let words = mock_answer(&chat.question);
+        let mut words = mock_answer(&chat.question);
+        // A word counts as a token.
+        let most = usize::try_from(chat.max_tokens).unwrap_or(usize::MAX);
+        let finish = if words.len() > most { "length" } else { "stop" };
+        words.truncate(most);
         let end = Delta::End {
-            finish: "stop".to_owned(),
+            finish: finish.to_owned(),
             input_tokens: None,
             output_tokens: Some(words.len() as u64),
         };

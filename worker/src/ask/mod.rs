@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use docmill_core::ask::{Sanitiser, Source, extractive, prompt, sources};
+use docmill_core::ask::{Sanitiser, Source, Stops, extractive, prompt, sources};
 use docmill_core::id::TenantId;
-use docmill_core::search::{Filter, QUERY_BYTES_MAX, SearchRequest, Wrong};
+use docmill_core::search::{Filter, QUERY_BYTES_MAX, SearchAnswer, SearchRequest, Wrong};
 use docmill_core::segment::{is_stop_word, segment_query};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -34,8 +34,10 @@ pub const ASK_MODEL: &str = "docmill";
 pub const EMBED_MODEL: &str = "docmill-embed";
 /// Texts that a question may ask to be answered from.
 pub const K_MAX: u16 = 32;
-/// Hits that are looked at for each text: those that one document has too many of are passed over.
-const HITS_PER_SOURCE: u16 = 2;
+/// Texts that the settings may say.
+const SOURCES_MAX: u16 = 50;
+/// Bytes of a token, about, where nobody counts.
+pub const TOKEN_BYTES: usize = 4;
 /// Turns of what was said before that a model is told, the last ones.
 const TURNS_MAX: usize = 20;
 /// Bytes of them.
@@ -52,6 +54,10 @@ const MESSAGES_WHOLE: usize = 512;
 const GATHERED_BYTES: usize = 64;
 /// Events that wait for whoever listens.
 const EVENTS_WAITING: usize = 32;
+/// Why an answer ends: all is said.
+const STOP: &str = "stop";
+/// Why an answer ends: it is as long as it may be.
+const LENGTH: &str = "length";
 /// Who wrote an answer that is made of the sources' sentences.
 const EXTRACTIVE: &str = "extractive";
 
@@ -66,6 +72,17 @@ pub struct Question {
     pub filter: Filter,
     /// Texts to answer from at most; 0: as many as the settings say.
     pub k: u16,
+}
+
+/// How an answer is wished to be, by who may say it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Style {
+    /// Most tokens of it; none, and more than the settings say: as the settings say.
+    pub max_tokens: Option<u32>,
+    /// How freely words are chosen, 0 to 2.
+    pub temperature: Option<f32>,
+    /// Texts before which it is to end.
+    pub stop: Vec<String>,
 }
 
 /// Answers questions.
@@ -86,7 +103,10 @@ impl Asker {
     /// # Errors
     /// What of the settings is of no use.
     pub fn new(search: Arc<dyn Search>, settings: &AskSettings) -> Result<Self, String> {
-        let max_tokens = settings.model.as_ref().map_or(0, |model| model.max_tokens);
+        let max_tokens = match (&settings.mock, &settings.model) {
+            (None, Some(model)) => model.max_tokens,
+            _ => u32::MAX,
+        };
         let model: Option<Arc<dyn ChatModel>> = match (settings.mock, &settings.model) {
             (Some(delay), _) => Some(Arc::new(MockModel { delay })),
             (None, Some(model)) => Some(Arc::new(OpenAi::new(model.clone())?)),
@@ -97,13 +117,45 @@ impl Asker {
         Ok(Self(Arc::new(Answering { search, model, mock, sources, context_bytes, max_tokens })))
     }
 
-    /// Answers. The last event is the answer or an error; nothing goes on once the stream is dropped.
+    /// Searches, and answers from what is found. The last event is the answer or an error; nothing goes on once the
+    /// stream is dropped.
     pub fn ask(&self, tenant: TenantId, question: Question) -> BoxStream<'static, AskEvent> {
+        let request = match self.request(&question) {
+            Ok(request) => request,
+            Err(problem) => return stream::iter([AskEvent::Error(problem)]).boxed(),
+        };
+        let search = self.0.search.clone();
+        let found = async move { search.search(&tenant, &request).await.map_err(Problem::from) };
+        self.answer(question, Style::default(), found)
+    }
+
+    /// What to search for, to answer a question.
+    ///
+    /// # Errors
+    /// It may not be asked.
+    pub fn request(&self, question: &Question) -> Result<SearchRequest, Problem> {
+        let most = u16::try_from(self.0.most(question)).unwrap_or(K_MAX).clamp(1, SOURCES_MAX);
+        let request = SearchRequest::sources(searched(question), most, question.filter.clone());
+        request.check().map_err(wrong)?;
+        Ok(request)
+    }
+
+    /// Answers from what somebody finds by [`Asker::request`]; as [`Asker::ask`] does.
+    pub fn answer(
+        &self,
+        question: Question,
+        style: Style,
+        found: impl Future<Output = Result<SearchAnswer, Problem>> + Send + 'static,
+    ) -> BoxStream<'static, AskEvent> {
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let answering = self.0.clone();
         let work = async move {
             let mut telling = Telling { events, messages: 0, gathered: String::new() };
-            if let Err(problem) = answering.answer(&tenant, &question, &mut telling).await {
+            let answered = async {
+                let found = found.await?;
+                answering.answer(&question, &style, found, &mut telling).await
+            };
+            if let Err(problem) = answered.await {
                 telling.tell(AskEvent::Error(problem)).await;
             }
         };
@@ -126,36 +178,40 @@ impl Asker {
 }
 
 impl Answering {
+    /// Texts that the question is answered from at most.
+    fn most(&self, question: &Question) -> usize {
+        if question.k == 0 { self.sources } else { usize::from(question.k.min(K_MAX)) }
+    }
+
     async fn answer(
         &self,
-        tenant: &TenantId,
         question: &Question,
+        style: &Style,
+        found: SearchAnswer,
         telling: &mut Telling,
     ) -> Result<(), Problem> {
-        let most = if question.k == 0 { self.sources } else { usize::from(question.k.min(K_MAX)) };
-        let hits = u16::try_from(most).unwrap_or(K_MAX).clamp(1, K_MAX) * HITS_PER_SOURCE;
-        let mut request = SearchRequest::new(searched(question), hits);
-        request.filter = question.filter.clone();
-        request.check().map_err(wrong)?;
-        let found = self.search.search(tenant, &request).await?;
-        let sources = sources(&found.results, most, self.context_bytes);
+        let sources = sources(&found.results, self.most(question), self.context_bytes);
         let results = sources.iter().map(SourceView::from).collect();
         telling.tell(AskEvent::SearchResults { results, mode: found.mode, reason: found.reason }).await;
-        match &self.model {
+        let answer = match &self.model {
             Some(model) if self.mock || !sources.is_empty() => {
-                self.by_model(model.as_ref(), question, sources, telling).await
+                self.by_model(model.as_ref(), question, style, sources, telling).await?
             }
-            model => by_sentences(question, sources, model.is_some(), telling).await,
-        }
+            model => by_sentences(question, style, sources, model.is_some(), telling).await?,
+        };
+        let answer = FinalAnswer { passing: found.passing, ..answer };
+        telling.tell(AskEvent::FinalAnswer(answer)).await;
+        Ok(())
     }
 
     async fn by_model(
         &self,
         model: &dyn ChatModel,
         question: &Question,
+        style: &Style,
         sources: Vec<Source>,
         telling: &mut Telling,
-    ) -> Result<(), Problem> {
+    ) -> Result<FinalAnswer, Problem> {
         let mark = keys::random_hex(MARK_BYTES).map_err(|error| {
             tracing::error!(%error, "there are no random numbers");
             internal("the system has no random numbers")
@@ -167,16 +223,22 @@ impl Answering {
             question: question.text.clone(),
             system: told.system,
             turns,
-            max_tokens: self.max_tokens,
-            temperature: Some(TEMPERATURE),
+            max_tokens: style.max_tokens.unwrap_or(self.max_tokens).min(self.max_tokens),
+            temperature: Some(style.temperature.unwrap_or(TEMPERATURE)),
+            stop: style.stop.clone(),
         };
         let mut pieces = model.stream(chat).await.map_err(|error| failed(&error))?;
         let mut answer = Answer::new(&sources);
+        // Not every model knows what to stop at.
+        let mut stops = Stops::new(&style.stop);
         let ended = loop {
             match pieces.next().await {
                 Some(Ok(Delta::Text(text))) => {
-                    let shown = answer.sanitiser.push(&text);
+                    let shown = answer.sanitiser.push(&stops.push(&text));
                     answer.show(shown, telling).await;
+                    if stops.is_over() {
+                        break Ok((STOP.to_owned(), (None, None)));
+                    }
                     if answer.sanitiser.is_full() {
                         break Err(ModelError::TooLong);
                     }
@@ -190,46 +252,57 @@ impl Answering {
         };
         // It is to stop now, not when whoever asked has read the rest.
         drop(pieces);
-        let rest = answer.sanitiser.finish();
+        let rest = answer.sanitiser.push(&stops.finish()) + &answer.sanitiser.finish();
         answer.show(rest, telling).await;
         telling.flush().await;
         let (finish, tokens) = ended.map_err(|error| failed(&error))?;
-        if finish != "stop" {
+        // Who said how long it may be expects that it ends there.
+        let is_wished = finish == LENGTH && style.max_tokens.is_some();
+        if finish != STOP && !is_wished {
             return Err(incomplete(format!(
                 "the model ended its answer before it had said all ({})",
                 plain(&finish)
             )));
         }
-        if answer.text.trim().is_empty() {
+        if answer.text.trim().is_empty() && !stops.is_over() && !is_wished {
             return Err(incomplete("the model gave no answer".to_owned()));
         }
         let citations = answer.citations();
         let note = citations
             .is_empty()
             .then(|| "The model named no source: check it against what was found.".to_owned());
-        let model = model.name().to_owned();
-        let whole =
-            FinalAnswer { answer: answer.text, citations, model, extractive: false, note, finish, tokens };
-        telling.tell(AskEvent::FinalAnswer(whole)).await;
-        Ok(())
+        Ok(FinalAnswer {
+            answer: answer.text,
+            citations,
+            model: model.name().to_owned(),
+            extractive: false,
+            note,
+            finish,
+            tokens,
+            passing: false,
+        })
     }
 }
 
 /// Answers with sentences of the sources.
 async fn by_sentences(
     question: &Question,
+    style: &Style,
     sources: Vec<Source>,
     has_model: bool,
     telling: &mut Telling,
-) -> Result<(), Problem> {
+) -> Result<FinalAnswer, Problem> {
     let text = question.text.clone();
-    // Stems of some thousand words: too long to keep others waiting.
-    let (said, sources) = tokio::task::spawn_blocking(move || (extractive(&text, &sources), sources))
-        .await
-        .map_err(|error| {
-            tracing::error!(%error, "sentences were not taken");
-            internal("the answer could not be put together")
-        })?;
+    let tokens_max = style.max_tokens.and_then(|most| usize::try_from(most).ok());
+    let bytes_max = tokens_max.map_or(usize::MAX, |most| most.saturating_mul(TOKEN_BYTES));
+    // Thousands of words are looked at: too long to keep others waiting.
+    let taken = tokio::task::spawn_blocking(move || (extractive(&text, &sources, bytes_max), sources));
+    let (extract, sources) = taken.await.map_err(|error| {
+        tracing::error!(%error, "sentences were not taken");
+        internal("the answer could not be put together")
+    })?;
+    let mut stops = Stops::new(&style.stop);
+    let said = stops.push(&extract.text) + &stops.finish();
     let mut answer = Answer::new(&sources);
     let shown = answer.sanitiser.push(&said) + &answer.sanitiser.finish();
     answer.show(shown, telling).await;
@@ -240,17 +313,17 @@ async fn by_sentences(
         (false, _) => "No model is configured: these are sentences of the documents.",
     };
     let citations = answer.citations();
-    let whole = FinalAnswer {
+    let finish = if extract.cut && !stops.is_over() { LENGTH } else { STOP };
+    Ok(FinalAnswer {
         answer: answer.text,
         citations,
         model: EXTRACTIVE.to_owned(),
         extractive: true,
         note: Some(note.to_owned()),
-        finish: "stop".to_owned(),
+        finish: finish.to_owned(),
         tokens: (None, None),
-    };
-    telling.tell(AskEvent::FinalAnswer(whole)).await;
-    Ok(())
+        passing: false,
+    })
 }
 
 /// An answer that grows.
@@ -339,7 +412,7 @@ fn searched(question: &Question) -> String {
 }
 
 /// The last of what was said, beginning with whoever asked, as models want it.
-fn last_turns(history: &[Turn]) -> Vec<Turn> {
+pub(crate) fn last_turns(history: &[Turn]) -> Vec<Turn> {
     let mut bytes = 0;
     let fitting = history.iter().rev().take(TURNS_MAX).take_while(|turn| {
         bytes += turn.content.len();
@@ -393,52 +466,4 @@ fn failed(error: &ModelError) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn turn(role: Role, content: &str) -> Turn {
-        Turn { role, content: content.to_owned() }
-    }
-
-    fn question(text: &str, history: Vec<Turn>) -> Question {
-        Question { text: text.to_owned(), history, filter: Filter::default(), k: 0 }
-    }
-
-    #[test]
-    fn what_says_too_little_is_searched_for_with_what_was_asked_before() {
-        let history =
-            vec![turn(Role::User, "Who wrote the zebra shell?"), turn(Role::Assistant, "Nobody.")];
-        assert_eq!(
-            searched(&question("And when?", history.clone())),
-            "Who wrote the zebra shell?\nAnd when?"
-        );
-        let whole = "Which animals graze on mountain meadows?";
-        assert_eq!(searched(&question(whole, history)), whole);
-        assert_eq!(searched(&question("And when?", Vec::new())), "And when?");
-    }
-
-    #[test]
-    fn a_model_is_told_the_last_turns_from_a_question_on() {
-        let long = "x".repeat(TURNS_BYTES_MAX - 10);
-        let history = [
-            turn(Role::User, "too far back"),
-            turn(Role::User, &long),
-            turn(Role::Assistant, "a"),
-            turn(Role::User, "b"),
-            turn(Role::Assistant, "c"),
-        ];
-        let told = last_turns(&history);
-        assert_eq!(told.iter().map(|turn| turn.content.len()).collect::<Vec<_>>(), [long.len(), 1, 1, 1]);
-        let told = last_turns(&history[2..]);
-        assert_eq!(told.first().map(|turn| turn.content.as_str()), Some("b"));
-        assert!(last_turns(&history[2..3]).is_empty());
-    }
-
-    #[test]
-    fn hosts_are_told_to_nobody() {
-        let problem = failed(&ModelError::Unreachable("connect to secret-host:1".to_owned()));
-        assert!(!serde_json::to_string(&problem).unwrap().contains("secret-host"));
-        assert_eq!(problem.status(), 502);
-        assert_eq!(failed(&ModelError::Idle).status(), 504);
-    }
-}
+mod tests;

@@ -41,6 +41,8 @@ pub struct Chat {
     pub max_tokens: u32,
     /// How freely it chooses its words; none: as the model has it.
     pub temperature: Option<f32>,
+    /// Texts before which the answer is to end.
+    pub stop: Vec<String>,
 }
 
 /// A piece of an answer.

@@ -97,6 +97,9 @@ impl OpenAi {
         if let Some(temperature) = chat.temperature {
             body["temperature"] = temperature.into();
         }
+        if !chat.stop.is_empty() {
+            body["stop"] = json!(chat.stop);
+        }
         body.to_string()
     }
 }
@@ -338,6 +341,27 @@ mod tests {
             assert_eq!(completions(base).map(|url| url.to_string()).as_deref(), Some(expected));
         }
         assert_eq!(completions("models"), None);
+    }
+
+    #[test]
+    fn wishes_are_passed_on_within_the_limits() {
+        let settings = ModelSettings { max_tokens: 100, ..ModelSettings::new("http://localhost", "small") };
+        let model = OpenAi::new(settings).unwrap();
+        let chat = Chat {
+            question: String::new(),
+            system: String::new(),
+            turns: Vec::new(),
+            max_tokens: 7,
+            temperature: Some(0.5),
+            stop: vec!["END".to_owned()],
+        };
+        let body = |chat: &Chat| serde_json::from_str::<Value>(&model.body(chat)).unwrap();
+        let asked = body(&chat);
+        assert_eq!((&asked["max_tokens"], &asked["temperature"]), (&json!(7), &json!(0.5)));
+        assert_eq!(asked["stop"], json!(["END"]));
+        let asked = body(&Chat { max_tokens: 7_000, temperature: None, stop: Vec::new(), ..chat });
+        assert_eq!(asked["max_tokens"], 100);
+        assert!(asked.get("stop").is_none() && asked.get("temperature").is_none());
     }
 
     #[test]

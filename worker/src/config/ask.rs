@@ -199,6 +199,7 @@ mod tests {
             ("{model: {url: 'https://h', name: m, apiKeyFile: hunter2}}", "ask.model.apiKeyFile"),
             ("{model: {url: 'https://h', name: m, maxTokens: 0}}", "ask.model.maxTokens"),
             ("{cacheEntries: 0}", "ask.cacheEntries"),
+            ("{cacheEntries: 20001}", "ask.cacheEntries"),
         ] {
             let problems = ask(section, &[]).unwrap_err();
             let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();

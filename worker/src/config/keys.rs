@@ -191,7 +191,7 @@ pub const KEYS: &[Key] = &[
         .env("USE_MOCK_EMBEDDINGS"),
     number("ask.sources", 1, 50, "Most passages that an answer rests on"),
     number("ask.contextBytes", 1_000, 1_000_000, "Most text of them, in bytes"),
-    number("ask.cacheEntries", 1, 1_000_000, "Answers to searches and questions that each process remembers")
+    number("ask.cacheEntries", 1, 20_000, "Answers to searches and questions that each process remembers")
         .env("OPTIMIZATION_CACHE_SIZE"),
     number("ask.cacheTtlS", 1, 3_600, "How long one is remembered after its last use, in seconds"),
     text("fileRoot", false, FILE, "Directory below which documents may be files; without it, none may"),

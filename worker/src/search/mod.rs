@@ -15,6 +15,7 @@ use crate::sqlite;
 mod codes;
 mod embedded;
 mod facets;
+mod fallback;
 mod found;
 mod full_text;
 mod meaning;
@@ -29,6 +30,8 @@ mod store;
 pub use crate::postgres::PostgresSearch;
 pub use docmill_core::search::{Mode, Timings};
 pub use embedded::EmbeddedSearch;
+#[cfg(feature = "services")]
+pub(crate) use fallback::vector_or_words;
 pub use found::{Found, FoundDocument, SearchResult};
 pub use query::{QUERIES_TOGETHER, QueryEmbedder, first_embedder};
 pub use searcher::Searcher;

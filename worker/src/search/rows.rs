@@ -1,10 +1,10 @@
 //! From candidates to what is shown: only chunks that current manifests name; equal texts are one hit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use docmill_core::id::{ChunkId, DocumentId};
-use docmill_core::search::{Explain, Fused, Hit, HitDocument, snippet};
+use docmill_core::search::{Explain, Fused, Highlighter, Hit, HitDocument};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::scope::Scope;
@@ -45,6 +45,8 @@ pub(super) struct Order {
     pub page: Vec<Shown>,
     /// Whether another hit is known to follow.
     pub more: bool,
+    /// Hits of one document at most, where there is a bound.
+    pub of_one_document: Option<usize>,
 }
 
 /// What the order goes on with.
@@ -53,11 +55,18 @@ pub(super) struct Further {
     texts: Vec<Vec<u8>>,
     page: Vec<Shown>,
     more: bool,
+    /// Hits that were passed over, as their documents have enough.
+    passed: usize,
 }
 
 impl Further {
     pub(super) fn count(&self) -> usize {
         self.texts.len()
+    }
+
+    /// Hits that were looked at: more candidates of the same documents would be passed over, too.
+    pub(super) fn looked_at(&self) -> usize {
+        self.texts.len() + self.passed
     }
 }
 
@@ -71,7 +80,8 @@ impl Order {
         depth: usize,
         wanted: &Range<usize>,
     ) -> rusqlite::Result<Further> {
-        let mut further = Further { texts: Vec::new(), page: Vec::new(), more: false };
+        let mut further = Further { texts: Vec::new(), page: Vec::new(), more: false, passed: 0 };
+        let mut of_document: HashMap<DocumentId, usize> = HashMap::new();
         let mut known: HashSet<Vec<u8>> = HashSet::new();
         let mut hash_of = connection.prepare_cached("SELECT text_hash FROM chunks WHERE row = ?")?;
         for fused in candidates {
@@ -83,6 +93,14 @@ impl Order {
             if at >= depth {
                 further.more = true;
                 break;
+            }
+            if let Some(most) = self.of_one_document {
+                let taken = of_document.entry(place.document).or_default();
+                if *taken == most {
+                    further.passed += 1;
+                    continue;
+                }
+                *taken += 1;
             }
             if wanted.contains(&at) {
                 further.page.push(Shown { fused: *fused, place });
@@ -129,11 +147,11 @@ fn place_of(connection: &Connection, scope: &Scope<'_>, row: i64) -> rusqlite::R
     Ok(place.filter(|place| scope.holds(&place.document)))
 }
 
-/// The hit with its text, the part of it worth showing, and where else that text is.
+/// The hit with its text, the part of it worth showing, and where else that text is if that is wanted.
 pub(super) fn hit(
     connection: &Connection,
     scope: &Scope<'_>,
-    query: &str,
+    (highlighter, with_twins): (&mut Highlighter, bool),
     shown: Shown,
     explain: Option<Explain>,
 ) -> rusqlite::Result<Hit> {
@@ -141,17 +159,7 @@ pub(super) fn hit(
     let (hash, text): (Vec<u8>, String) = connection
         .prepare_cached("SELECT text_hash, text FROM chunks WHERE row = ?")?
         .query_row([fused.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut also_at: Vec<String> = Vec::new();
-    let mut twins_of =
-        connection.prepare_cached("SELECT row FROM chunks WHERE text_hash = ?1 AND row <> ?2 LIMIT ?3")?;
-    for twin in twins_of.query_map(params![hash, fused.key, TWINS_MAX], |row| row.get::<_, i64>(0))? {
-        if let Some(twin) = place_of(connection, scope, twin?)?
-            && twin.document != place.document
-            && !also_at.contains(&twin.uri)
-        {
-            also_at.push(twin.uri);
-        }
-    }
+    let also_at = if with_twins { twins(connection, scope, fused.key, &hash, &place)? } else { Vec::new() };
     let summary: Summary =
         place.summary.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     Ok(Hit {
@@ -170,9 +178,31 @@ pub(super) fn hit(
         start: place.start,
         end: place.end,
         score: fused.score,
-        snippet: snippet(&text, query, SNIPPET_BYTES),
+        snippet: highlighter.snippet(&text, SNIPPET_BYTES),
         text,
         also_at,
         explain,
     })
+}
+
+/// Where else the text of a row is.
+fn twins(
+    connection: &Connection,
+    scope: &Scope<'_>,
+    row: i64,
+    hash: &[u8],
+    place: &Place,
+) -> rusqlite::Result<Vec<String>> {
+    let mut also_at: Vec<String> = Vec::new();
+    let mut twins_of =
+        connection.prepare_cached("SELECT row FROM chunks WHERE text_hash = ?1 AND row <> ?2 LIMIT ?3")?;
+    for twin in twins_of.query_map(params![hash, row, TWINS_MAX], |row| row.get::<_, i64>(0))? {
+        if let Some(twin) = place_of(connection, scope, twin?)?
+            && twin.document != place.document
+            && !also_at.contains(&twin.uri)
+        {
+            also_at.push(twin.uri);
+        }
+    }
+    Ok(also_at)
 }

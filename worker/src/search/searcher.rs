@@ -8,7 +8,8 @@ use docmill_core::search::{SearchAnswer, SearchRequest};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::query::{Embedded, QueryEmbedder, batcher_of, no_embeddings, vector_of};
+use super::fallback::{or_words, vector_or_words};
+use super::query::{QueryEmbedder, batcher_of, no_embeddings, vector_of};
 use super::store::{Asked, Look, Store};
 use super::{Error, SearchResult};
 use crate::embed::{Batcher, EmbeddingModel};
@@ -134,18 +135,22 @@ impl Searcher {
     async fn asked(&self, query: &str) -> Result<Asked, Error> {
         let vector = match &self.embedder {
             Embedder::Nothing => Err(no_embeddings()),
-            Embedder::Given(batcher) => or_words(vector_of(batcher, query).await)?,
+            Embedder::Given(batcher) => {
+                let (vector, passing) = or_words(vector_of(batcher, query).await);
+                return Ok(Asked { vector, embedder: None, passing });
+            }
             Embedder::Broken(why) => Err(why.clone()),
             Embedder::Named(embedder) => {
                 // Before the first look nothing is known of the index, and no name is that of its embedder.
                 let Some(spec) = self.store.spec() else {
-                    return Ok(Asked { vector: Err(no_embeddings()), embedder: Some(String::new()) });
+                    let (vector, embedder) = (Err(no_embeddings()), Some(String::new()));
+                    return Ok(Asked { vector, embedder, passing: false });
                 };
-                let vector = or_words(embedder.query(&spec, query).await)?;
-                return Ok(Asked { vector, embedder: Some(spec.embedder) });
+                let (vector, passing) = vector_or_words(embedder, &spec, query).await;
+                return Ok(Asked { vector, embedder: Some(spec.embedder), passing });
             }
         };
-        Ok(Asked { vector, embedder: None })
+        Ok(Asked { vector, embedder: None, passing: false })
     }
 
     /// Looks at one state of the store, on a thread that may block, when it is this look's turn.
@@ -161,17 +166,6 @@ impl Searcher {
             store.readers.read(look)
         });
         looking.await.map_err(|error| sqlite::Error::Failed(error.to_string()))??
-    }
-}
-
-/// Words answer where a model does not; the answer says so.
-fn or_words(embedded: Result<Embedded, Error>) -> Result<Embedded, Error> {
-    match embedded {
-        Err(Error::Model(why)) => {
-            tracing::warn!(why, "a query could not be embedded");
-            Ok(Err("the embedding model failed".to_owned()))
-        }
-        other => other,
     }
 }
 

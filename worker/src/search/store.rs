@@ -8,8 +8,8 @@ use std::time::Instant;
 use docmill_core::id::TenantId;
 use docmill_core::index::IndexSpec;
 use docmill_core::search::{
-    DEPTH_MAX, Explain, FacetCount, Fused, Hit, Mode, PlanLimits, SearchAnswer, SearchRequest, Timings,
-    WORDS_SHARE, cursor_of,
+    DEPTH_MAX, Explain, FacetCount, Fused, Highlighter, Hit, Mode, OF_ONE_DOCUMENT_MAX, PlanLimits,
+    SearchAnswer, SearchRequest, Timings, WORDS_SHARE, cursor_of,
 };
 use rusqlite::Connection;
 
@@ -50,6 +50,8 @@ pub(super) struct Asked {
     pub vector: Embedded,
     /// The embedder of the index that the vector is for; `None` where it is for whichever there is.
     pub embedder: Option<String>,
+    /// Whether there may be a vector soon where there is none.
+    pub passing: bool,
 }
 
 /// What a look at the store led to.
@@ -119,6 +121,7 @@ impl Store {
         };
         let mut answer = answering.answer(request)?;
         answer.reason = vector.err();
+        answer.passing = asked.passing;
         Ok(Look::Answer(Box::new(answer)))
     }
 }
@@ -132,6 +135,7 @@ fn nothing_ingested() -> SearchAnswer {
         facets_over: None,
         next: None,
         timings: Timings::default(),
+        passing: false,
     }
 }
 
@@ -157,10 +161,13 @@ impl Answering<'_> {
     fn answer(mut self, request: &SearchRequest) -> Result<SearchAnswer, Error> {
         let (k, offset) = (usize::from(request.k), request.offset as usize);
         let wanted = offset..offset.saturating_add(k);
-        let mut order = Order::default();
+        let of_one_document = request.as_sources.then_some(OF_ONE_DOCUMENT_MAX);
+        let mut order = Order { of_one_document, ..Order::default() };
         let mut first: Option<Vec<i64>> = None;
         let mut ended = false;
-        for depth in depths(k) {
+        // Sources are one page.
+        let pages = if request.as_sources { 1 } else { usize::MAX };
+        for depth in depths(k).into_iter().take(pages) {
             if ended || order.count >= wanted.end {
                 break;
             }
@@ -170,7 +177,7 @@ impl Answering<'_> {
         }
         let full = order.count >= wanted.end;
         let has_more = order.count > wanted.end || full && !ended;
-        let follows = has_more && wanted.end + k <= DEPTH_MAX as usize;
+        let follows = has_more && !request.as_sources && wanted.end + k <= DEPTH_MAX as usize;
         let (facets, facets_over) = match request.facets.is_empty() {
             true => Default::default(),
             false => {
@@ -187,6 +194,7 @@ impl Answering<'_> {
             facets_over,
             next: follows.then(|| cursor_of(request.offset + u32::from(request.k))),
             timings: self.timings,
+            passing: false,
         })
     }
 
@@ -206,7 +214,7 @@ impl Answering<'_> {
             let began = Instant::now();
             let further = order.further(self.connection, &self.scope, &fused, depth, wanted)?;
             self.timings.rows += began.elapsed();
-            let enough = order.count + further.count() >= depth;
+            let enough = order.count + further.looked_at() >= depth;
             if enough || exhausted || asked >= most || factor >= OVERFETCH_MAX {
                 order.take(further);
                 return Ok((fused.into_iter().map(|hit| hit.key).collect(), exhausted));
@@ -241,9 +249,12 @@ impl Answering<'_> {
     fn hits(&mut self, request: &SearchRequest, page: Vec<Shown>) -> Result<Vec<Hit>, Error> {
         let began = Instant::now();
         let mut hits = Vec::with_capacity(page.len());
+        let mut highlighter = Highlighter::new(&request.query);
+        let with_twins = !request.as_sources;
         for shown in page {
             let explain = request.explain.then(|| self.explain(&shown.fused));
-            hits.push(rows::hit(self.connection, &self.scope, &request.query, shown, explain)?);
+            let shown_as = (&mut highlighter, with_twins);
+            hits.push(rows::hit(self.connection, &self.scope, shown_as, shown, explain)?);
         }
         self.timings.rows += began.elapsed();
         Ok(hits)

@@ -56,6 +56,11 @@ impl Town {
     }
 
     fn put(&self, tenant: &str, n: usize, text: &str) {
+        self.put_all(tenant, n, &[text]);
+    }
+
+    /// A document of several chunks.
+    fn put_all(&self, tenant: &str, n: usize, texts: &[&str]) {
         let tenant = TenantId::new(tenant).unwrap();
         let (uri, index) = (uri_of(n), self.index.id());
         let document = DocumentId::born(&tenant, &uri, 0);
@@ -66,9 +71,6 @@ impl Town {
             category: (n == 5).then(|| "report".to_owned()),
             ..Summary::default()
         };
-        let hash = TextHash::of(text.as_bytes());
-        let chunk = ChunkId::of(document, hash, 0, index);
-        let (document, chunk, hash) = (&document.as_bytes()[..], &chunk.as_bytes()[..], &hash.0[..]);
         let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
             self.file.execute(sql, values).unwrap();
             self.file.last_insert_rowid()
@@ -77,15 +79,28 @@ impl Town {
         run(
             "INSERT INTO documents(document, tenant, uri, birth_uri, generation, state, bytes, summary,
                committed_at_ms, changed_at_ms) VALUES(?1, ?2, ?3, ?3, 1, 'committed', 1, ?4, ?5, 1)",
-            &[&document, &tenant.as_str(), &uri, &summary, &(1_000 + n as i64)],
+            &[&&document.as_bytes()[..], &tenant.as_str(), &uri, &summary, &(1_000 + n as i64)],
         );
         let manifest = run(
             "INSERT INTO manifests(document, index_id, generation, seq, language) VALUES(?, ?, 1, 1, 'en')",
-            &[&document, &index.0],
+            &[&&document.as_bytes()[..], &index.0],
         );
+        for (place, text) in texts.iter().enumerate() {
+            self.put_chunk(document, manifest, place, text);
+        }
+    }
+
+    fn put_chunk(&self, document: DocumentId, manifest: i64, place: usize, text: &str) {
+        let (hash, index) = (TextHash::of(text.as_bytes()), self.index.id());
+        let chunk = ChunkId::of(document, hash, 0, index);
+        let (document, chunk, hash) = (&document.as_bytes()[..], &chunk.as_bytes()[..], &hash.0[..]);
+        let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+            self.file.execute(sql, values).unwrap();
+            self.file.last_insert_rowid()
+        };
         run(
-            "INSERT INTO manifest_entries VALUES(?, 0, ?, ?, 0, 1, 7, ?, NULL, 3)",
-            &[&manifest, &chunk, &hash, &(7 + text.len() as i64)],
+            "INSERT INTO manifest_entries VALUES(?, ?, ?, ?, 0, 1, 7, ?, NULL, 3)",
+            &[&manifest, &(place as i64), &chunk, &hash, &(7 + text.len() as i64)],
         );
         let row = run(
             "INSERT INTO chunks(chunk, document, index_id, text_hash, epoch, text) VALUES(?, ?, ?, ?, 1, ?)",
@@ -150,6 +165,45 @@ async fn pages_neither_repeat_nor_skip() {
         let beyond = SearchRequest { offset: 500, ..asking(10) };
         let answer = searcher.answer(&beyond).await.unwrap();
         assert!(answer.results.is_empty() && answer.next.is_none());
+    }
+}
+
+#[tokio::test]
+async fn words_answer_for_now_where_the_model_is_away() {
+    let town = Town::with_documents("default");
+    let search = EmbeddedSearch::new(town.readers(), Arc::new(QueryEmbedder::new(1)));
+    let tenant = TenantId::default();
+    let answer = search.search(&tenant, &asking(5)).await.unwrap();
+    assert_eq!((answer.mode, answer.passing), (Mode::Hybrid, false));
+    // Its index has the same chunks.
+    town.file.execute("UPDATE indexes SET spec = replace(spec, ?, 'away')", [Mock::FINGERPRINT]).unwrap();
+    let answer = search.search(&tenant, &asking(5)).await.unwrap();
+    assert_eq!((answer.mode, answer.passing, answer.results.len()), (Mode::FullText, true, 5));
+}
+
+#[tokio::test]
+async fn sources_are_of_several_documents_and_say_nothing_of_twins() {
+    let town = Town::with_documents("default");
+    let texts: Vec<String> = (0..20)
+        .map(|n| format!("The shell of the long document, about the shell, part part{n}."))
+        .collect();
+    town.put_all("default", 70, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    // Twins.
+    town.put("default", 71, &texts[0]);
+    for searcher in town.searchers() {
+        let query = "the shell of the long document";
+        let request = SearchRequest::sources(query, 12, Filter::default());
+        let answer = searcher.answer(&request).await.unwrap();
+        let of_long = |hits: &[Hit]| hits.iter().filter(|hit| hit.document.uri == uri_of(70)).count();
+        assert!(of_long(&answer.results) <= 3, "{:?}", uris(&answer.results));
+        if answer.mode == Mode::FullText {
+            assert_eq!(of_long(&answer.results), 3, "it has the words");
+        }
+        assert!(answer.next.is_none() && answer.results.iter().all(|hit| hit.also_at.is_empty()));
+        // Sources are the order's hits but for those that are passed over.
+        let page = searcher.answer(&SearchRequest::new(query, 100)).await.unwrap();
+        assert!(of_long(&page.results) > 3 && page.results.iter().any(|hit| !hit.also_at.is_empty()));
+        assert_eq!(page.results[0].text, answer.results[0].text);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Texts as vectors of the model that the tenant's index is made with: `/v1/embeddings`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,11 +19,19 @@ use crate::api::auth::Caller;
 use crate::api::problem::Problem;
 use crate::api::request::Body;
 use crate::ask::EMBED_MODEL;
+use crate::search::QUERIES_TOGETHER;
 
 /// Texts of one request for embeddings.
 const INPUTS_MAX: usize = 256;
 /// Longest of them, in bytes; models read the beginning alone.
 const INPUT_BYTES_MAX: usize = 32 << 10;
+
+/// Parts of such requests that are embedded at once, each of [`QUERIES_TOGETHER`] texts: searches wait for no more.
+pub const EMBEDDINGS_AT_ONCE: usize = 2;
+/// Longest wait of a part for its turn.
+const TURN_MAX: Duration = Duration::from_secs(30);
+/// Seconds after which it is worth asking again.
+const BUSY_RETRY_S: u64 = 2;
 
 /// Texts to embed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -102,13 +112,33 @@ pub async fn embeddings(
         return Err(Problem::invalid("dimensions", "are not those of the index", allowed).into());
     }
     let prompt_tokens = texts.iter().map(|text| tokens_of(text.len())).sum();
-    let vectors = api.embedder.texts(&spec.embedder, texts).await.map_err(Problem::from)?;
+    let vectors = vectors_of(&api, &spec.embedder, texts).await?;
     let data = vectors.iter().enumerate().map(|(index, vector)| {
         let embedding = if as_base64 { Value::String(in_base64(vector)) } else { json!(vector) };
         Embedded { object: "embedding", index, embedding }
     });
     let usage = EmbeddingsUsage { prompt_tokens, total_tokens: prompt_tokens };
     Ok(Json(EmbeddingsAnswer { object: "list", data: data.collect(), model: EMBED_MODEL, usage }))
+}
+
+/// A vector for each, part by part, so that the parts of several requests, and searches, take turns.
+async fn vectors_of(api: &Shared, embedder: &str, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Problem> {
+    let mut vectors = Vec::with_capacity(texts.len());
+    let mut texts = texts.into_iter();
+    loop {
+        let part: Vec<String> = texts.by_ref().take(QUERIES_TOGETHER).collect();
+        if part.is_empty() {
+            return Ok(vectors);
+        }
+        let turn = tokio::time::timeout(TURN_MAX, api.embeddings.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(busy()) };
+        vectors.extend(api.embedder.texts(embedder, part).await?);
+    }
+}
+
+fn busy() -> Problem {
+    let detail = "more texts wait to be embedded than are";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail, "ask again later").retry_after(BUSY_RETRY_S)
 }
 
 fn no_index() -> Problem {

@@ -14,22 +14,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::ask::{answering, wants_new, whole};
+use super::ask::{HISTORY_BYTES_MAX, answering, wants_new, whole};
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Body;
 use super::sse::{self, Event};
 use super::{Shared, keys};
-use crate::ask::{ASK_MODEL, AskEvent, FinalAnswer, Question, Role, SourceView, Turn};
+use crate::ask::{ASK_MODEL, AskEvent, FinalAnswer, Question, Role, SourceView, TOKEN_BYTES, Turn};
 
 mod embeddings;
+mod style;
 
-pub use embeddings::{EmbeddingsAnswer, EmbeddingsRequest, embeddings};
+pub use embeddings::{EMBEDDINGS_AT_ONCE, EmbeddingsAnswer, EmbeddingsRequest, embeddings};
+use style::Stop;
 
 /// Messages of a conversation at most; a model is told the last of them.
 const MESSAGES_MAX: usize = 1_000;
-/// Bytes of a token, about, where nobody counted.
-const TOKEN_BYTES: usize = 4;
 /// Bytes of an answer's name.
 const ID_BYTES: usize = 12;
 
@@ -46,6 +46,15 @@ pub struct ChatRequest {
     /// What else to send then.
     #[schema(inline)]
     stream_options: Option<StreamOptions>,
+    /// Most tokens of the answer, 1 or more; the model's own limit holds, too. Without a model a token is 4 bytes.
+    max_tokens: Option<i64>,
+    /// The same by its newer name; of two the smaller holds.
+    max_completion_tokens: Option<i64>,
+    /// How freely a model chooses its words, 0 to 2; 0.2.
+    temperature: Option<f64>,
+    /// A text, or up to 4, before which the answer ends; each of 1 to 256 bytes.
+    #[schema(value_type = Option<Value>)]
+    stop: Option<Stop>,
 }
 
 /// Something that was said.
@@ -193,9 +202,10 @@ pub async fn completions(
     let as_pieces = request.stream.unwrap_or(false);
     let counted =
         request.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
+    let style = style::of(&request)?;
     let question = question_of(request.messages)?;
     let asked = question.text.len();
-    let mut events = answering(&api, caller.tenant, question, wants_new(&headers));
+    let mut events = answering(&api, caller.tenant, question, style, wants_new(&headers));
     let head = Head::new()?;
     if !as_pieces {
         return Ok(Json(head.completion(whole(events).await?, asked)).into_response());
@@ -245,6 +255,13 @@ fn question_of(messages: Vec<ChatMessage>) -> Result<Question, Problem> {
     };
     let text = turns.swap_remove(last).content;
     turns.truncate(last);
+    // What is further back nobody is told.
+    let mut bytes = 0;
+    let far = turns.iter().rposition(|turn| {
+        bytes += turn.content.len();
+        bytes > HISTORY_BYTES_MAX
+    });
+    turns.drain(..far.map_or(0, |far| far + 1));
     Ok(Question { text, history: turns, filter: Default::default(), k: 0 })
 }
 
@@ -373,6 +390,19 @@ mod tests {
         let history: Vec<&str> = question.history.iter().map(|turn| turn.content.as_str()).collect();
         assert_eq!(history, ["Who?", "Nobody."]);
         assert_eq!(asked(json!([{"role": "system", "content": "x"}])).unwrap_err().status(), 422);
+    }
+
+    #[test]
+    fn only_the_last_of_a_long_conversation_is_kept() {
+        let said = |bytes: usize| json!({"role": "user", "content": "x".repeat(bytes)});
+        let kept = |turns: Value| {
+            let question = asked(turns).unwrap();
+            question.history.iter().map(|turn| turn.content.len()).collect::<Vec<_>>()
+        };
+        let half = HISTORY_BYTES_MAX / 2;
+        assert_eq!(kept(json!([said(7), said(half), said(half), said(1)])), [half, half]);
+        assert_eq!(kept(json!([said(7), said(HISTORY_BYTES_MAX + 1), said(5), said(1)])), [5]);
+        assert_eq!(kept(json!([said(7), said(5), said(1)])), [7, 5]);
     }
 
     #[test]

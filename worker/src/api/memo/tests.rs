@@ -5,7 +5,12 @@ fn tenant(name: &str) -> TenantId {
 }
 
 fn again(query: &str) -> Again {
-    Again::Search(SearchRequest::new(query, 10))
+    Again::Search(Box::new(SearchRequest::new(query, 10)))
+}
+
+/// What an answer of so many bytes takes, to this question.
+fn bytes_of(tenant: &TenantId, answer: usize, again: &Again) -> usize {
+    ENTRY_BYTES + tenant.as_str().len() + answer + again.bytes()
 }
 
 fn memo(entries: usize) -> Memo {
@@ -34,7 +39,8 @@ fn an_answer_is_remembered_for_its_tenant() {
     assert_eq!(memo.get(&one, 1).as_deref(), Some(&b"found"[..]));
     assert_eq!(memo.get(&two, 1), None, "even by the same key");
     let stats = memo.stats();
-    assert_eq!((stats.entries, stats.bytes, stats.hits, stats.misses), (1, 5, 1, 2));
+    let bytes = bytes_of(&one, 5, &again("found"));
+    assert_eq!((stats.entries, stats.bytes, stats.hits, stats.misses), (1, bytes, 1, 2));
 }
 
 #[test]
@@ -46,7 +52,9 @@ fn a_commit_forgets_what_its_tenant_had() {
     assert_eq!((memo.get(&one, 1), memo.get(&two, 2).is_some()), (None, true));
     memo.committed(&commit_of(&[], true));
     assert_eq!(memo.get(&two, 2), None);
-    assert_eq!((memo.stats().entries, memo.stats().bytes, memo.stats().invalidated), (0, 0, 2));
+    // What is to be asked again takes its place.
+    let left = bytes_of(&one, 0, &again("a")) + bytes_of(&two, 0, &again("b"));
+    assert_eq!((memo.stats().entries, memo.stats().bytes, memo.stats().invalidated), (0, left, 2));
 }
 
 #[test]
@@ -72,7 +80,8 @@ fn who_is_not_asked_for_longest_goes_first() {
     assert!(memo.get(&one, 1).is_some());
     put(&memo, &one, 3, "c");
     let there = [1, 2, 3].map(|key| memo.get(&one, key).is_some());
-    assert_eq!((there, memo.stats().entries, memo.stats().bytes), ([true, false, true], 2, 2));
+    let bytes = 2 * bytes_of(&one, 1, &again("a"));
+    assert_eq!((there, memo.stats().entries, memo.stats().bytes), ([true, false, true], 2, bytes));
     let none = Memo::new(MemoSettings { entries: 0, ..MemoSettings::default() });
     put(&none, &one, 1, "a");
     assert_eq!(none.get(&one, 1), None);
@@ -82,13 +91,55 @@ fn who_is_not_asked_for_longest_goes_first() {
 fn bytes_are_bounded_as_answers_are() {
     let (memo, one) = (memo(1_000), tenant("one"));
     let large = "x".repeat(ANSWER_BYTES_MAX);
-    let most = BYTES_MAX / ANSWER_BYTES_MAX;
+    let each = bytes_of(&one, ANSWER_BYTES_MAX, &again(&large[..9]));
+    let most = BYTES_MAX / each;
     for n in 0..most as u128 + 3 {
         put(&memo, &one, n, &large);
     }
-    assert_eq!((memo.stats().entries, memo.stats().bytes), (most, BYTES_MAX));
+    assert_eq!((memo.stats().entries, memo.stats().bytes), (most, most * each));
     put(&memo, &one, 9_999, &"x".repeat(ANSWER_BYTES_MAX + 1));
     assert_eq!(memo.get(&one, 9_999), None);
+}
+
+#[test]
+fn questions_count_as_answers_do() {
+    let (memo, one) = (memo(1_000), tenant("one"));
+    let put = |key, again| memo.put(&one, key, memo.epoch(&one), Bytes::from_static(b"a"), again);
+    let mut request = SearchRequest::new("q".repeat(8_000), 10);
+    request.filter.categories = vec!["c".repeat(100); 60];
+    put(1, Again::Search(Box::new(request.clone())));
+    let stats = memo.stats();
+    assert!(stats.entries == 1 && stats.bytes > 15_000, "{stats:?}");
+    request.filter.uri_prefix = Some("p".repeat(2_000));
+    put(2, Again::Search(Box::new(request)));
+    assert_eq!(memo.get(&one, 2), None, "it is too long to be kept");
+    // Of an answer to a question nothing is kept once it is old.
+    let before = memo.stats().bytes;
+    put(3, Again::Nothing);
+    assert_eq!(memo.stats().bytes, before + bytes_of(&one, 1, &Again::Nothing));
+    memo.committed(&commit_of(&[&one], false));
+    assert_eq!(memo.stats().bytes, before - 1);
+    let kept = memo.lock();
+    assert_eq!((kept.order.len(), kept.entries.len()), (1, 1));
+}
+
+#[test]
+fn what_was_asked_before_a_start_is_asked_again() {
+    let (memo, one) = (memo(2), tenant("one"));
+    memo.expect(&one, 1, SearchRequest::new("often", 10), 9);
+    memo.expect(&one, 2, SearchRequest::new("once", 10), 1);
+    memo.expect(&one, 3, SearchRequest::new("no room", 10), 5);
+    assert_eq!((memo.stats().entries, memo.lacking()), (0, BTreeSet::from([one.clone()])));
+    assert_eq!(memo.hottest(&one, 9), [SearchRequest::new("often", 10)]);
+    assert_eq!(memo.get(&one, 1), None, "no answer is older than the start");
+    memo.renew(&one, 1, memo.epoch(&one), Bytes::from_static(b"found"));
+    assert!(memo.get(&one, 1).is_some());
+    // What is known is not expected anew, and what is asked most is kept for the next start.
+    memo.expect(&one, 1, SearchRequest::new("often", 10), 90);
+    assert_eq!(memo.asked_most(9), [(one.clone(), SearchRequest::new("often", 10), 10)]);
+    let none = Memo::new(MemoSettings { entries: 0, ..MemoSettings::default() });
+    none.expect(&one, 1, SearchRequest::new("often", 10), 9);
+    assert!(none.lacking().is_empty());
 }
 
 #[test]
@@ -133,11 +184,7 @@ fn what_is_asked_most_is_asked_again() {
     assert!(memo.lacking().is_empty(), "nothing is forgotten yet");
     memo.committed(&commit_of(&[&one], false));
     assert_eq!(memo.lacking(), BTreeSet::from([one.clone()]));
-    let query = |again: Again| match again {
-        Again::Search(request) => request.query,
-        Again::Ask(_) => String::new(),
-    };
-    let hottest = |n| memo.hottest(&one, n).into_iter().map(query).collect::<Vec<_>>();
+    let hottest = |n| memo.hottest(&one, n).into_iter().map(|request| request.query).collect::<Vec<_>>();
     assert_eq!(hottest(9), ["q2", "q1"], "what was asked once is not worth it");
     assert_eq!(hottest(1), ["q2"]);
     memo.renew(&one, 2, memo.epoch(&one), Bytes::from_static(b"again"));

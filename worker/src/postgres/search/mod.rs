@@ -14,7 +14,8 @@ use deadpool_postgres::Transaction;
 use docmill_core::id::{ChunkId, DocumentId, IndexId, TenantId};
 use docmill_core::index::IndexSpec;
 use docmill_core::search::{
-    DEPTH_MAX, FacetCount, Hit, Mode, SearchAnswer, SearchRequest, Timings, WORDS_SHARE, cursor_of,
+    DEPTH_MAX, FacetCount, Hit, Mode, OF_ONE_DOCUMENT_MAX, SearchAnswer, SearchRequest, Timings,
+    WORDS_SHARE, cursor_of,
 };
 use docmill_core::segment::segment_query;
 use tokio::sync::Semaphore;
@@ -24,7 +25,7 @@ use super::sql::optional;
 use super::transaction::transaction;
 use super::values::{chunk_key, from_json};
 use super::{Database, Error, vector_table};
-use crate::search::{self, QueryEmbedder, Search};
+use crate::search::{self, QueryEmbedder, Search, vector_or_words};
 
 mod frequencies;
 mod lexemes;
@@ -185,11 +186,16 @@ impl PostgresSearch {
             Ok::<_, Error>((scoring, candidates))
         });
         let (scoring, candidates) = scored.await.map_err(|error| Error::Failed(error.to_string()))??;
-        let order = without_twins(&scoring.fused, &candidates);
+        let mut order = without_twins(&scoring.fused, &candidates);
+        if request.as_sources {
+            order = with_shares(order, |at| {
+                scoring.fused.get(at).and_then(|one| candidates.get(&one.key)).map(|one| one.document)
+            });
+        }
         let (first, k) = (request.offset as usize, usize::from(request.k));
         let page: Vec<usize> = order.iter().copied().skip(first).take(k).collect();
         let chunks: Vec<ChunkId> = page.iter().map(|at| scoring.fused[*at].key).collect();
-        let places = rows::places(transaction, &scope, &chunks).await?;
+        let places = rows::places(transaction, &scope, &chunks, !request.as_sources).await?;
         let mut facets = BTreeMap::new();
         if !request.facets.is_empty() {
             let documents: BTreeSet<DocumentId> = candidates.values().map(|one| one.document).collect();
@@ -264,20 +270,13 @@ impl Search for PostgresSearch {
                 return Ok(nothing_there());
             };
             let began = Instant::now();
-            let embedded = match self.embedder.query(&active.spec, &request.query).await {
-                Ok(Ok(vector)) if vector.len() == active.spec.dimensions as usize => Ok(vector),
-                Ok(Ok(_)) => Err("the index was made with another embedding model".to_owned()),
-                Ok(Err(why)) => Err(why),
-                // Words answer where a model does not.
-                Err(search::Error::Model(why)) => {
-                    tracing::warn!(why, "a query could not be embedded");
-                    Err("the embedding model failed".to_owned())
-                }
-                Err(error) => return Err(error),
-            };
+            let (embedded, passing) = vector_or_words(&self.embedder, &active.spec, &request.query).await;
             let embedding = began.elapsed();
             let (vector, reason) = match embedded {
-                Ok(vector) => (Some(Arc::new(vector)), None),
+                Ok(vector) if vector.len() == active.spec.dimensions as usize => {
+                    (Some(Arc::new(vector)), None)
+                }
+                Ok(_) => (None, Some("the index was made with another embedding model".to_owned())),
                 Err(why) => (None, Some(why)),
             };
             let asked = Asked { tenant, request, active: &active, vector };
@@ -287,7 +286,8 @@ impl Search for PostgresSearch {
                 continue;
             };
             found.timings.embedding = embedding;
-            return found.answer(reason).await.map_err(search::Error::Postgres);
+            let answer = found.answer(reason).await.map_err(search::Error::Postgres)?;
+            return Ok(SearchAnswer { passing, ..answer });
         }
         let switched = "the active index was switched again and again";
         Err(search::Error::Postgres(Error::Raced(switched)))
@@ -314,7 +314,7 @@ impl Found {
         let shown = tokio::task::spawn_blocking(move || rows::hits(&scoring, &page, places));
         let results: Vec<Hit> = shown.await.map_err(|error| Error::Failed(error.to_string()))?;
         let mode = if reason.is_none() { Mode::Hybrid } else { Mode::FullText };
-        Ok(SearchAnswer { results, mode, reason, facets, facets_over, next, timings })
+        Ok(SearchAnswer { results, mode, reason, facets, facets_over, next, timings, passing: false })
     }
 }
 
@@ -342,7 +342,7 @@ impl Look {
 fn next(request: &SearchRequest, hits: usize) -> Option<String> {
     let end = request.offset + u32::from(request.k);
     let may_be = end as usize + usize::from(request.k) <= DEPTH_MAX as usize;
-    (hits > end as usize && may_be).then(|| cursor_of(end))
+    (hits > end as usize && may_be && !request.as_sources).then(|| cursor_of(end))
 }
 
 fn nothing_there() -> SearchAnswer {
@@ -354,7 +354,20 @@ fn nothing_there() -> SearchAnswer {
         facets_over: None,
         next: None,
         timings: Timings::default(),
+        passing: false,
     }
+}
+
+/// What is left of an order where each document has [`OF_ONE_DOCUMENT_MAX`] places at most.
+fn with_shares(order: Vec<usize>, document_of: impl Fn(usize) -> Option<DocumentId>) -> Vec<usize> {
+    let mut taken: HashMap<DocumentId, usize> = HashMap::new();
+    let has_place = |at: &usize| {
+        let Some(document) = document_of(*at) else { return false };
+        let taken = taken.entry(document).or_default();
+        *taken += 1;
+        *taken <= OF_ONE_DOCUMENT_MAX
+    };
+    order.into_iter().filter(has_place).collect()
 }
 
 /// What holds for the transaction: one snapshot, plans made for the values that are asked with, and indexes before
@@ -417,6 +430,7 @@ mod tests {
     #[test]
     fn a_page_follows_where_there_are_hits_and_a_place_for_them() {
         let asked = |offset, k| SearchRequest { offset, ..SearchRequest::new("q", k) };
+        assert_eq!(next(&SearchRequest::sources("q", 10, Default::default()), 20), None);
         assert_eq!(next(&asked(0, 10), 10), None);
         assert_eq!(next(&asked(0, 10), 11), Some(cursor_of(10)));
         assert_eq!(next(&asked(980, 10), 1_500), Some(cursor_of(990)));

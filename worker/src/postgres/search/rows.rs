@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
 use docmill_core::id::{ChunkId, DocumentId};
-use docmill_core::search::{Facet, FacetCount, Hit, HitDocument, snippet};
+use docmill_core::search::{Facet, FacetCount, Highlighter, Hit, HitDocument};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -38,11 +38,12 @@ pub(super) struct Place {
 /// Documents with the same text, by its hash, in the order of their arrival.
 type Twins = HashMap<[u8; 32], Vec<(DocumentId, String)>>;
 
-/// What is known of these chunks, those that current manifests name.
+/// What is known of these chunks, those that current manifests name; where else their texts are if that is wanted.
 pub(super) async fn places(
     transaction: &Transaction<'_>,
     scope: &Scope<'_>,
     chunks: &[ChunkId],
+    with_twins: bool,
 ) -> Result<HashMap<ChunkId, Place>, Error> {
     let keys: Vec<Uuid> = chunks.iter().copied().map(chunk_key).collect();
     let sql = format!(
@@ -57,8 +58,11 @@ pub(super) async fn places(
         scope.conditions(1)
     );
     let found = rows(transaction, &sql, &scope.and(&[&keys])).await?;
-    let hashes: Vec<&[u8]> = found.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
-    let twins = twins(transaction, scope, &hashes).await?;
+    let mut twins = Twins::new();
+    if with_twins {
+        let hashes: Vec<&[u8]> = found.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+        twins = self::twins(transaction, scope, &hashes).await?;
+    }
     found.iter().map(|row| Ok((chunk_of(row.try_get(0)?), place(row, &twins)?))).collect()
 }
 
@@ -146,11 +150,12 @@ pub(super) async fn facets(
 
 /// The hits, in their order.
 pub(super) fn hits(scoring: &Scoring, order: &[usize], mut places: HashMap<ChunkId, Place>) -> Vec<Hit> {
+    let mut highlighter = Highlighter::new(&scoring.query);
     let hit = |at: &usize| {
         let fused = scoring.fused.get(*at)?;
         let place = places.remove(&fused.key)?;
         let explain = scoring.explain(fused);
-        let snippet = snippet(&place.text, &scoring.query, SNIPPET_BYTES);
+        let snippet = highlighter.snippet(&place.text, SNIPPET_BYTES);
         Some(Hit {
             chunk: fused.key,
             document: place.document,
