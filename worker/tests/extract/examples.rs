@@ -78,3 +78,14 @@ async fn further_names_of_a_format_are_read_too() {
         assert!(read(&pool, &fixture(name)).await.text().contains(SAID), "{name}");
     }
 }
+
+#[tokio::test]
+async fn what_has_a_password_is_read_with_it_and_else_says_so() {
+    let (told, untold) = (pool(1, with_passwords(PASSWORD)), pool(1, ExtractOptions::default()));
+    let locked = ["docx", "zip", "7z"].map(|end| format!("locked.{end}"));
+    let others = ["locked-standard.docx", "locked-aes.zip", "locked-names.7z"].map(str::to_owned);
+    for name in locked.iter().chain(&others) {
+        assert!(read(&told, &fixture(name)).await.text().contains(SAID), "{name}");
+        assert_eq!(read(&untold, &fixture(name)).await.failure().code, FailureCode::Encrypted, "{name}");
+    }
+}
