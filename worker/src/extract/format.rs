@@ -265,6 +265,13 @@ pub fn is_in_process(kind: Kind) -> bool {
     Format::of(kind).is_some_and(|format| format.place == Place::InProcess)
 }
 
+/// Whether all bytes of a file of this kind are held at once by whoever reads it. Others are read from where they lie, in
+/// parts, and may be larger than any memory.
+pub(super) fn is_held_whole(kind: Kind) -> bool {
+    use Kind::{Bmp, Doc, Eml, Gif, Html, Jpeg, Mbox, Msg, Ole, Png, Ppt, Rtf, Tiff, Webp};
+    matches!(kind, Bmp | Doc | Eml | Gif | Html | Jpeg | Mbox | Msg | Ole | Png | Ppt | Rtf | Tiff | Webp)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
