@@ -77,6 +77,7 @@ reasons! {
     Unmapped = "unmapped", "its characters have no meaning: it was recognised";
     Drawn = "drawn", "it has no letters, but lines and shapes that may be some: it was recognised";
     Asked = "asked", "recognition was asked for on every page";
+    FontsMissing = "fonts_missing", "it was recognised, and what it draws with is neither in the document nor installed: letters may lack";
     Seen = "seen", "it is the same picture as a page before, whose text it has";
     Blank = "blank", "its picture has nothing on it that may be a letter, and was not recognised";
     NoWords = "no_words", "it was recognised, and no word was found";

@@ -72,8 +72,8 @@ fn formats() {
         "# Formats\n\n<!-- Generated: {HOW} -->\n\n\
          What is read. The bytes of a file decide what it is; its name tells only formats of text from each other. In a\n\
          child: the parser runs in a process of its own, with limits. What is in archives, mails and packed files is\n\
-         read the same way, as sections of the file that it lies in.\n\n\
-         | format | media type | usual names | read in |\n|---|---|---|---|\n"
+         read the same way, as sections of the file that it lies in. An example is a real file that the tests read.\n\n\
+         | format | media type | usual names | read in | example |\n|---|---|---|---|---|\n"
     );
     for format in FORMATS {
         let names: Vec<String> = format.extensions.iter().map(|name| format!("`.{name}`")).collect();
@@ -82,7 +82,12 @@ fn formats() {
             Place::Child => "a child",
         };
         let (name, media_type) = (format.name, format.media_type);
-        writeln!(page, "| {name} | `{media_type}` | {} | {place} |", names.join(", ")).unwrap();
+        let example = format.example.rsplit('/').next().unwrap();
+        let example = match format.example.split_once(':') {
+            Some((package, _)) => format!("`{example}` of {package}"),
+            None => format!("[{example}](../../{})", format.example),
+        };
+        writeln!(page, "| {name} | `{media_type}` | {} | {place} | {example} |", names.join(", ")).unwrap();
     }
     is_up_to_date("formats.md", &page);
 }

@@ -32,6 +32,7 @@ impl Outcome {
             | PageReason::Unmapped
             | PageReason::Drawn
             | PageReason::Asked
+            | PageReason::FontsMissing
             | PageReason::Seen => Self::Recognised,
             PageReason::PicturesUnread
             | PageReason::OcrOff

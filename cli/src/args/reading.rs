@@ -161,7 +161,7 @@ pub struct Extraction {
         hide_env_values = true
     )]
     pub sandbox: Sandbox,
-    /// A file of passwords that encrypted PDFs are tried with, one a line
+    /// A file of passwords that encrypted documents are tried with, one a line
     #[arg(long, env = "DOCMILL_PASSWORDS_FILE", value_name = "FILE", hide_env_values = true)]
     pub passwords_file: Option<PathBuf>,
 }

@@ -49,6 +49,8 @@ mod tests {
         };
         assert_eq!(of(3_072, 4), (4, 640, 256));
         assert_eq!(of(2_048, 4), (3, 512, 256), "fewer in place of too little for each");
+        // Four in 4 GB, as many bytes as the smallest node promises: 256 for the process itself, 3,300 for them, 258 for texts.
+        assert_eq!(of(4_000_000_000 >> 20, 4), (4, 825, 258));
         assert_eq!(of(65_536, 1), (1, 2_048, 256 + 65_536 - 512 - 2_048));
         assert_eq!(of(8_192, 0), (1, 2_048, 256 + 8_192 - 512 - 2_048));
         assert_eq!(of(256, 4), (1, 512, 256), "one there is always");

@@ -371,7 +371,7 @@ pub const KEYS: &[Key] = &[
         "extract.passwordsFile",
         false,
         FILE,
-        "File of passwords that encrypted PDFs are tried with, one a line, up to 64; only workers read it",
+        "File of passwords that encrypted documents are tried with, one a line, up to 64; only workers read it",
     ),
     text("extract.passwordsEnv", false, VARIABLE, "Variable that holds these passwords"),
     Key {

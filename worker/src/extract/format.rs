@@ -116,6 +116,9 @@ pub struct Format {
     pub extensions: &'static [&'static str],
     /// Whether it is text, and so told from other text by the name alone.
     pub is_text: bool,
+    /// A real file of it that the tests read: a path in the repository, or a package of others that they have and a path in
+    /// that, with a colon between.
+    pub example: &'static str,
     /// Where it is read.
     pub place: Place,
     pub(super) read: Read,
@@ -127,9 +130,10 @@ const fn binary(
     name: &'static str,
     media_type: &'static str,
     extensions: &'static [&'static str],
+    example: &'static str,
     read: Read,
 ) -> Format {
-    Format { kind, name, media_type, extensions, is_text: false, place: Place::Child, read }
+    Format { kind, name, media_type, extensions, is_text: false, example, place: Place::Child, read }
 }
 
 /// A format of text that is read in a child.
@@ -138,9 +142,10 @@ const fn markup(
     name: &'static str,
     media_type: &'static str,
     extensions: &'static [&'static str],
+    example: &'static str,
     read: Read,
 ) -> Format {
-    Format { kind, name, media_type, extensions, is_text: true, place: Place::Child, read }
+    Format { kind, name, media_type, extensions, is_text: true, example, place: Place::Child, read }
 }
 
 /// A format of text that is read in the worker's own process.
@@ -149,8 +154,10 @@ const fn plain(
     name: &'static str,
     media_type: &'static str,
     extensions: &'static [&'static str],
+    example: &'static str,
 ) -> Format {
-    Format { kind, name, media_type, extensions, is_text: true, place: Place::InProcess, read: text::read }
+    let (place, read) = (Place::InProcess, text::read);
+    Format { kind, name, media_type, extensions, is_text: true, example, place, read }
 }
 
 const CODE: &[&str] = &[
@@ -161,43 +168,43 @@ const CODE: &[&str] = &[
 /// All formats.
 #[rustfmt::skip]
 pub static FORMATS: &[Format] = &[
-    binary(Kind::Pdf, "PDF", "application/pdf", &["pdf"], pdf::read),
-    binary(Kind::Docx, "Word", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx", "docm", "dotx"], office::docx),
-    binary(Kind::Pptx, "PowerPoint", "application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx", "pptm", "ppsx"], office::pptx),
-    binary(Kind::Xlsx, "Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx", "xlsm"], spreadsheet::xlsx),
-    binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], spreadsheet::xlsb),
-    binary(Kind::Xls, "Excel 97", "application/vnd.ms-excel", &["xls"], spreadsheet::xls),
-    binary(Kind::Ods, "OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet", &["ods"], spreadsheet::ods),
-    binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], office::odf),
-    binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], office::odf),
-    binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], office::flat_odf),
-    binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], epub::read),
-    binary(Kind::Png, "PNG", "image/png", &["png"], picture::read),
-    binary(Kind::Jpeg, "JPEG", "image/jpeg", &["jpg", "jpeg"], picture::read),
-    binary(Kind::Gif, "GIF", "image/gif", &["gif"], picture::read),
-    binary(Kind::Webp, "WebP", "image/webp", &["webp"], picture::read),
-    binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], picture::read),
-    binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], picture::pages),
-    binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], package::read),
-    binary(Kind::Doc, "Word 97", "application/msword", &["doc", "dot"], office::doc),
-    binary(Kind::Ppt, "PowerPoint 97", "application/vnd.ms-powerpoint", &["ppt", "pps"], office::ppt),
-    binary(Kind::Msg, "Outlook mail", "application/vnd.ms-outlook", &["msg"], mail::msg),
-    binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], ole::read),
-    binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], rtf::read),
-    binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], archive::tar),
-    binary(Kind::SevenZ, "7z archive", "application/x-7z-compressed", &["7z"], archive::sevenz),
-    binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], gzip::read),
-    markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], html::read),
-    markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], markup::read),
-    markup(Kind::Svg, "SVG", "image/svg+xml", &["svg"], markup::read),
-    markup(Kind::Eml, "Mail", "message/rfc822", &["eml", "mht", "mhtml"], mail::eml),
-    markup(Kind::Mbox, "Mailbox", "application/mbox", &["mbox"], mail::mbox),
-    plain(Kind::Markdown, "Markdown", "text/markdown", &["md", "markdown", "mdx"]),
-    plain(Kind::Csv, "CSV", "text/csv", &["csv", "tsv", "tab"]),
-    plain(Kind::Json, "JSON", "application/json", &["json", "jsonl", "ndjson", "geojson"]),
-    plain(Kind::Yaml, "YAML", "application/yaml", &["yaml", "yml"]),
-    plain(Kind::Text, "Text", "text/plain", &["txt", "text", "log"]),
-    plain(Kind::Code, "Source code", "text/plain", CODE),
+    binary(Kind::Pdf, "PDF", "application/pdf", &["pdf"], "tracker-miners:tests/functional-tests/test-extraction-data/office/pdf-doc.pdf", pdf::read),
+    binary(Kind::Docx, "Word", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx", "docm", "dotx"], "python-docx:features/steps/test_files/comments-rich-para.docx", office::docx),
+    binary(Kind::Pptx, "PowerPoint", "application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx", "pptm", "ppsx"], "worker/tests/fixtures/formats/deck.pptx", office::pptx),
+    binary(Kind::Xlsx, "Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx", "xlsm"], "python-calamine:tests/data/base.xlsx", spreadsheet::xlsx),
+    binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], "python-calamine:tests/data/base.xlsb", spreadsheet::xlsb),
+    binary(Kind::Xls, "Excel 97", "application/vnd.ms-excel", &["xls"], "python-calamine:tests/data/base.xls", spreadsheet::xls),
+    binary(Kind::Ods, "OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet", &["ods"], "python-calamine:tests/data/base.ods", spreadsheet::ods),
+    binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], "tracker-miners:tests/functional-tests/test-extraction-data/office/oasis-doc.odt", office::odf),
+    binary(Kind::Odp, "OpenDocument presentation", "application/vnd.oasis.opendocument.presentation", &["odp", "odg"], "odfpy:tests/examples/ol.odp", office::odf),
+    binary(Kind::FlatOdf, "OpenDocument, flat", "application/vnd.oasis.opendocument.text-flat-xml", &["fodt", "fods", "fodp"], "worker/tests/fixtures/formats/flat.fodt", office::flat_odf),
+    binary(Kind::Epub, "EPUB", "application/epub+zip", &["epub"], "worker/tests/fixtures/formats/book.epub", epub::read),
+    binary(Kind::Png, "PNG", "image/png", &["png"], "worker/tests/fixtures/formats/picture.png", picture::read),
+    binary(Kind::Jpeg, "JPEG", "image/jpeg", &["jpg", "jpeg"], "worker/tests/fixtures/formats/picture.jpg", picture::read),
+    binary(Kind::Gif, "GIF", "image/gif", &["gif"], "worker/tests/fixtures/formats/picture.gif", picture::read),
+    binary(Kind::Webp, "WebP", "image/webp", &["webp"], "worker/tests/fixtures/formats/picture.webp", picture::read),
+    binary(Kind::Bmp, "BMP", "image/bmp", &["bmp"], "worker/tests/fixtures/formats/picture.bmp", picture::read),
+    binary(Kind::Tiff, "TIFF", "image/tiff", &["tif", "tiff"], "worker/tests/fixtures/formats/picture.tif", picture::pages),
+    binary(Kind::Zip, "ZIP archive", "application/zip", &["zip"], "worker/tests/fixtures/formats/archive.zip", package::read),
+    binary(Kind::Doc, "Word 97", "application/msword", &["doc", "dot"], "tracker-miners:tests/functional-tests/test-extraction-data/office/office-doc.doc", office::doc),
+    binary(Kind::Ppt, "PowerPoint 97", "application/vnd.ms-powerpoint", &["ppt", "pps"], "tracker-miners:tests/functional-tests/test-extraction-data/office/powerpoint.ppt", office::ppt),
+    binary(Kind::Msg, "Outlook mail", "application/vnd.ms-outlook", &["msg"], "libemail-outlook-message-perl:t/files/plain_uc_unsent.msg", mail::msg),
+    binary(Kind::Ole, "OLE container", "application/x-ole-storage", &[], "worker/tests/fixtures/formats/locked.docx", ole::read),
+    binary(Kind::Rtf, "RTF", "application/rtf", &["rtf"], "worker/tests/fixtures/formats/letter.rtf", rtf::read),
+    binary(Kind::Tar, "TAR archive", "application/x-tar", &["tar"], "worker/tests/fixtures/formats/archive.tar", archive::tar),
+    binary(Kind::SevenZ, "7z archive", "application/x-7z-compressed", &["7z"], "worker/tests/fixtures/formats/archive.7z", archive::sevenz),
+    binary(Kind::Gzip, "GZIP", "application/gzip", &["gz"], "worker/tests/fixtures/formats/member.txt.gz", gzip::read),
+    markup(Kind::Html, "HTML", "text/html", &["html", "htm", "xhtml"], "worker/tests/fixtures/formats/page.html", html::read),
+    markup(Kind::Xml, "XML", "application/xml", &["xml", "rss", "atom", "rdf", "dbk", "tei", "kml", "gpx", "xsd", "xsl", "xslt", "plist"], "defusedxml:xmltestdata/simple.xml", markup::read),
+    markup(Kind::Svg, "SVG", "image/svg+xml", &["svg"], "worker/tests/fixtures/formats/drawing.svg", markup::read),
+    markup(Kind::Eml, "Mail", "message/rfc822", &["eml", "mht", "mhtml"], "libemail-outlook-message-perl:t/files/plain_uc_unsent.eml", mail::eml),
+    markup(Kind::Mbox, "Mailbox", "application/mbox", &["mbox"], "worker/tests/fixtures/formats/mails.mbox", mail::mbox),
+    plain(Kind::Markdown, "Markdown", "text/markdown", &["md", "markdown", "mdx"], "README.md"),
+    plain(Kind::Csv, "CSV", "text/csv", &["csv", "tsv", "tab"], "tests/src/hostile/pins.tsv"),
+    plain(Kind::Json, "JSON", "application/json", &["json", "jsonl", "ndjson", "geojson"], "docs/reference/openapi.json"),
+    plain(Kind::Yaml, "YAML", "application/yaml", &["yaml", "yml"], "manifests/samples/minimal.yaml"),
+    plain(Kind::Text, "Text", "text/plain", &["txt", "text", "log"], "bench/extract/requirements.txt"),
+    plain(Kind::Code, "Source code", "text/plain", CODE, "worker/src/lib.rs"),
 ];
 
 impl Format {
@@ -256,6 +263,13 @@ impl Apart {
 /// Whether this kind is decoded in the worker's own process: plain text, which no parser can die over.
 pub fn is_in_process(kind: Kind) -> bool {
     Format::of(kind).is_some_and(|format| format.place == Place::InProcess)
+}
+
+/// Whether all bytes of a file of this kind are held at once by whoever reads it. Others are read from where they lie, in
+/// parts, and may be larger than any memory.
+pub(super) fn is_held_whole(kind: Kind) -> bool {
+    use Kind::{Bmp, Doc, Eml, Gif, Html, Jpeg, Mbox, Msg, Ole, Png, Ppt, Rtf, Tiff, Webp};
+    matches!(kind, Bmp | Doc | Eml | Gif | Html | Jpeg | Mbox | Msg | Ole | Png | Ppt | Rtf | Tiff | Webp)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::io::{Cursor, Read};
 use cfb::CompoundFile;
 use docmill_core::failure::{Failure, FailureCode};
 
-use super::Kind;
 use super::source::Source;
 use super::work::Work;
+use super::{Kind, office};
 
 /// A stream that only one kind of document has, first what may hold the others.
 const TELLING_STREAMS: &[(&str, Kind)] = &[
@@ -24,7 +24,7 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
     let name = work.name;
     // Streams at the top: documents that are embedded have theirs below. Workbooks are often written with mistakes that
     // their reader forgives, so in what cannot be opened the names are looked for as they stand, in UTF-16.
-    let opened = CompoundFile::open(Cursor::new(bytes.as_slice())).ok();
+    let mut opened = CompoundFile::open(Cursor::new(bytes.as_slice())).ok();
     let has = |stream: &str| match &opened {
         Some(opened) => opened.is_stream(stream),
         None => {
@@ -33,8 +33,17 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         }
     };
     if has("EncryptedPackage") {
-        let detail = format!("{name} is an Office document with a password");
-        return Err(Failure::new(FailureCode::Encrypted, detail));
+        let Some(container) = opened.as_mut() else {
+            let detail = format!("{name} is an Office document with a password, and damaged");
+            return Err(Failure::new(FailureCode::Encrypted, detail));
+        };
+        let options = work.options;
+        let bytes_max = work.bytes_max();
+        let package = office::unlock(container, name, &options.passwords, &options.limits, bytes_max)?;
+        drop(opened);
+        drop(bytes);
+        work.nesting.unpacked(package.len() as u64)?;
+        return work.read(name, Source::memory(package));
     }
     let Some(&(_, kind)) = TELLING_STREAMS.iter().find(|(stream, _)| has(stream)) else {
         let detail = format!("{name} is an OLE container without a known document in it");

@@ -1,6 +1,7 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
+mod fonts;
 mod forms;
 pub(super) mod layout;
 mod lines;
@@ -174,10 +175,18 @@ fn read_text(
             let page_number = around.emitter.number_of(number);
             let ask = ocr::Ask { languages: &options.languages, why: &why, page: page_number };
             let dictionaries = |stream: &[u8]| file.dictionary_of(stream);
+            let missing = fonts::missing(page);
+            let missing = missing.map(|font| format!("{font} is neither in the document nor installed"));
             match ocr::recognise(around.recogniser, page, options, &ask, &dictionaries) {
                 Ok(found) if !found.text.is_empty() => {
                     let blocks = layout::blocks(&found.text, headings);
-                    return Page { number, source: PageSource::Ocr, blocks, note: Some(found.note) };
+                    let note = match missing {
+                        Some(missing) => {
+                            PageReason::FontsMissing.note(format!("{missing}; {}", found.note))
+                        }
+                        None => found.note,
+                    };
+                    return Page { number, source: PageSource::Ocr, blocks, note: Some(note) };
                 }
                 Ok(found) => note = Some(found.note),
                 Err(unrecognised) => {
@@ -186,6 +195,10 @@ fn read_text(
                         around.emitter.ocr_is_missing(cause);
                     }
                 }
+            }
+            // Why there is no text in its picture: nothing of it could be drawn.
+            if let Some(missing) = missing {
+                add_note(&mut note, PageReason::FontsMissing, &missing);
             }
         }
     }

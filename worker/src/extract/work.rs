@@ -241,9 +241,18 @@ pub(super) mod tests {
 
     /// The same without these pages.
     fn read_without(name: &str, bytes: Vec<u8>, limits: Limits, lost: &[Page]) -> Read {
-        let options = ExtractOptions { limits, ..ExtractOptions::default() };
+        read_as_told(name, bytes, &ExtractOptions { limits, ..ExtractOptions::default() }, lost)
+    }
+
+    /// The same with these passwords, one a line.
+    pub fn read_tried(name: &str, bytes: impl Into<Vec<u8>>, passwords: &str) -> Read {
+        let passwords = super::super::passwords::parse(passwords).unwrap();
+        read_as_told(name, bytes.into(), &ExtractOptions { passwords, ..ExtractOptions::default() }, &[])
+    }
+
+    fn read_as_told(name: &str, bytes: Vec<u8>, options: &ExtractOptions, lost: &[Page]) -> Read {
         let source = Source::memory(bytes);
-        let task = Task { source, kind: None, name, options: &options, pages: 1..=u32::MAX, lost };
+        let task = Task { source, kind: None, name, options, pages: 1..=u32::MAX, lost };
         let (mut info, mut pages) = (None, Vec::new());
         let mut forward = |event| {
             match event {

@@ -21,8 +21,10 @@ mod gate;
 
 pub use gate::{GateWatch, GivenUp};
 
-/// Bytes of documents in flight at once: a document holds what its parsing may need.
-const BYTES_IN_FLIGHT: usize = 1 << 30;
+/// Bytes of documents in flight at once. How much of them is held, only their formats tell: those that would be held whole,
+/// and never fit, the pool refuses with their bytes; those that are read from where they lie may be larger than this, and
+/// are then in work alone.
+const BYTES_IN_FLIGHT: u32 = 1 << 30;
 /// Least bytes that a document is counted as.
 const BYTES_A_DOCUMENT_MIN: u64 = 64 * 1024;
 
@@ -98,7 +100,7 @@ impl Intake {
             kept,
             gate,
             room,
-            budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
+            budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT as usize)),
             running: JoinSet::new(),
             in_hand: HashMap::new(),
             look: 0,
@@ -195,11 +197,16 @@ async fn deliver_one(
     // Only for the budget and the report: a document that is not known is settled by its claim.
     let place = kept.place_of(delivery.message.document).await.unwrap_or_default();
     let (uri, bytes) = place.unwrap_or_default();
-    let weight = bytes.max(BYTES_A_DOCUMENT_MIN).min(BYTES_IN_FLIGHT as u64) as u32;
-    let _held = budget.acquire_many(weight).await;
+    let _held = budget.acquire_many(weight(bytes)).await;
     let began = Instant::now();
     let outcome = deliverer.deliver(delivery).await?;
     Ok(Finished { outcome, uri, bytes, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// What a document takes of the byte budget: all of it where it is as large or larger.
+fn weight(bytes: u64) -> u32 {
+    u32::try_from(bytes.max(BYTES_A_DOCUMENT_MIN))
+        .map_or(BYTES_IN_FLIGHT, |bytes| bytes.min(BYTES_IN_FLIGHT))
 }
 
 /// Says that the worker lives, each third of a lease, until it is dropped.
@@ -239,6 +246,19 @@ pub fn jitter() -> Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_larger_than_the_budget_is_in_work_alone() {
+        for (bytes, taken) in [
+            (0, 64 * 1_024),
+            (500 << 20, 500 << 20),
+            (1 << 30, BYTES_IN_FLIGHT),
+            (3 << 30, BYTES_IN_FLIGHT),
+            (u64::MAX, BYTES_IN_FLIGHT),
+        ] {
+            assert_eq!(weight(bytes), taken, "{bytes}");
+        }
+    }
 
     #[test]
     fn what_is_prepared_makes_room_until_all_is_full() {

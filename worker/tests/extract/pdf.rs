@@ -2,7 +2,7 @@
 
 use docmill_core::failure::FailureCode;
 use docmill_core::page::{BlockKind, PageSource};
-use docmill_worker::extract::{ExtractOptions, passwords};
+use docmill_worker::extract::{ExtractOptions, OcrMode, passwords};
 use tempfile::tempdir;
 
 use crate::files::{file, pdf, pdf_of, scan_pdf, stream, text_pdf};
@@ -193,4 +193,48 @@ async fn characters_are_what_they_mean() {
     let read = read_bytes(bytes.as_bytes(), ExtractOptions::default()).await;
     assert_eq!(read.text(), "office a\u{fffd}b \u{1d400}");
     assert_eq!(note(&read, 0), "partly_unmapped: 1 of 10 characters have no meaning in their fonts");
+}
+
+#[tokio::test]
+async fn a_page_that_draws_with_fonts_which_nobody_has_says_so_where_it_is_recognised() {
+    let font = |name: &str| {
+        [
+            format!(
+                "<</Type/Font/Subtype/Type0/BaseFont/{name}/Encoding/90ms-RKSJ-H/DescendantFonts[6 0 R]>>"
+            ),
+            format!(
+                "<</Type/Font/Subtype/CIDFontType0/BaseFont/{name}/FontDescriptor 7 0 R\
+                 /CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>"
+            ),
+            format!(
+                "<</Type/FontDescriptor/FontName/{name}/Flags 4/FontBBox[0 -200 1000 900]/ItalicAngle 0\
+                 /Ascent 800/Descent -200/CapHeight 700/StemV 80>>"
+            ),
+        ]
+    };
+    let document = |name: &str| {
+        let start = [
+            "<</Type/Catalog/Pages 2 0 R>>",
+            "<</Type/Pages/Count 1/Kids[3 0 R]>>",
+            "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F 5 0 R>>>>/Contents 4 0 R>>",
+        ];
+        let mut objects: Vec<Vec<u8>> = start.iter().map(|object| object.as_bytes().to_vec()).collect();
+        objects.push(stream("", b"BT /F 24 Tf 60 700 Td <93fa967b8cea82cc95b68fcd> Tj ET"));
+        objects.extend(font(name).map(String::into_bytes));
+        pdf_of(&objects)
+    };
+    let says = |read: &Read| note(read, 0).contains("is neither in the document nor installed");
+    let always = || ExtractOptions { ocr: OcrMode::Always, ..ExtractOptions::default() };
+    let has_fonts = ["/usr/share/fonts", "/usr/share/X11/fonts", "/usr/local/share/fonts"].iter().any(|folder| {
+        // As packages name them; what else there may be holds no such letters.
+        let such = r".*/[^/]*\(cjk\|wqy\|droidsansfallback\|ipa\|takao\|uming\|ukai\|nanum\|gothic\|mincho\)[^/]*\.[ot]t[fc]";
+        let found = std::process::Command::new("find").args([folder, "-iregex", such]).output().unwrap();
+        !found.stdout.is_empty()
+    });
+    let recognised = read_bytes(&document("Ryumin-Light"), always()).await;
+    assert_eq!(says(&recognised), !has_fonts, "{:?}", recognised.pages);
+    // Its text needs no picture.
+    let own = read_bytes(&document("Ryumin-Light"), ExtractOptions::default()).await;
+    assert!(own.text().contains("日本語の文章") && !says(&own), "{:?}", own.pages);
+    assert!(!says(&read_bytes(&document("Helvetica"), always()).await));
 }

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::manual::{self, Form};
 use super::scan::{self, Look};
 use super::{copy_file, packages, walk};
 use crate::{cache, process, setup};
@@ -64,6 +65,44 @@ const DOCUMENTS: &[Document] = &[
     document("install-vi", "vi", "installation-guide-amd64", "usr/share/doc/installation-guide-amd64/vi/install.vi.pdf.gz", "usr/share/doc/installation-guide-amd64/vi/install.vi.txt.gz"),
 ];
 
+/// A manual, and the text that was made beside it, of the same package or of another.
+struct Manual {
+    name: &'static str,
+    package: &'static str,
+    pdf: &'static str,
+    text: (Form, &'static str, &'static str),
+}
+
+/// Set by others than the documents above, most of them by TeX. Quality alone is measured with them: speed is compared over
+/// the pages that others were measured with.
+const MANUALS: &[Manual] = &[
+    Manual {
+        name: "zsh",
+        package: "zsh-doc",
+        pdf: "usr/share/doc/zsh-common/zsh.pdf",
+        text: (Form::Info, "zsh-doc", "usr/share/info/zsh.info"),
+    },
+    // Its Info is of an older version than its PDF.
+    Manual {
+        name: "gnuplot",
+        package: "gnuplot-doc",
+        pdf: "usr/share/doc/gnuplot/gnuplot.pdf",
+        text: (Form::Help, "gnuplot-doc", "usr/share/doc/gnuplot/gnuplot.gih"),
+    },
+    Manual {
+        name: "r-intro",
+        package: "r-doc-pdf",
+        pdf: "usr/share/R/doc/manual/R-intro.pdf",
+        text: (Form::Info, "r-doc-info", "usr/share/info/R-intro.info"),
+    },
+    Manual {
+        name: "r-exts",
+        package: "r-doc-pdf",
+        pdf: "usr/share/R/doc/manual/R-exts.pdf",
+        text: (Form::Info, "r-doc-info", "usr/share/info/R-exts.info"),
+    },
+];
+
 /// Pages of a document.
 struct Pages {
     of: &'static str,
@@ -81,6 +120,9 @@ const SCANS: &[(&str, &str, Pages)] = &[
     ("ja", "jpn", pages("reference-ja", 60)),
     ("zh", "chi_sim", pages("reference-zh", 60)),
 ];
+
+/// Languages of which there are bad scans of the same pages, too.
+const NOISY: &[&str] = &["en", "de"];
 
 /// Pages of one document that is made.
 const PAGES: u32 = 15;
@@ -110,7 +152,7 @@ const LARGE_TEXT: &str = "text.pdf";
 const LARGE_SCANS: &str = "scans.pdf";
 
 /// Raised when what is above or how it is made changes, so that caches are assembled anew.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 const STAMP: &str = "RECIPE";
 
 /// Assembles the documents unless they are there; gives their folder.
@@ -126,19 +168,19 @@ pub fn assemble(extent: Extent) -> Result<PathBuf> {
             copy_file(&root.join(document.text), &partial.join(&text))?;
             push(
                 &mut manifest["documents"],
-                json!({"name": document.name, "language": document.language, "pdf": pdf, "text": text}),
+                json!({"name": document.name, "language": document.language, "pdf": pdf, "text": text,
+                       "is_timed": true}),
             );
+        }
+        if extent == Extent::Whole {
+            manuals(partial, &mut manifest["documents"])?;
         }
         println!("corpus: making scans");
         let (scanned, of_a_kind) =
             if extent == Extent::Share { (SHARE_PAGES, OF_A_KIND.0) } else { (PAGES, OF_A_KIND.1) };
-        for (language, tesseract, pages) in SCANS {
-            let name = format!("scans/{language}");
-            scan::make(&partial.join(pdf_of(pages.of)), pages.first, scanned, &made(partial, &name)?)?;
-            let texts = texts(partial, &name, pages.of, pages.first..pages.first + scanned, |_| true)?;
-            let scan = json!({"name": language, "language": language, "tesseract": tesseract,
-                              "pdf": format!("{name}.pdf"), "pages": texts});
-            push(&mut manifest["scans"], scan);
+        scans(partial, scanned, false, &mut manifest["scans"])?;
+        if extent == Extent::Whole {
+            scans(partial, scanned, true, &mut manifest["scans"])?;
         }
         for (kind, pages, is_picture) in WORKLOAD {
             for number in 0..of_a_kind {
@@ -157,6 +199,42 @@ pub fn assemble(extent: Extent) -> Result<PathBuf> {
         }
         Ok(fs::write(partial.join("MANIFEST.json"), serde_json::to_vec_pretty(&manifest)?)?)
     })
+}
+
+/// Puts the manuals with the documents.
+fn manuals(partial: &Path, list: &mut Value) -> Result<()> {
+    let folder = unpacked_folder()?;
+    for Manual { name, package, pdf, text: (form, beside, text) } in MANUALS {
+        let root = packages::unpack(packages::named(package)?, &folder)?;
+        let text = manual::text(*form, &packages::unpack(packages::named(beside)?, &folder)?.join(text))?;
+        copy_file(&root.join(pdf), &partial.join(pdf_of(name)))?;
+        let to = format!("documents/{name}.txt");
+        cache::write(&partial.join(&to), text.as_bytes(), 0o644)?;
+        push(
+            list,
+            json!({"name": name, "language": "en", "pdf": pdf_of(name), "text": to, "is_timed": false}),
+        );
+    }
+    Ok(())
+}
+
+/// Makes the scans to judge recognition by, or the bad ones among them.
+fn scans(partial: &Path, count: u32, is_noisy: bool, list: &mut Value) -> Result<()> {
+    for (language, tesseract, pages) in SCANS {
+        if is_noisy && !NOISY.contains(language) {
+            continue;
+        }
+        let name = format!("scans/{language}{}", if is_noisy { "-noisy" } else { "" });
+        let make = if is_noisy { scan::make_noisy } else { scan::make };
+        make(&partial.join(pdf_of(pages.of)), pages.first, count, &made(partial, &name)?)?;
+        let texts = texts(partial, &name, pages.of, pages.first..pages.first + count, |_| true)?;
+        push(
+            list,
+            json!({"name": language, "language": language, "tesseract": tesseract, "is_noisy": is_noisy,
+                   "pdf": format!("{name}.pdf"), "pages": texts}),
+        );
+    }
+    Ok(())
 }
 
 /// Makes the files larger than the memory that they may take, unless they are there.
@@ -277,6 +355,13 @@ mod tests {
     fn every_document_is_of_a_pinned_package_and_every_page_of_a_document() {
         for document in DOCUMENTS {
             assert!(packages::named(document.package).is_ok(), "{}", document.package);
+        }
+        for Manual { name, package, text: (_, beside, _), .. } in MANUALS {
+            assert!(packages::named(package).is_ok() && packages::named(beside).is_ok(), "{name}");
+            assert!(DOCUMENTS.iter().all(|document| document.name != *name), "{name} is there twice");
+        }
+        for language in NOISY {
+            assert!(SCANS.iter().any(|(scanned, ..)| scanned == language), "{language}");
         }
         let sources =
             SCANS.iter().map(|(_, _, pages)| pages).chain(WORKLOAD.iter().map(|(_, pages, _)| pages));

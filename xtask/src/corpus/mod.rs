@@ -4,6 +4,7 @@
 //! most, so that there is some 2.6 MB of it; then OCR, so that there are sixteen scanned pages.
 
 pub mod extraction;
+mod manual;
 mod packages;
 mod scan;
 

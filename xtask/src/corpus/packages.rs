@@ -39,6 +39,15 @@ pub const PACKAGES: &[Package] = &[
     package("maint-guide-zh-cn", "1.2.53", "d605b60a034f63857bc44205aed5ad7ba6e17d0d2b1ba5e79179b4e7ec4ee4bc"),
 ];
 
+/// Manuals of other people, and of other programs, than the rest: only what extraction is measured with.
+#[rustfmt::skip]
+const MANUALS: &[Package] = &[
+    package("gnuplot-doc", "5.4.4+dfsg1-2", "73fe1816a296594cf6a1d38528f8d740fd650f57a2cb62e029f7920fcd5b31f0"),
+    package("r-doc-info", "4.2.2.20221110-2", "622344f981dc6f4fe755311cffe6d6ce7e001bfd7205dbb79e7f8646db91d5d2"),
+    package("r-doc-pdf", "4.2.2.20221110-2", "beb104ad5818d261f280a868294645ca31d7c63365f2c9a55aa3ca9aad5aa71d"),
+    package("zsh-doc", "5.9-4", "79bd75df4bf03d1021e993fd773f82b8a4c8d76649e420cd32eca940cf418ff4"),
+];
+
 /// A manual of 1,335 pages, for files larger than the memory that they may take.
 #[rustfmt::skip]
 pub const LARGE: Package =
@@ -48,6 +57,7 @@ pub const LARGE: Package =
 pub fn named(name: &str) -> Result<&'static Package> {
     PACKAGES
         .iter()
+        .chain(MANUALS)
         .find(|package| package.name == name)
         .with_context(|| format!("no package {name} is pinned"))
 }

@@ -1,7 +1,7 @@
 //! Scans made from pages: each page becomes a picture, and the pictures a PDF without a text layer.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -25,25 +25,64 @@ pub fn make(source: &Path, first: u32, count: u32, target: &Path) -> Result<()> 
     Ok(())
 }
 
+/// Dots per inch of a bad scan.
+const NOISY_DOTS: u32 = 300;
+
+/// The same as a bad scanner gives them: larger, a little turned, blurred, with noise. Pillow makes them so, which is
+/// installed when it is first asked for.
+pub fn make_noisy(source: &Path, first: u32, count: u32, target: &Path) -> Result<()> {
+    let through = target.with_extension("pages");
+    let clean = render(source, first, count, NOISY_DOTS, &["-gray"], &through)?;
+    let noisy = through.join("noisy");
+    let script = process::repository().join("bench/extract/run.sh");
+    process::run_quiet(Command::new(script).arg("noisy").arg(&noisy).args(&clean))?;
+    let pictures = read(&in_order(&noisy)?)?;
+    ensure!(pictures.len() == clean.len(), "{} of {} noisy pages were made", pictures.len(), clean.len());
+    fs::write(target, pdf(&pictures, NOISY_DOTS)?)?;
+    Ok(fs::remove_dir_all(&through)?)
+}
+
 /// Renders `count` pages from `first` of `source` as JPEG, by way of the folder `through`, which is gone afterwards.
 pub fn pictures(source: &Path, first: u32, count: u32, look: Look, through: &Path) -> Result<Vec<Vec<u8>>> {
+    let form: &[&str] = if look.is_grey { &["-jpeg", "-gray"] } else { &["-jpeg"] };
+    let pictures = read(&render(source, first, count, look.dots_per_inch, form, through)?)?;
+    fs::remove_dir_all(through)?;
+    Ok(pictures)
+}
+
+/// Renders pages into the folder `through`; gives the files in the order of the pages.
+fn render(
+    source: &Path,
+    first: u32,
+    count: u32,
+    dots_per_inch: u32,
+    form: &[&str],
+    through: &Path,
+) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(through)?;
     process::run_quiet(
         Command::new("pdftoppm")
-            .args(["-r", &look.dots_per_inch.to_string(), "-jpeg"])
-            .args(look.is_grey.then_some("-gray"))
+            .args(["-r", &dots_per_inch.to_string()])
+            .args(form)
             .args(["-f", &first.to_string(), "-l", &(first + count - 1).to_string()])
             .arg(source)
             .arg(through.join("page")),
     )?;
-    let mut pictures: Vec<_> =
-        fs::read_dir(through)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    // pdftoppm pads the numbers, so that names sort as pages do.
-    pictures.sort();
-    ensure!(!pictures.is_empty(), "{} has no page {first}", source.display());
-    let pictures: Vec<Vec<u8>> = pictures.iter().map(fs::read).collect::<Result<_, _>>()?;
-    fs::remove_dir_all(through)?;
-    Ok(pictures)
+    let pages = in_order(through)?;
+    ensure!(!pages.is_empty(), "{} has no page {first}", source.display());
+    Ok(pages)
+}
+
+/// The files of a folder. Whoever numbers them pads the numbers, so that names sort as pages do.
+fn in_order(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
+    Ok(files.iter().map(fs::read).collect::<Result<_, _>>()?)
 }
 
 /// A PDF with one JPEG a page, embedded as it is, as large as it is at so many dots per inch.

@@ -1,6 +1,8 @@
 //! Documents read by our own pool of sandboxed children, as the pipeline does it, and the CPU time that all of it takes.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use docmill_core::failure::Failure;
@@ -20,6 +22,15 @@ pub(super) struct Reader {
     tenant: TenantId,
     /// CPU time of this process when it began.
     began_s: f64,
+}
+
+/// What was spent while documents waited. After that, fewer are in work than could be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Busy {
+    /// Time.
+    pub seconds: f64,
+    /// CPU time of all processes.
+    pub cpu_s: f64,
 }
 
 impl Reader {
@@ -77,6 +88,26 @@ impl Reader {
         futures::future::try_join_all(documents.iter().map(|document| self.pages(document))).await
     }
 
+    /// The same, and what was spent until none waited for a child any more.
+    pub async fn all_while_busy(&self, documents: &[PathBuf]) -> Result<(Vec<Vec<Page>>, Busy)> {
+        let (began, before) = (Instant::now(), self.cpu_s()?);
+        // As many as there are children are in work, until so many have ended.
+        let last = ends_while_busy(documents.len(), self.pool.slots());
+        let (ended, busy) = (Cell::new(0), Cell::new(None));
+        let (ended, busy) = (&ended, &busy);
+        let read = documents.iter().map(|document| async move {
+            let pages = self.pages(document).await?;
+            ended.set(ended.get() + 1);
+            if ended.get() == last {
+                let (seconds, cpu_s) = (began.elapsed().as_secs_f64(), self.cpu_s()? - before);
+                busy.set(Some(Busy { seconds, cpu_s }));
+            }
+            anyhow::Ok(pages)
+        });
+        let read = futures::future::try_join_all(read).await?;
+        Ok((read, busy.get().context("no document was read")?))
+    }
+
     /// CPU time of this process and the children since this began. No child may have ended.
     pub fn cpu_s(&self) -> Result<f64> {
         let children = self.pool.child_pids().into_iter().map(cpu::child_s).sum::<Result<f64>>()?;
@@ -94,7 +125,22 @@ impl Reader {
     }
 }
 
+/// How many documents end before fewer are in work than there are children.
+fn ends_while_busy(documents: usize, slots: usize) -> usize {
+    documents.saturating_sub(slots) + 1
+}
+
 /// The text of pages, one after the other.
 pub(super) fn text(pages: &[Page]) -> String {
     pages.iter().map(Page::text).collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_busy_until_the_first_finds_nothing_to_do() {
+        assert_eq!((ends_while_busy(18, 2), ends_while_busy(2, 2), ends_while_busy(1, 4)), (17, 1, 1));
+    }
 }

@@ -25,7 +25,7 @@ const PDFPLUMBER_MIN: f64 = 40.0;
 
 pub(super) async fn measure(options: &Options, corpus: &Corpus, figures: &mut Figures) -> Result<()> {
     let documents: Vec<PathBuf> =
-        corpus.of_language(LANGUAGE).into_iter().map(|document| document.pdf.clone()).collect();
+        corpus.timed(LANGUAGE).into_iter().map(|document| document.pdf.clone()).collect();
     let rate = through_sandbox(options, &documents, figures).await?;
     cores(options, &documents, figures).await?;
     let plumbed = peers::read("pdfplumber", "eng", &documents)?;

@@ -34,6 +34,9 @@ pub struct Document {
     pub pdf: PathBuf,
     /// Its text, from elsewhere.
     pub text: PathBuf,
+    /// Whether speed is measured with it, too.
+    #[serde(default)]
+    pub is_timed: bool,
 }
 
 /// A document of which some pages are pictures.
@@ -45,6 +48,9 @@ pub struct Scan {
     pub language: String,
     /// The language as Tesseract names it.
     pub tesseract: String,
+    /// Whether its pictures are turned, blurred and full of noise.
+    #[serde(default)]
+    pub is_noisy: bool,
     /// The file.
     pub pdf: PathBuf,
     /// Its pages, in order.
@@ -103,9 +109,10 @@ impl Corpus {
         }
     }
 
-    /// Documents of one language.
-    pub fn of_language(&self, language: &str) -> Vec<&Document> {
-        self.documents.iter().filter(|document| document.language == language).collect()
+    /// Documents of one language that speed is measured with.
+    pub fn timed(&self, language: &str) -> Vec<&Document> {
+        let of_language = |document: &&Document| document.language == language && document.is_timed;
+        self.documents.iter().filter(of_language).collect()
     }
 }
 
@@ -142,7 +149,10 @@ mod tests {
     fn paths_are_below_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let manifest = serde_json::json!({
-            "documents": [{"name": "a", "language": "en", "pdf": "documents/a.pdf", "text": "documents/a.txt"}],
+            "documents": [
+                {"name": "a", "language": "en", "pdf": "documents/a.pdf", "text": "documents/a.txt", "is_timed": true},
+                {"name": "b", "language": "en", "pdf": "documents/b.pdf", "text": "documents/b.txt"},
+            ],
             "scans": [{"name": "en", "language": "en", "tesseract": "eng", "pdf": "scans/en.pdf",
                        "pages": [{"scanned": true, "text": "scans/en/1.txt"}]}],
             "workload": [],
@@ -151,8 +161,9 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("scans/en")).unwrap();
         std::fs::write(folder.path().join("scans/en/1.txt"), "what it says").unwrap();
         let corpus = Corpus::load(folder.path()).unwrap();
-        assert_eq!(corpus.of_language("en")[0].pdf, folder.path().join("documents/a.pdf"));
-        assert!(corpus.of_language("de").is_empty() && corpus.large.is_none());
+        let timed: Vec<_> = corpus.timed("en").iter().map(|document| document.pdf.clone()).collect();
+        assert_eq!(timed, [folder.path().join("documents/a.pdf")]);
+        assert!(corpus.timed("de").is_empty() && corpus.large.is_none() && !corpus.scans[0].is_noisy);
         assert_eq!(corpus.scans[0].pages[0].truth().unwrap(), "what it says");
         assert!(Corpus::load(&folder.path().join("nowhere")).unwrap_err().to_string().contains(MANIFEST));
     }

@@ -1,10 +1,13 @@
-//! 7z archives. What is packed together is unpacked once, member after member.
+//! 7z archives. What is packed together is unpacked once, member after member; of what is encrypted, the first member once
+//! more for every password that is tried.
+
+use std::io::{BufReader, Read, Seek, sink};
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
-use sevenz_rust2::{ArchiveReader, Error, Password};
+use sevenz_rust2::{ArchiveReader, EntryDecision, Error, Password};
 
-use super::{check_count, is_wanted, send, unpack};
+use super::{check_count, is_wanted, locked, send, unpack};
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 
@@ -16,6 +19,69 @@ fn is_empty(head: &[u8]) -> bool {
     head.get(12..32).is_some_and(|rest| rest.iter().all(|&byte| byte == 0))
 }
 
+type Opened<'s> = ArchiveReader<BufReader<&'s mut Source>>;
+
+fn open(source: &mut Source, password: Password) -> Result<Opened<'_>, Error> {
+    source.rewind()?;
+    let mut reader =
+        ArchiveReader::new_with_memory_limit(BufReader::new(source), password, DECODER_KIB_MAX)?;
+    // A child may not have more.
+    reader.set_thread_count(1);
+    Ok(reader)
+}
+
+/// The password of an archive, among those given; none where it needs none, or where only what is in its midst is locked
+/// and nobody knows by what.
+fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<Password, Failure> {
+    let passwords = &work.options.passwords;
+    if passwords.is_empty() {
+        return Ok(Password::empty());
+    }
+    let block = match open(source, Password::empty()) {
+        Ok(mut reader) => first_locked(&mut reader),
+        // Names, too, are locked.
+        Err(Error::PasswordRequired) => Some(0),
+        // Whoever reads it says what is wrong.
+        Err(_) => None,
+    };
+    let Some(block) = block else { return Ok(Password::empty()) };
+    let bytes_max = work.bytes_max().min(work.nesting.left());
+    for password in passwords {
+        let password = Password::from(password.expose());
+        if open(source, password.clone()).is_ok_and(|mut reader| fits(&mut reader, block, bytes_max)) {
+            return Ok(password);
+        }
+    }
+    if block > 0 { Ok(Password::empty()) } else { Err(locked("the archive", passwords.len())) }
+}
+
+/// The first of what is packed together that needs a password. Nothing is unpacked for it.
+fn first_locked(reader: &mut Opened<'_>) -> Option<usize> {
+    let mut open = 0;
+    let read = reader.for_each_entries_with_decision(|entry, _| {
+        open += usize::from(entry.has_stream);
+        Ok(EntryDecision::SkipBlock)
+    });
+    matches!(read, Err(Error::PasswordRequired)).then_some(open)
+}
+
+/// Whether what is packed together there can be read: by a wrong password it is nonsense, as its decoder or its sum tells.
+fn fits(reader: &mut Opened<'_>, block: usize, bytes_max: u64) -> bool {
+    let (mut before, mut fits) = (0, false);
+    let read = reader.for_each_entries_with_decision(|entry, from| {
+        if !entry.has_stream {
+            return Ok(EntryDecision::Continue);
+        }
+        if before < block {
+            before += 1;
+            return Ok(EntryDecision::SkipBlock);
+        }
+        fits = std::io::copy(&mut from.take(bytes_max), &mut sink()).is_ok();
+        Ok(EntryDecision::Stop)
+    });
+    fits && read.is_ok()
+}
+
 /// Reads all members.
 pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let head = source.head();
@@ -24,11 +90,10 @@ pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> R
         let media_type = work.kind.media_type().to_owned();
         return work.emitter.info(DocumentInfo { title: None, media_type, page_count: None });
     }
-    let source = std::io::BufReader::new(source);
-    let reader = ArchiveReader::new_with_memory_limit(source, Password::empty(), DECODER_KIB_MAX);
-    let mut reader = reader.map_err(|error| failure(&error))?;
-    // A child may not have more.
-    reader.set_thread_count(1);
+    let password = password(&mut source, work)?;
+    // It has been tried: what cannot be read with it is damaged.
+    let is_open = !password.is_empty();
+    let mut reader = open(&mut source, password).map_err(|error| failure(&error, is_open))?;
     let members =
         reader.archive().files.iter().filter(|file| file.has_stream && !file.is_directory).count();
     check_count(members, work)?;
@@ -49,14 +114,14 @@ pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> R
     });
     match (stopped, read) {
         (Some(failure), _) => Err(failure),
-        (None, read) => work.emitter.or_lost(read.map_err(|error| failure(&error))),
+        (None, read) => work.emitter.or_lost(read.map_err(|error| failure(&error, is_open))),
     }
 }
 
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error, is_open: bool) -> Failure {
     let code = match error {
+        Error::MaybeBadPassword(_) if is_open => FailureCode::Damaged,
         Error::PasswordRequired | Error::MaybeBadPassword(_) => FailureCode::Encrypted,
-        Error::UnsupportedCompressionMethod(name) if name.contains("AES") => FailureCode::Encrypted,
         Error::UnsupportedCompressionMethod(_) | Error::Unsupported(_) => FailureCode::TypeUnsupported,
         Error::MaxMemLimited { .. } => FailureCode::LimitMemory,
         _ => FailureCode::Damaged,
@@ -68,7 +133,7 @@ fn failure(error: &Error) -> Failure {
 mod tests {
     use docmill_core::failure::FailureCode;
 
-    use crate::extract::work::tests::read_bytes;
+    use crate::extract::work::tests::{read_bytes, read_tried};
 
     /// Two files, `a.txt` and `b/c.csv`, as 7-Zip packs them without compressing.
     fn archive() -> Vec<u8> {
@@ -120,5 +185,22 @@ mod tests {
         assert_eq!(read_bytes("a.7z", cut).outcome.unwrap_err().code, FailureCode::Damaged);
         let empty = [&b"7z\xbc\xaf\x27\x1c\0\x03\x8d\x9b\xd5\x0f"[..], &[0u8; 20]].concat();
         assert_eq!(read_bytes("a.7z", empty).outcome.unwrap_err().code, FailureCode::NoText);
+    }
+
+    #[test]
+    fn the_password_that_fits_opens_content_and_names() {
+        const CONTENT: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.7z");
+        const NAMES: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked-names.7z");
+        for archive in [CONTENT, NAMES] {
+            let read = read_tried("a.7z", archive, "wrong\ncopper meadow");
+            assert_eq!(read.outcome, Ok(()));
+            assert_eq!(read.texts(), ["member.txt", "The harbour lantern burns until morning"]);
+            let failure = read_tried("a.7z", archive, "wrong\nmeadow").outcome.unwrap_err();
+            assert_eq!(failure.code, FailureCode::Encrypted);
+            assert!(failure.detail.ends_with("not among those given (2)"), "{}", failure.detail);
+            assert_eq!(read_bytes("a.7z", archive).outcome.unwrap_err().code, FailureCode::Encrypted);
+        }
+        // What needs none is read as ever.
+        assert_eq!(read_tried("a.7z", archive(), "any").texts()[..2], ["a.txt", "first member"]);
     }
 }

@@ -1,9 +1,12 @@
 //! ZIP archives that are no document.
 
+use std::io::BufReader;
+
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
+use zip::ZipArchive;
 
-use super::{check_count, is_wanted, send, unpack};
+use super::{check_count, is_wanted, locked, send, unpack};
 use crate::extract::Kind;
 use crate::extract::package::{open_zip, zip_failure};
 use crate::extract::source::Source;
@@ -31,11 +34,57 @@ pub(in crate::extract) fn read(source: Source, work: &mut Work<'_, '_>) -> Resul
     let media_type = Kind::Zip.media_type().to_owned();
     work.emitter.info(DocumentInfo { title: None, media_type, page_count: None })?;
     for (index, name) in members {
-        let bytes = match archive.by_index(index) {
-            Ok(file) => unpack(file, &name, work),
-            Err(error) => Err(zip_failure(&name, error)),
-        };
+        let bytes = member(&mut archive, index, &name, work);
         send(&name, bytes, work)?;
     }
     Ok(())
+}
+
+/// A member's bytes, by the first of the passwords that fits where it needs one: each may have its own.
+fn member(
+    archive: &mut ZipArchive<BufReader<Source>>,
+    index: usize,
+    name: &str,
+    work: &mut Work<'_, '_>,
+) -> Result<Vec<u8>, Failure> {
+    let failure = match archive.by_index(index) {
+        Ok(file) => return unpack(file, name, work),
+        Err(error) => zip_failure(name, error),
+    };
+    let passwords = &work.options.passwords;
+    if failure.code != FailureCode::Encrypted || passwords.is_empty() {
+        return Err(failure);
+    }
+    for password in passwords {
+        let Ok(file) = archive.by_index_decrypt(index, password.expose().as_bytes()) else { continue };
+        match unpack(file, name, work) {
+            // Two bytes at most tell beforehand that a password is wrong: some give nonsense, which its sum tells.
+            Err(failure) if failure.code == FailureCode::Damaged => {}
+            unpacked => return unpacked,
+        }
+    }
+    Err(locked(name, passwords.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use docmill_core::failure::FailureCode;
+
+    use crate::extract::work::tests::{read_bytes, read_tried};
+
+    #[test]
+    fn the_password_that_fits_opens_members_of_both_kinds() {
+        const OLD: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.zip");
+        const AES: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked-aes.zip");
+        // Enough wrong ones that the one byte of the old kind lets some pass.
+        let wrong: String = (0..60).map(|number| format!("wrong {number}\n")).collect();
+        for archive in [OLD, AES] {
+            let read = read_tried("a.zip", archive, &format!("{wrong}copper meadow"));
+            assert_eq!(read.outcome, Ok(()));
+            assert_eq!(read.texts(), ["member.txt", "The harbour lantern burns until morning"]);
+            let failure = read_tried("a.zip", archive, &wrong).outcome.unwrap_err();
+            assert_eq!(failure.code, FailureCode::Encrypted);
+            assert_eq!(read_bytes("a.zip", archive).outcome.unwrap_err().code, FailureCode::Encrypted);
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod transfer;
 pub(super) use eml::read as eml;
 pub(super) use mbox::read as mbox;
 pub(super) use msg::read as msg;
+pub(super) use transfer::base64;
 
 /// A picture within the text that has fewer bytes is a logo or counts who reads.
 const PICTURE_BYTES_MIN: usize = 10 << 10;

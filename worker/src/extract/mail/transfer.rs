@@ -31,7 +31,7 @@ impl Transfer {
 }
 
 /// What is no letter of the alphabet is passed over, as line ends are; padding begins anew.
-fn base64(written: &[u8]) -> Vec<u8> {
+pub(in crate::extract) fn base64(written: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(written.len() / 4 * 3);
     let (mut bits, mut count) = (0u32, 0u32);
     for &letter in written {

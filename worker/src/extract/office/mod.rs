@@ -3,6 +3,7 @@
 
 mod body;
 mod doc;
+mod locked;
 mod odf;
 mod part;
 mod ppt;
@@ -10,6 +11,7 @@ mod slides;
 mod word;
 
 pub(super) use doc::read as doc;
+pub(super) use locked::open as unlock;
 pub(super) use odf::{flat as flat_odf, zipped as odf};
 pub(super) use ppt::read as ppt;
 pub(super) use slides::read as pptx;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::memory::Texts;
 use super::receiver_gone;
 use crate::extract::emit::text_limit;
+use crate::extract::format::is_held_whole;
 use crate::extract::source::Source;
 use crate::extract::work::{self, Task, Tools};
 use crate::extract::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
@@ -71,6 +72,15 @@ fn open(input: &Input, limits: &Limits) -> Result<(File, Kind), Failure> {
     if kind == Kind::Pdf && bytes > limits.pdf_mib << 20 {
         return Err(too_large(limits.pdf_mib));
     }
+    // Its reader would take all the memory that there is, and then say so without a number.
+    let there = limits.extractor_mib << 20;
+    if is_held_whole(kind) && bytes > there {
+        let detail = format!(
+            "{} has {bytes} bytes, which are held to be read; an extractor has {there}",
+            input.name
+        );
+        return Err(Failure::new(FailureCode::LimitMemory, detail));
+    }
     // Its reader would say so too, once it had read as much.
     if is_in_process(kind) && bytes > (limits.text_mib << 20).saturating_mul(2) {
         return Err(text_limit(limits));
@@ -90,4 +100,30 @@ fn open_regular(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_whole_is_refused_where_it_never_fits_and_the_rest_is_read_from_where_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { extractor_mib: 1, ..Limits::default() };
+        let opened = |name: &str, start: &[u8], bytes: u64| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, start).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+            open(&Input::new(path), &limits).map(|(_, kind)| kind)
+        };
+        let refused = opened("a.html", b"<!doctype html><p>x", (1 << 20) + 1).unwrap_err();
+        assert_eq!(refused.code, FailureCode::LimitMemory);
+        assert_eq!(
+            refused.detail,
+            "a.html has 1048577 bytes, which are held to be read; an extractor has 1048576"
+        );
+        assert_eq!(opened("b.html", b"<!doctype html><p>x", 1 << 20).unwrap(), Kind::Html);
+        // However large beside what an extractor has.
+        assert_eq!(opened("c.pdf", b"%PDF-1.7\n", 400 << 20).unwrap(), Kind::Pdf);
+    }
 }
