@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use docmill_core::failure::{Failure, FailureCode};
 
+use super::draw;
 use super::format::Apart;
 use super::frame::{self, Reply, Request};
 use super::source::Source;
@@ -44,6 +45,12 @@ fn serve() -> io::Result<()> {
     // Loaded when first needed: pdfium takes a few milliseconds that a DOCX need not pay.
     let mut tools = Tools::default();
     while let Some((request, file)) = frame::receive_with_file::<Request>(&mut requests)? {
+        if let Some(wanted) = request.draw {
+            let held = fit.clone();
+            let drawn = held.and_then(|()| draw::draw(wanted, &request, File::from(file), &mut tools));
+            draw::write(&mut replies.out, &drawn)?;
+            continue;
+        }
         if let Err(failure) = &fit {
             replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
             continue;

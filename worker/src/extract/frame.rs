@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::draw::Wanted;
 use super::{Event, ExtractOptions};
 
 /// Longest frame either side accepts; a child that says more is broken.
@@ -31,6 +32,9 @@ pub(super) struct Request {
     pub last_page: u32,
     /// Pages that are not to be read and that are sent as these, if they are asked for.
     pub lost: Vec<Page>,
+    /// Nothing is read, and this page is drawn: the answer is that of [`super::draw`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<Wanted>,
 }
 
 /// What the child answers: events, or instead of the rest a failure.
@@ -242,6 +246,7 @@ mod tests {
             resume_from_page: 3,
             last_page: 9,
             lost: lost.clone(),
+            draw: None,
         };
         send_with_file(&parent, &request, &file).unwrap();
         let (got, file): (Request, OwnedFd) = receive_with_file(&mut child).unwrap().unwrap();

@@ -19,6 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use super::draw::{self, Answer};
 use super::frame::{self, Reply, Request};
 use super::sandbox::{self, SandboxReport, Start};
 
@@ -122,6 +123,14 @@ impl Extractor {
             return Ok(None);
         }
         frame::read_reply(&mut self.replies).await
+    }
+
+    /// The page that it was asked to draw; `None` when it is gone.
+    pub async fn drawn(&mut self) -> io::Result<Option<Answer>> {
+        if self.report().await?.is_none() {
+            return Ok(None);
+        }
+        draw::read(&mut self.replies).await
     }
 
     /// What holds it, which it says before it takes a document; `None` when it is gone before.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod children;
+mod drawing;
 mod files;
 mod formats;
 #[cfg(target_arch = "x86_64")]
