@@ -139,7 +139,11 @@ impl Drawer {
         let outcome = match Box::pin(self.pool.draw(tenant, &drawing)).await {
             Ok(drawn) => Outcome::Drawn(drawn.png.into()),
             Err(failure) => {
-                tracing::info!(document = %row.id, page, %failure, "a page was not drawn");
+                if is_ours(failure.code) {
+                    tracing::warn!(document = %row.id, page, %failure, "a page was not drawn");
+                } else {
+                    tracing::info!(document = %row.id, page, %failure, "a page was not drawn");
+                }
                 Outcome::Failed(failure, Instant::now() + FAILED_KEPT)
             }
         };
@@ -222,11 +226,16 @@ fn told(outcome: Outcome, page: u32) -> Result<Bytes, Problem> {
 
 /// Why a page is not drawn, for who may see it. What it says of this server is for its log.
 fn why(failure: &Failure) -> &str {
-    use FailureCode::{Internal, SandboxMissing, SandboxViolation};
-    match failure.code {
-        Internal | SandboxMissing | SandboxViolation => "what draws it failed; the log of the API says how",
-        _ => &failure.detail,
+    match is_ours(failure.code) {
+        true => "what draws it failed; the log of the API says how",
+        false => &failure.detail,
     }
+}
+
+/// Whether it says more of this server than of the document.
+fn is_ours(code: FailureCode) -> bool {
+    use FailureCode::{Internal, SandboxMissing, SandboxViolation};
+    matches!(code, Internal | SandboxMissing | SandboxViolation)
 }
 
 /// There is no picture of a page.
