@@ -115,6 +115,10 @@ fn pages_are_shown() {
     assert!(chunks.len() > 1 && manifest["chunksInAll"] == chunks.len(), "{manifest}");
     let page = client.get(&format!("/v1/documents/{document}/pages/1")).json();
     assert_eq!(page["text"], long.trim());
+    assert_eq!(page["hasImage"], false);
+    assert!(page["noImage"].as_str().unwrap().contains("text alone"), "{page}");
+    let image = client.get(&format!("/v1/documents/{document}/pages/1/image"));
+    assert_eq!((image.status, image.json()["code"].as_str()), (404, Some("no_page_image")));
     let text = page["text"].as_str().unwrap();
     let mut covered = 0;
     for chunk in page["chunks"].as_array().unwrap() {
@@ -134,13 +138,11 @@ fn pages_are_shown() {
     for (n, expected) in [(1, "The first page"), (2, "The second page")] {
         let page = client.get(&format!("/v1/documents/{document}/pages/{n}")).json();
         assert!(page["text"].as_str().unwrap().contains(expected), "{page}");
-        assert_eq!((&page["pages"], &page["hasImage"]), (&2.into(), &false.into()));
+        assert_eq!((&page["pages"], &page["hasImage"]), (&2.into(), &true.into()));
     }
     for path in ["pages/3", "pages/0", "pages/x", "pages/-1"] {
         assert_eq!(client.get(&format!("/v1/documents/{document}/{path}")).status, 404, "{path}");
     }
-    let image = client.get(&format!("/v1/documents/{document}/pages/1/image"));
-    assert_eq!((image.status, image.json()["code"].as_str()), (404, Some("no_page_image")));
     let nobodys = "00000000-0000-5000-8000-000000000000";
     for path in ["manifest", "pages/1", "pages/1/image"] {
         let missing = client.get(&format!("/v1/documents/{nobodys}/{path}"));

@@ -1,6 +1,6 @@
 // One document: its state and times, the text of each page beside its image, and the manifest of what can be found.
 
-import { ask, blob } from "./api.js";
+import { ask, blob, pause } from "./api.js";
 import { announce, fill, h, icon, say } from "./dom.js";
 import { ago, bytes, clock, count, kindOf, languageOf, many, marked, nameOf, placeOf, prose, shown, time, words } from "./format.js";
 import { action, card, documentLink, head, pill, sentence, skeleton, trouble } from "./parts.js";
@@ -12,6 +12,14 @@ export const title = "Document";
 const CHUNKS_SHOWN = 100;
 /** Time between two looks at a document that is being read, in milliseconds. */
 const LOOK_MS = 1_000;
+/** An image is asked for once its page stays so long, in milliseconds: who leafs through pages has none drawn in vain. */
+const STAY_MS = 150;
+/** How often an image is asked for again that others' images came before. */
+const TRIES_MAX = 3;
+/** How near an image has to come to be asked for. */
+const NEAR = "200px";
+/** What is said in the place of an image that is on its way. */
+const IMAGE_COMES = "Waiting for the image of the page";
 
 export function open(place, { parts, query, signal, live, replace }) {
   const id = parts[0] ?? "";
@@ -49,7 +57,7 @@ export function open(place, { parts, query, signal, live, replace }) {
       fill(below);
       return fill(pages, h("p", { class: "notice" }, one.deleted ? "The document is deleted: nothing of it is found any more." : one.failure ? "None of its text was kept." : "Its text is here as soon as it is read."));
     }
-    pager ??= new Pager({ at, id, signal, replace, total: one.pages ?? 1, wanted: parts[1] === "page" ? Number(parts[2]) : null, passage: passageOf(query) });
+    pager ??= new Pager({ at, id, signal, replace, name: nameOf(one), total: one.pages ?? 1, wanted: parts[1] === "page" ? Number(parts[2]) : null, passage: passageOf(query) });
     if (!pages.contains(pager.element)) fill(pages, pager.element);
     manifest(below, at, one, signal);
   }
@@ -112,11 +120,13 @@ function failureCard(reason) {
 /** The pages, one at a time: the text, and the image where there is one. */
 class Pager {
   #ended = new AbortController();
+  #drawing = new AbortController();
+  #nearness = null;
   #picture = null;
   #trial = 0;
 
-  constructor({ at, id, signal, replace, total, wanted, passage }) {
-    Object.assign(this, { at, id, replace, passage, total: Math.max(1, total) });
+  constructor({ at, id, signal, replace, name, total, wanted, passage }) {
+    Object.assign(this, { at, id, replace, name, passage, total: Math.max(1, total) });
     signal.addEventListener("abort", () => this.end());
     this.before = h("button", { type: "button", class: "quiet square", "aria-label": "Page before", on: { click: () => this.go(this.page - 1) } }, icon("back"));
     this.after = h("button", { type: "button", class: "quiet square", "aria-label": "Next page", on: { click: () => this.go(this.page + 1) } }, icon("forward"));
@@ -140,8 +150,7 @@ class Pager {
 
   end() {
     this.#ended.abort();
-    if (this.#picture) URL.revokeObjectURL(this.#picture);
-    this.#picture = null;
+    this.#forget();
   }
 
   /** Shows a page; `there` says that its address is the one that is open. */
@@ -161,16 +170,20 @@ class Pager {
     const stale = () => mine !== this.#trial || this.#ended.signal.aborted;
     this.body.dataset.page = page;
     fill(this.text, skeleton(9, "Loading the page"));
-    this.#show(null);
+    this.#forget();
+    // Most documents have images of all pages or of none, so the text keeps its width from page to page.
+    fill(this.image, this.body.classList.contains("with-image") && skeleton(1, IMAGE_COMES));
     try {
       const answer = await ask(`${this.at}/pages/${page}`, { signal: this.#ended.signal });
       if (stale()) return;
-      if (answer.hasImage) this.#draw(page, stale);
+      if (answer.hasImage) this.#expect(page);
+      else this.#leave();
       fill(this.text, pageText(answer, this.passage));
       this.text.scrollTop = 0;
       this.text.querySelector("mark")?.scrollIntoView({ block: "center", behavior: "instant" });
     } catch (problem) {
       if (problem.name === "AbortError" || stale()) return;
+      this.#leave();
       fill(this.text, trouble(problem, () => {
         this.page = null;
         this.go(page, true);
@@ -178,21 +191,70 @@ class Pager {
     }
   }
 
-  async #draw(page, stale) {
+  /** No image is wanted any more: what is being drawn is given up. */
+  #forget() {
+    this.#drawing.abort();
+    this.#nearness?.disconnect();
+    this.image.removeAttribute("aria-busy");
+    if (this.#picture) URL.revokeObjectURL(this.#picture);
+    this.#picture = null;
+  }
+
+  /** The page has no image: all of the place is the text's. */
+  #leave() {
+    this.body.classList.remove("with-image");
+    fill(this.image);
+  }
+
+  /** Asks for the image as soon as it comes near: on a phone it is below the text, where not everybody looks. */
+  #expect(page) {
+    this.#drawing = new AbortController();
+    const { signal } = this.#drawing;
+    this.body.classList.add("with-image");
+    fill(this.image, skeleton(1, IMAGE_COMES));
+    this.#nearness = new IntersectionObserver((seen) => {
+      if (!seen.some((one) => one.isIntersecting)) return;
+      this.#nearness.disconnect();
+      this.#draw(page, signal);
+    }, { rootMargin: NEAR });
+    this.#nearness.observe(this.image);
+  }
+
+  async #draw(page, signal) {
+    this.image.setAttribute("aria-busy", "true");
     try {
-      const bytes = await blob(`${this.at}/pages/${page}/image`, { signal: this.#ended.signal });
-      if (stale()) return;
-      this.#show(URL.createObjectURL(bytes), page);
+      await pause(STAY_MS, signal);
+      const bytes = await this.#fetched(page, signal);
+      if (signal.aborted) return;
+      this.#picture = URL.createObjectURL(bytes);
+      const alt = `Page ${count(page)} of ${this.name} as it looks`;
+      const image = h("img", { src: this.#picture, alt, decoding: "async", on: { error: () => this.#missing(page, "The image cannot be shown.") } });
+      fill(this.image, h("a", { href: this.#picture, target: "_blank", rel: "noopener", title: "Open the image in full size in a new tab" }, image, h("span", { class: "hidden" }, " (opens in full size in a new tab)")));
     } catch (problem) {
-      if (problem.name !== "AbortError" && !stale()) this.#show(null);
+      if (problem.name !== "AbortError" && !signal.aborted) this.#missing(page, sentence(problem.message), problem.status !== 404);
+    } finally {
+      if (!signal.aborted) this.image.removeAttribute("aria-busy");
     }
   }
 
-  #show(picture, page) {
-    if (this.#picture) URL.revokeObjectURL(this.#picture);
-    this.#picture = picture;
-    this.body.classList.toggle("with-image", Boolean(picture));
-    fill(this.image, picture && h("img", { src: picture, alt: `Page ${page} as it looks`, on: { error: () => this.#show(null) } }));
+  /** The image's bytes; others' images come first a few times. */
+  async #fetched(page, signal) {
+    for (let trial = 1; ; trial += 1) {
+      try {
+        return await blob(`${this.at}/pages/${page}/image`, { signal });
+      } catch (problem) {
+        if (problem.code !== "drawing_busy" || trial >= TRIES_MAX) throw problem;
+        await pause(1_000 * (problem.retryAfterS ?? 1), signal);
+      }
+    }
+  }
+
+  /** Says in its place why there is no image. */
+  #missing(page, why, again = false) {
+    fill(
+      this.image,
+      h("div", { class: "no-image", role: "status" }, icon("documents"), h("p", {}, prose(why)), again && h("button", { type: "button", class: "quiet", on: { click: () => this.#expect(page) } }, "Try again")),
+    );
   }
 }
 
@@ -207,8 +269,9 @@ function passageOf(query) {
 function pageText(answer, passage) {
   const { text = "", notes = [] } = answer;
   const told = notes.length > 0 && h("ul", { class: "notes" }, notes.map((note) => h("li", {}, [words(note.outcome), note.code ?? note.reason].filter(Boolean).map(shown).join(": "), note.detail && ` (${prose(note.detail)})`)));
-  if (!text.trim()) return [told, h("p", { class: "dim" }, "There is no text on this page.")];
-  return [told, h("p", { class: "text", dir: "auto" }, pieces(text, passage).map((piece) => (piece.mark ? h("mark", {}, piece.text) : piece.text)))];
+  const alone = answer.noImage && h("p", { class: "dim small" }, prose(sentence(`No image beside it: ${answer.noImage}`)));
+  if (!text.trim()) return [told, h("p", { class: "dim" }, "There is no text on this page."), alone];
+  return [told, h("p", { class: "text", dir: "auto" }, pieces(text, passage).map((piece) => (piece.mark ? h("mark", {}, piece.text) : piece.text))), alone];
 }
 
 function pieces(text, passage) {

@@ -1,5 +1,6 @@
 //! The API of the cluster's shape: PostgreSQL, Redis, an object store and maybe Neo4j, put together.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::first_key::FirstKey;
-use super::{Error, LOOK_EVERY, Parts, Problem, Shape, SinksOf, bind, serve, sweep, waiting, who_may};
+use super::{
+    Drawer, Error, LOOK_EVERY, Parts, Problem, Shape, SinksOf, bind, serve, sweep, waiting, who_may,
+};
 use crate::ask::Asker;
 use crate::concepts;
 use crate::config::{GraphStore, Settings};
@@ -25,11 +28,15 @@ use crate::upkeep::Upkeep;
 const AWAY_RETRY_S: u64 = 5;
 
 /// Waits for the ledger's server, then answers until `stop` turns true; then it takes no more connections and ends
-/// what it is answering.
+/// what it is answering. `extractor` is the program that draws pages: the worker's own.
 ///
 /// # Errors
 /// It cannot begin.
-pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(), Error> {
+pub async fn run(
+    settings: &Settings,
+    extractor: PathBuf,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let first_key = settings.api.first_key_file.as_deref().map(FirstKey::read).transpose()?;
     let internal = bind(settings.api.internal_listen).await?;
     // Probes come to where users will, so it is listened there at once; until the ledger says whether there are keys,
@@ -51,7 +58,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
             "there are no keys, so only this machine is answered; `docmill-worker keys create` makes one"
         );
     }
-    let parts = Box::pin(parts(settings, &database, desk)).await?;
+    let parts = Box::pin(parts(settings, extractor, &database, desk)).await?;
     let mut beside = JoinSet::new();
     if settings.upkeep {
         // Without it nothing wakes what is delayed where there is no worker.
@@ -67,6 +74,7 @@ pub async fn run(settings: &Settings, stop: watch::Receiver<bool>) -> Result<(),
 
 async fn parts(
     settings: &Settings,
+    extractor: PathBuf,
     database: &Database,
     desk: Arc<dyn Desk>,
 ) -> Result<Parts, Error> {
@@ -79,7 +87,7 @@ async fn parts(
     let search: Arc<dyn Search> = Arc::new(PostgresSearch::new(database.clone(), embedder.clone()));
     let asker = Asker::new(search.clone(), &settings.ask).map_err(Error::Ask)?;
     let scratch = Scratch::open(&settings.scratch)
-        .inspect_err(|error| tracing::info!(%error, "pictures are not shown: there is no scratch"))
+        .inspect_err(|error| tracing::info!(%error, "no object is shown as a picture: there is no scratch"))
         .ok();
     Ok(Parts {
         desk,
@@ -89,6 +97,7 @@ async fn parts(
         queue: Arc::new(RedisQueue::new(settings.redis.clone())),
         objects,
         scratch,
+        drawer: drawer(settings, extractor).await,
         file_root: settings.file_root.clone(),
         sinks: sinks_of(database.clone(), settings.graph.clone()),
         graph: settings.graph.clone(),
@@ -100,6 +109,15 @@ async fn parts(
         shape: Shape::Cluster,
         memo: settings.memo.clone(),
     })
+}
+
+/// What draws pages, where extractors are held here as is asked and there is memory for one. It answers without, too.
+async fn drawer(settings: &Settings, extractor: PathBuf) -> Option<Drawer> {
+    let open = async {
+        let drawer = Drawer::new(extractor, &settings.extract)?;
+        drawer.check(&settings.extract).await.map(|()| drawer)
+    };
+    Box::pin(open).await.inspect_err(|why| tracing::warn!(why, "pages are not drawn")).ok()
 }
 
 /// The stores, opened when they are asked for: documents are taken without the graph's server.

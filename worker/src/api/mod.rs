@@ -1,7 +1,8 @@
 //! The API of a pipeline: documents come in, users and the operator see how far they are, and questions are answered.
 //!
 //! Any number of these processes may run. Whatever was answered with 202 is in the ledger, and uploads are in the
-//! object store; a process keeps nothing that a kill could lose. It reads no document and knows no Kubernetes.
+//! object store; a process keeps nothing that a kill could lose. It reads no document, but has an
+//! extractor draw pages of what was read, and knows no Kubernetes.
 //!
 //! Every shape runs the same operations: [`Parts`] says what differs. [`run`] puts the cluster's together.
 
@@ -41,9 +42,11 @@ mod batches;
 mod chat;
 mod cluster;
 mod concepts;
+mod content;
 mod dashboard;
 mod dead_letters;
 mod documents;
+mod drawing;
 mod events;
 mod export;
 mod first_key;
@@ -80,6 +83,7 @@ mod waiting;
 mod who;
 
 pub use cluster::run;
+pub use drawing::Drawer;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
 pub use problem_codes::PROBLEM_CODES;
@@ -176,8 +180,10 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Where uploads go; none: there are none.
     pub objects: Option<(Objects, ObjectsOptions)>,
-    /// Where a picture lies while it is sent.
+    /// Where an object lies while it is shown.
     pub scratch: Option<Scratch>,
+    /// Draws pages; none: they are shown as text alone.
+    pub drawer: Option<Drawer>,
     /// Below which documents may be files.
     pub file_root: Option<PathBuf>,
     /// The stores.
@@ -208,6 +214,7 @@ pub struct Api {
     queue: Arc<dyn Queue>,
     objects: Option<(Objects, ObjectsOptions)>,
     scratch: Option<Scratch>,
+    drawer: Option<Drawer>,
     file_root: Option<PathBuf>,
     sinks: SinksOf,
     graph: GraphStore,
@@ -264,6 +271,7 @@ pub async fn serve(
         queue: parts.queue,
         objects: parts.objects,
         scratch: parts.scratch,
+        drawer: parts.drawer,
         file_root: parts.file_root,
         sinks: parts.sinks,
         graph: parts.graph,

@@ -160,6 +160,9 @@ fn described(operation: &Operation) -> Value {
             }
         }
     });
+    if operation.path.ends_with("/image") {
+        pages::describe_image(&mut described);
+    }
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }

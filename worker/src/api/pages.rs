@@ -1,34 +1,42 @@
-//! What a document consists of: its manifest, the text of each page, and pictures that are documents themselves.
+//! What a document consists of: its manifest, and the text of each page beside its image.
 //!
 //! Pages are not kept: their text is put together from the chunks that the manifest names. Between chunks there was
-//! white space alone, so offsets into the page stay true. Pages of other documents are not drawn.
+//! white space alone, so offsets into the page stay true. Images are of the file that was read: one that browsers show is
+//! sent as it is, a page of a PDF and other pictures are drawn when they are asked for.
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use docmill_core::id::DocumentId;
 use docmill_core::manifest::ManifestEntry;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::Shared;
 use super::auth::Caller;
+use super::content::{self, FILE_BYTES_MAX};
+use super::drawing::{Drawer, no_image};
 use super::problem::Problem;
 use super::request::Id;
+use super::{Api, Shared};
 use crate::desk::DocumentRow;
-use crate::objects::ObjectKey;
 use crate::page_note::PageNote;
-use crate::stages::{KeptGeneration, upload_uri};
+use crate::stages::KeptGeneration;
 
 /// Chunks of a document that are told.
 const CHUNKS_MAX: usize = 10_000;
 /// Longest stretch of white space that is put back between two chunks, in bytes.
 const GAP_BYTES_MAX: usize = 1 << 20;
-/// Largest picture that is sent, in bytes.
+/// Largest picture that is sent as it is, in bytes; a larger one is drawn.
 const IMAGE_BYTES_MAX: u64 = 16 << 20;
 /// Pictures that browsers show and that hold no program.
 const IMAGES: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
+/// Documents of which pages are drawn, beside those.
+const DRAWN: [&str; 4] = ["application/pdf", "image/tiff", "image/gif", "image/bmp"];
+/// What a picture may do that somebody opens by itself: nothing.
+const IMAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
 /// A chunk's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -105,8 +113,11 @@ pub struct PageText {
     /// What the page says of itself: `page`, `outcome`, `reason`, `code`, `detail`.
     #[schema(value_type = Vec<Object>)]
     notes: Vec<PageNote>,
-    /// Whether the document itself is a picture that can be shown beside it.
+    /// Whether there is an image of the page; it may still turn out that it cannot be drawn.
     has_image: bool,
+    /// Why there is none, where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_image: Option<&'static str>,
 }
 
 /// `GET /v1/documents/{id}/manifest`.
@@ -151,10 +162,16 @@ pub async fn text(
     }
     let (text, chunks) = put_together(&of_page);
     let notes = PageNote::all(&kept.summary.notes).into_iter().filter(|note| note.page == page).collect();
+    let image = image_of(&api, &row, &kept.summary.media_type, page);
+    let image = image.and_then(|how| match kept.generation.0 == row.generation {
+        true => Ok(how),
+        false => Err("the text is of an older content, and the newer one is being read"),
+    });
     Ok(Json(PageText {
         document: document.to_string(),
         uri: row.uri,
-        has_image: image_type(&kept.summary.media_type).is_some(),
+        has_image: image.is_ok(),
+        no_image: image.err(),
         title: kept.summary.title,
         page,
         pages,
@@ -164,27 +181,112 @@ pub async fn text(
     }))
 }
 
-/// `GET /v1/documents/{id}/pages/{page}/image`: of a picture that is a document, the picture.
+/// `GET /v1/documents/{id}/pages/{page}/image`.
 pub async fn image(
     State(api): State<Shared>,
     caller: Caller,
     Path((document, page)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (document, page) = numbered(&document, &page)?;
     let row = own(&api, &caller, document).await?;
-    let kind = row.summary.as_ref().and_then(|summary| image_type(&summary.media_type));
-    let Some(kind) = kind.filter(|_| page == 1) else { return Err(no_image(page)) };
-    let Some(bytes) = picture(&api, &caller, &row).await? else { return Err(no_image(page)) };
-    if is_of_type(&bytes, kind) {
-        let head = [
-            (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-            (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
-        ];
-        return Ok((head, bytes).into_response());
+    let summary = row.summary.as_ref();
+    let summary = summary.ok_or_else(|| no_image(page, "nothing of the document can be searched yet"))?;
+    if !(1..=summary.pages.max(1)).contains(&page) {
+        return Err(Problem::missing("page", &page.to_string()));
     }
-    // Another content lies there by now.
-    Err(no_image(page))
+    let how = image_of(&api, &row, &summary.media_type, page).map_err(|why| no_image(page, why))?;
+    // A content never changes, and neither does its picture.
+    let tag = format!("\"{document}-{}-{page}\"", row.generation);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| names(known, &tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, cached(&tag)).into_response());
+    }
+    let (kind, bytes) = match how {
+        Image::AsItIs(kind) => {
+            let gone = || no_image(page, "its file is not there any more as it was read");
+            let content = Box::pin(content::open(&api, &caller.tenant, &row)).await?.ok_or_else(gone)?;
+            let bytes = content.whole().await.map_err(|_| gone())?;
+            if !is_of_type(&bytes, kind) {
+                return Err(gone());
+            }
+            (kind, Bytes::from(bytes))
+        }
+        Image::Drawn(drawer) => {
+            ("image/png", Box::pin(drawer.page(&api, &caller.tenant, &row, page)).await?)
+        }
+    };
+    let head = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY),
+    ];
+    Ok((cached(&tag), head, bytes).into_response())
+}
+
+/// How a page is shown.
+enum Image<'a> {
+    /// The document is a picture of this type.
+    AsItIs(&'static str),
+    /// It is drawn.
+    Drawn(&'a Drawer),
+}
+
+/// How a page of a document of this type is shown, or why it is not.
+fn image_of<'a>(
+    api: &'a Api,
+    row: &DocumentRow,
+    media_type: &str,
+    page: u32,
+) -> Result<Image<'a>, &'static str> {
+    let as_it_is = IMAGES.into_iter().find(|known| *known == media_type);
+    match as_it_is {
+        Some(kind) if page == 1 && row.bytes <= IMAGE_BYTES_MAX => return Ok(Image::AsItIs(kind)),
+        None if !DRAWN.contains(&media_type) => {
+            return Err(
+                "there are images of PDF pages and of pictures; what is of another format, or lies in an \
+                        archive or a mail, is shown as text alone",
+            );
+        }
+        _ => {}
+    }
+    if row.bytes > FILE_BYTES_MAX {
+        return Err("its file has more than 256 MiB, so no page of it is drawn");
+    }
+    api.drawer.as_ref().map(Image::Drawn).ok_or("pages are not drawn here; the log of the API says why")
+}
+
+/// May be kept by who asked, who asks each time whether it is still theirs.
+fn cached(tag: &str) -> [(HeaderName, HeaderValue); 2] {
+    let tag = HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\""));
+    [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))]
+}
+
+/// Whether an `If-None-Match` names this tag.
+fn names(known: &HeaderValue, tag: &str) -> bool {
+    let mut known = known.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    known.any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes())
+}
+
+/// What the description says of [`image`] beside what it says of all operations.
+pub(super) fn describe_image(operation: &mut Value) {
+    let kinds =
+        IMAGES.map(|kind| (kind.to_owned(), json!({"schema": {"type": "string", "format": "binary"}})));
+    operation["responses"]["200"]["content"] = Value::Object(kinds.into_iter().collect());
+    operation["responses"]["304"] = json!({"description": "It is what If-None-Match names"});
+    let errors = [
+        (
+            "404",
+            "There is no such document or page (not_found), or no picture of it, with the reason (no_page_image)",
+        ),
+        (
+            "503",
+            "As many pages wait to be drawn as may (drawing_busy), or the ledger or the object store does not answer; \
+                 Retry-After says when to ask again",
+        ),
+    ];
+    let body = operation["responses"]["default"]["content"].clone();
+    for (status, meaning) in errors {
+        operation["responses"][status] = json!({"description": meaning, "content": body});
+    }
 }
 
 /// The tenant's document, if it is there and not deleted.
@@ -246,16 +348,6 @@ fn put_together(chunks: &[&(ManifestEntry, String)]) -> (String, Vec<ManifestChu
     (page, places)
 }
 
-fn no_image(page: u32) -> Problem {
-    let detail = "there is no picture of this page";
-    let what_to_do = "show its text; pictures are had of documents that are PNG, JPEG or WebP themselves";
-    Problem::new(StatusCode::NOT_FOUND, "no_page_image", detail, what_to_do).given(&page.to_string())
-}
-
-fn image_type(media_type: &str) -> Option<&'static str> {
-    IMAGES.into_iter().find(|known| *known == media_type)
-}
-
 /// Whether the bytes begin as the type does.
 fn is_of_type(bytes: &[u8], media_type: &str) -> bool {
     match media_type {
@@ -265,41 +357,13 @@ fn is_of_type(bytes: &[u8], media_type: &str) -> bool {
     }
 }
 
-/// The bytes of a document that is an object; none where it is none, or has more than are sent.
-async fn picture(api: &Shared, caller: &Caller, row: &DocumentRow) -> Result<Option<Vec<u8>>, Problem> {
-    let (Some((objects, options)), Some(scratch)) = (&api.objects, &api.scratch) else { return Ok(None) };
-    let key = if upload_uri::is_upload(&row.uri) {
-        // A named place has another object for each content, and the row does not say which.
-        let Some(content) = upload_uri::content_of(&row.uri) else { return Ok(None) };
-        match api.desk.object_of(&caller.tenant, content).await? {
-            Some(key) => ObjectKey::new(key)?,
-            None => return Ok(None),
-        }
-    } else {
-        match options.key_of(&row.uri) {
-            Some(key) => key,
-            None => return Ok(None),
-        }
-    };
-    let meta = match objects.head(&key).await {
-        Err(crate::objects::Error::Missing(_)) => return Ok(None),
-        meta => meta?,
-    };
-    if meta.bytes > IMAGE_BYTES_MAX {
-        return Ok(None);
-    }
-    let fetched = objects.fetch(&meta, scratch, &mut |_| {}).await?;
-    let read = tokio::fs::read(fetched.file.path()).await;
-    let bytes = read.map_err(|error| crate::objects::Error::Failed(error.to_string()))?;
-    Ok(Some(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use docmill_core::id::{ChunkId, IndexId, TenantId, TextHash};
     use docmill_core::manifest::StoreSet;
 
     use super::*;
+    use crate::extract::FORMATS;
 
     fn entry(page: &str, start: usize, end: usize, ordinal: u32) -> (ManifestEntry, String) {
         let text = page[start..end].to_owned();
@@ -339,8 +403,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_found_among_others() {
+        let names = |known: &'static str| names(&HeaderValue::from_static(known), "\"a-1-2\"");
+        assert!(names("\"a-1-2\"") && names("W/\"a-1-2\"") && names("\"b\", \"a-1-2\"") && names("*"));
+        assert!(!names("\"a-1-3\"") && !names("a-1-2") && !names(""));
+    }
+
+    #[test]
+    fn what_is_shown_is_what_the_formats_say() {
+        let known = |media_type: &&str| FORMATS.iter().any(|format| format.media_type == *media_type);
+        assert!(IMAGES.iter().chain(&DRAWN).all(known));
+    }
+
+    #[test]
     fn only_pictures_are_sent_as_pictures() {
-        assert_eq!(image_type("image/svg+xml"), None);
+        assert!(!IMAGES.contains(&"image/svg+xml") && !DRAWN.contains(&"image/svg+xml"));
         let html = b"<html><script>alert(1)</script>";
         assert!(IMAGES.iter().all(|kind| !is_of_type(html, kind)));
         assert!(is_of_type(b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"));

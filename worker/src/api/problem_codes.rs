@@ -10,13 +10,10 @@ pub const PROBLEM_CODES: &[(&str, StatusCode, &str)] = &[
     ("audit_failed", StatusCode::SERVICE_UNAVAILABLE, "A store or the ledger did not answer the audit"),
     ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "A body of JSON is larger than such a request needs"),
     ("body_too_slow", StatusCode::REQUEST_TIMEOUT, "A body of JSON was not there in time"),
-    (
-        "busy",
-        StatusCode::TOO_MANY_REQUESTS,
-        "As many questions, streams or drawings of pages are in work as may",
-    ),
+    ("busy", StatusCode::TOO_MANY_REQUESTS, "As many questions or streams are in work as may"),
     ("bytes_quota", StatusCode::TOO_MANY_REQUESTS, "The tenant uploaded as many bytes today as it may"),
     ("documents_quota", StatusCode::TOO_MANY_REQUESTS, "As many documents of the tenant wait as may"),
+    ("drawing_busy", StatusCode::SERVICE_UNAVAILABLE, "As many pages wait to be drawn as may"),
     ("exports_busy", StatusCode::TOO_MANY_REQUESTS, "As many exports run as may"),
     ("graph_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The concept graph's server does not answer"),
     (

@@ -75,6 +75,7 @@ const SEARCH: &[(&str, &str, &str)] = &[
     ("facets", "query", "What hits are counted by: category, mediaType, language, with commas"),
     ("explain", "query", "true: how each hit was scored; false"),
 ];
+const KNOWN: &[(&str, &str, &str)] = &[("if-none-match", "header", "Tags of what is there already")];
 const LAST_EVENT: &[(&str, &str, &str)] =
     &[("last-event-id", "header", "The last event that was seen of a stream: it goes on after it")];
 
@@ -136,7 +137,7 @@ operations! {
         &[("aboveMs", "query", "Only what takes longer, in milliseconds; 1000")], None, (200, Some("SlowQueries")), get(concepts::slow))
     ("get" "/v1/documents/{id}/manifest" READ, "Show what a document consists of", &[], None, (200, Some("ManifestView")), get(pages::manifest))
     ("get" "/v1/documents/{id}/pages/{page}" READ, "Show the text of a page", &[], None, (200, Some("PageText")), get(pages::text))
-    ("get" "/v1/documents/{id}/pages/{page}/image" READ, "Show a page as a picture", &[], None, (200, None), get(pages::image))
+    ("get" "/v1/documents/{id}/pages/{page}/image" READ, "Show a page as a picture", KNOWN, None, (200, None), get(pages::image))
     ("get" "/v1/overview" READ, "Show what goes on", &[], None, (200, Some("Overview")), get(events::overview))
     ("get" "/v1/events" READ, "Follow what goes on, as server-sent events", &[], None, (200, None), get(events::stream))
     ("get" "/v1/work" ADMIN, "Show the documents that workers are at", &[], None, (200, Some("Work")), get(events::work))

@@ -159,6 +159,13 @@ pub trait Desk: Send + Sync {
     async fn document(&self, tenant: &TenantId, document: DocumentId)
     -> Result<Option<DocumentRow>, Error>;
 
+    /// The content of the newest generation of the tenant's document; `None` where it is deleted, or nobody read it yet.
+    async fn content_of(
+        &self,
+        tenant: &TenantId,
+        document: DocumentId,
+    ) -> Result<Option<ContentHash>, Error>;
+
     /// Makes the next generation of the tenant's document a deletion. `None`: unknown or deleted already.
     async fn delete_document(
         &self,

@@ -22,7 +22,7 @@ use super::watch::{Watched, directories, watch_until};
 use super::workshop::Workshop;
 use super::{Counters, Embeddings, Error, Metrics, RunOptions};
 use crate::api::memo::MemoSettings;
-use crate::api::{self, Shape, SinksOf};
+use crate::api::{self, Drawer, Shape, SinksOf};
 use crate::ask::{AskSettings, Asker};
 use crate::clock::SystemClock;
 use crate::concepts::SqliteConcepts;
@@ -251,16 +251,20 @@ async fn setup(options: &ServeOptions, ledger: &dyn Ledger) -> Result<Setup, Err
         embeddings,
         concepts: run.concepts,
         slots: run.slots,
-        extract: ExtractOptions {
-            limits: run.limits.clone(),
-            ocr: run.ocr,
-            languages: run.languages.clone(),
-            sandbox: run.extractor.sandbox,
-            passwords: run.extractor.passwords.clone(),
-        },
+        extract: extract_options(run),
         extractor: run.extractor.binary.clone(),
         bars: run.bars,
     })
+}
+
+fn extract_options(run: &RunOptions) -> ExtractOptions {
+    ExtractOptions {
+        limits: run.limits.clone(),
+        ocr: run.ocr,
+        languages: run.languages.clone(),
+        sandbox: run.extractor.sandbox,
+        passwords: run.extractor.passwords.clone(),
+    }
 }
 
 /// What the API answers with.
@@ -294,6 +298,7 @@ fn answering(
         queue: session.queue.clone(),
         objects: Some((place.open()?, place.options())),
         scratch: Some(scratch),
+        drawer: drawer(&options.run),
         // Files are named below what is watched, where that is one place.
         file_root: match &watched.directories[..] {
             [only] => Some(only.clone()),
@@ -309,6 +314,12 @@ fn answering(
         shape: Shape::Embedded,
         memo: options.memo,
     })
+}
+
+/// What draws pages, beside the extractors that read; with too little memory nobody does.
+fn drawer(run: &RunOptions) -> Option<Drawer> {
+    let drawer = Drawer::new(run.extractor.binary.clone(), &extract_options(run));
+    drawer.inspect_err(|why| tracing::warn!(why, "pages are not drawn")).ok()
 }
 
 /// Removes what nobody needs any more, until it is dropped.

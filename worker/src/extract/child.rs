@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::PageSource;
 
+use super::draw;
 use super::format::Apart;
 use super::frame::{self, Order, Reply};
 use super::source::Source;
@@ -54,6 +55,12 @@ fn serve() -> io::Result<()> {
         let Some(options) = &told else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a document came before all options"));
         };
+        if let Some(wanted) = request.draw {
+            let drawing = draw::Task { wanted, name: &request.name, options };
+            let drawn = fit.clone().and_then(|()| draw::draw(&drawing, File::from(file), &mut tools));
+            draw::write(&mut replies.out, &drawn)?;
+            continue;
+        }
         if let Err(failure) = &fit {
             replies.say(&Reply::Failed(failure.clone()), Instant::now())?;
             continue;

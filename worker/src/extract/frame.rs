@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::draw::Wanted;
 use super::{Event, ExtractOptions};
 
 /// Longest frame either side accepts; a child that says more is broken.
@@ -63,6 +64,9 @@ pub(super) struct Request {
     pub last_page: u32,
     /// Pages that are not to be read and that are sent as these, if they are asked for.
     pub lost: Vec<Page>,
+    /// Nothing is read, and this page is drawn: the answer is that of [`super::draw`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<Wanted>,
 }
 
 /// What the child answers: events, or instead of the rest a failure.
@@ -345,7 +349,7 @@ mod tests {
         file.write_all(b"content").unwrap();
         let lost =
             vec![Page::lost(2, &Failure::new(docmill_core::failure::FailureCode::Empty, "no bytes"))];
-        let request = Request { name: "a".into(), resume_from_page: 3, last_page: 9, lost };
+        let request = Request { name: "a".into(), resume_from_page: 3, last_page: 9, lost, draw: None };
         let options = ExtractOptions::default();
         for options in [Some(Cow::Borrowed(&options)), None] {
             let order = Order { options, request: Cow::Borrowed(&request) };

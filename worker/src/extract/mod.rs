@@ -8,6 +8,7 @@
 mod archive;
 mod child;
 mod decode;
+mod draw;
 mod emit;
 mod epub;
 mod format;
@@ -53,10 +54,11 @@ use serde::{Deserialize, Serialize};
 use crate::secret::Secret;
 
 pub use child::child_main;
+pub use draw::Drawn;
 pub use format::{FORMATS, Format, Kind, Place, is_in_process};
 #[cfg(feature = "testing")]
 pub use here::Here;
-pub use pool::Pool;
+pub use pool::{Drawing, Pool};
 pub use sandbox::{Missing, Piece, SandboxMode, SandboxReport};
 #[cfg(feature = "testing")]
 pub use sandbox::{attempts, trials};

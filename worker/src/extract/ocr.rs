@@ -22,6 +22,7 @@ use render::{Canvas, Size, Turnable};
 pub(super) use render::{PIXELS_MAX, luma};
 use scan::Scans;
 use seen::{Memory, Place, Seen};
+pub(super) use smaller::{Part, smaller};
 
 /// Pages with text of their own that are asked for the language before a page without is read.
 const HEARD_MAX: usize = 3;

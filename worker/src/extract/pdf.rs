@@ -1,6 +1,7 @@
 //! PDF page by page through pdfium: text, outline headings, and the decision to recognise a page.
 //! Runs only in a child. One bad page loses one page.
 
+pub(super) mod draw;
 mod fonts;
 mod forms;
 pub(super) mod layout;

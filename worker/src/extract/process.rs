@@ -22,6 +22,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::ExtractOptions;
+use super::draw::{self, Answer};
 use super::frame::{self, HELD_BYTES_MAX, Order, Reply, Request, Said};
 use super::sandbox::{self, SandboxReport, Start};
 
@@ -186,6 +187,14 @@ impl Extractor {
         }
         self.held.truncate(taken);
         std::iter::from_fn(|| self.next_held().ok().flatten()).collect()
+    }
+
+    /// The page that it was asked to draw; `None` when it is gone.
+    pub async fn drawn(&mut self) -> io::Result<Option<Answer>> {
+        if self.report().await?.is_none() {
+            return Ok(None);
+        }
+        draw::read(&mut self.replies).await
     }
 
     /// What holds it, which it says before it takes a document; `None` when it is gone before.

@@ -88,6 +88,14 @@ impl Desk for Database {
         Ok(Self::document(self, tenant, document).await?)
     }
 
+    async fn content_of(
+        &self,
+        tenant: &TenantId,
+        document: DocumentId,
+    ) -> Result<Option<ContentHash>, Error> {
+        Ok(Self::content_of(self, tenant, document).await?)
+    }
+
     async fn delete_document(
         &self,
         tenant: &TenantId,

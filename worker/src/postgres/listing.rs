@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 use docmill_core::failure::Failure;
-use docmill_core::id::{DocumentId, TenantId};
+use docmill_core::id::{ContentHash, DocumentId, TenantId};
 use docmill_core::lane::SMALL_BYTES_MAX;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::batches::SHOWN_STATE;
 use super::sql::{execute, one, optional, rows};
 use super::transaction::transaction;
-use super::values::{big, document_key, document_of, from_json, message_of, number, small, uri_key};
+use super::values::{
+    big, content_of, document_key, document_of, from_json, message_of, number, small, uri_key,
+};
 use super::{Database, Error, sources};
 use crate::ledger::Summary;
 use crate::queue::Message;
@@ -115,6 +117,18 @@ impl Database {
         document: DocumentId,
     ) -> Result<Option<DocumentRow>, Error> {
         transaction!(self, |transaction| document_of_tenant(transaction, tenant, document))
+    }
+
+    /// The content of the newest generation of the tenant's document; `None` where it is deleted, or nobody read it yet.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn content_of(
+        &self,
+        tenant: &TenantId,
+        document: DocumentId,
+    ) -> Result<Option<ContentHash>, Error> {
+        transaction!(self, |transaction| content_of_tenants(transaction, tenant, document))
     }
 
     /// Makes the next generation of the tenant's document a deletion. `None`: unknown or deleted already.
@@ -315,6 +329,18 @@ async fn document_of_tenant(
     let sql = format!("SELECT {} FROM documents d WHERE d.tenant = $1 AND d.document = $2", columns());
     let row = optional(transaction, &sql, &[&tenant.as_str(), &document_key(document)]).await?;
     row.as_ref().map(read).transpose()
+}
+
+async fn content_of_tenants(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    document: DocumentId,
+) -> Result<Option<ContentHash>, Error> {
+    let sql = "SELECT content FROM documents WHERE tenant = $1 AND document = $2 AND NOT provisional";
+    match optional(transaction, sql, &[&tenant.as_str(), &document_key(document)]).await? {
+        Some(row) => content_of(row.try_get(0)?),
+        None => Ok(None),
+    }
 }
 
 async fn delete(

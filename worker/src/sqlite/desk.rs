@@ -148,6 +148,15 @@ impl Desk for Database {
         self.look(move |connection| listing::document(connection, &tenant, document)).await
     }
 
+    async fn content_of(
+        &self,
+        tenant: &TenantId,
+        document: DocumentId,
+    ) -> Result<Option<ContentHash>, Error> {
+        let tenant = tenant.clone();
+        self.look(move |connection| listing::content_of(connection, &tenant, document)).await
+    }
+
     async fn delete_document(
         &self,
         tenant: &TenantId,

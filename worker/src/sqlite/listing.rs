@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use docmill_core::id::{DocumentId, Generation, TenantId};
+use docmill_core::id::{ContentHash, DocumentId, Generation, TenantId};
 use docmill_core::lane::{Lane, SMALL_BYTES_MAX};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batches::SHOWN_STATE;
-use super::claims::{document_of, from_json};
+use super::claims::{document_of, from_json, hash_of};
 use super::sources;
 use crate::desk::{DocumentFilter, DocumentRow, LaneCounts, LetterFilter};
 use crate::queue::Message;
@@ -78,6 +78,20 @@ pub(super) fn document(
         .prepare_cached(&sql)?
         .query_row(params![&document.as_bytes()[..], tenant.as_str()], read)
         .optional()
+}
+
+/// The content of its newest generation, unless that is a deletion.
+pub(super) fn content_of(
+    connection: &Connection,
+    tenant: &TenantId,
+    document: DocumentId,
+) -> rusqlite::Result<Option<ContentHash>> {
+    let sql = "SELECT content FROM documents WHERE document = ? AND tenant = ? AND content IS NOT NULL";
+    let found: Option<Vec<u8>> = connection
+        .prepare_cached(sql)?
+        .query_row(params![&document.as_bytes()[..], tenant.as_str()], |row| row.get(0))
+        .optional()?;
+    found.map(|bytes| hash_of(&bytes).map(ContentHash)).transpose()
 }
 
 /// Makes the next generation of the tenant's document a deletion. `None`: unknown or deleted already.

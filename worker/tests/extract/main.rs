@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod children;
+mod drawing;
 mod examples;
 mod files;
 mod formats;

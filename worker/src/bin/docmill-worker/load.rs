@@ -32,6 +32,19 @@ pub fn load_to_extract(file: &Path) -> Result<Settings, NotLoaded> {
     Ok(settings)
 }
 
+/// The same with the passwords of documents where they are at hand. Pods of the API have none: they draw what needs none.
+pub fn load_to_draw(file: &Path) -> Result<Settings, NotLoaded> {
+    let mut settings = load(file)?;
+    if settings.passwords_file.as_deref().is_some_and(Path::exists)
+        && let Err(problems) = settings.read_passwords(&read_secret)
+    {
+        for problem in problems {
+            tracing::warn!(%problem, "documents with a password are not drawn");
+        }
+    }
+    Ok(settings)
+}
+
 fn read_secret(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }

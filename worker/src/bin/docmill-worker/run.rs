@@ -29,8 +29,8 @@ pub fn worker(options: &Run) -> ExitCode {
 
 /// Answers until it is asked to end.
 pub fn api(options: &Run) -> ExitCode {
-    until_asked(options, load::load, async |settings, stop| {
-        api::run(&settings, stop).await.map_err(|error| error.to_string())
+    until_asked(options, load::load_to_draw, async |settings, stop| {
+        api::run(&settings, program()?, stop).await.map_err(|error| error.to_string())
     })
 }
 

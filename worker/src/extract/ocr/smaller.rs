@@ -12,7 +12,7 @@ const LITTLE: f64 = 1e-6;
 
 /// A part of a picture, from its upper left, in points and parts of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Part {
+pub(in crate::extract) struct Part {
     pub left: f64,
     pub right: f64,
     pub top: f64,
@@ -20,7 +20,7 @@ pub(super) struct Part {
 }
 
 /// Makes a picture of this part of another one, of which there are `width * height` points.
-pub(super) fn smaller(
+pub(in crate::extract) fn smaller(
     points: &[u8],
     (width, height): (usize, usize),
     part: &Part,

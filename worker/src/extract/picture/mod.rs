@@ -3,6 +3,7 @@
 
 mod bitmap;
 mod decode;
+pub(super) mod draw;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::{DocumentInfo, Page, PageReason, PageSource};

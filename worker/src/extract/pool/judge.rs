@@ -117,7 +117,7 @@ fn check_length(what: &str, text: &str, chars_max: usize) -> Result<(), String> 
 }
 
 /// Whether an extractor decides about this. Others would have a document tried for ever, or blame somebody else.
-fn is_an_extractors(code: FailureCode) -> bool {
+pub(super) fn is_an_extractors(code: FailureCode) -> bool {
     use FailureCode::*;
     match code {
         Empty | NoText | TypeUnsupported | Unreadable | Encrypted | Damaged | LimitFileSize

@@ -2,6 +2,7 @@
 //! itself, except plain text, which needs no child.
 
 mod ahead;
+mod draw;
 mod judge;
 mod listen;
 mod losses;
@@ -35,6 +36,8 @@ use super::process::{Extractor, classify_death};
 use super::sandbox::{SandboxReport, Start};
 use super::{Event, ExtractOptions, Input};
 use crate::machine_memory;
+
+pub use self::draw::Drawing;
 
 /// Extractor children, at most one a slot, replaced when they are spent, dead or another tenant's.
 pub struct Pool {
@@ -169,6 +172,7 @@ impl Pool {
             resume_from_page: input.resume_from_page.max(1),
             last_page: u32::MAX,
             lost: input.lost.clone(),
+            draw: None,
         }
     }
 

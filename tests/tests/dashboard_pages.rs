@@ -1,0 +1,96 @@
+//! The text of a page beside its image, as people see and use it: in a real browser, on a real `docmill serve`.
+
+// Helpers of tests panic as tests do.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use docmill_tests::browser::{Browser, Page, Violation};
+use docmill_tests::corpus::{Writer, dense_pages, pdf};
+use docmill_tests::services::http::form;
+use docmill_tests::services::process::wait_until;
+use docmill_tests::services::served::Served;
+use serde_json::json;
+
+/// Images that are not there, in the words of the server.
+const TORN: &str = "window.fetch = ((real) => (path, options) => String(path).endsWith('/image') \
+    ? Promise.resolve(new Response(JSON.stringify({status: 404, code: 'no_page_image', \
+      detail: 'there is no picture of this page: it is torn', whatToDo: 'show its text'}), {status: 404})) \
+    : real(path, options))(window.fetch.bind(window)), true";
+
+/// Asserts that everybody can use what is seen and that nothing is wider than the window; and takes its picture.
+fn judge(page: &Page, name: &str) {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/dashboard");
+    std::fs::create_dir_all(&pictures).unwrap();
+    page.screenshot(&pictures.join(format!("{name}.png"))).unwrap();
+    let serious: Vec<Violation> = page.axe().unwrap().into_iter().filter(Violation::is_serious).collect();
+    assert!(serious.is_empty(), "{name}: {serious:#?}");
+    let wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(page.eval(wide).unwrap(), json!(0), "{name} is wider than the window");
+    assert_eq!(page.complaints(), Vec::<String>::new(), "{name}");
+}
+
+/// Where the image and the text begin: from the left, from the top.
+fn places(page: &Page) -> [f64; 4] {
+    let at = "['.page-image', '.page-text'].map((one) => document.querySelector(one).getBoundingClientRect())\
+              .flatMap((one) => [one.left, one.top])";
+    serde_json::from_value(page.eval(at).unwrap()).unwrap()
+}
+
+#[test]
+fn the_text_of_a_page_stands_beside_its_image() {
+    let served = Served::start();
+    let client = served.client();
+    let file = pdf(&dense_pages(&mut Writer::new(5), 3, Some("The first page of the report"), None));
+    let (kind, body) = form(&[("report.pdf", &file)]);
+    let answer = client.send("POST", "/v1/documents", &[("content-type", &kind)], &body).unwrap();
+    let document = answer.json()["documents"][0]["id"].as_str().unwrap().to_owned();
+    wait_until("a commit", || {
+        client.get(&format!("/v1/documents/{document}")).json()["state"] == "committed"
+    });
+
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.size(1280, 800).unwrap();
+    page.dark(false).unwrap();
+    page.goto(&format!("{}/#/document/{document}", served.base)).unwrap();
+    let drawn = |number: u32| {
+        let alt = json!(format!("Page {number} of "));
+        page.wait(&format!(
+            "(() => {{ const image = document.querySelector('.page-image img'); \
+             return image?.alt.startsWith({alt}) && image.complete && image.naturalHeight === 1200; }})()"
+        ))
+        .unwrap();
+    };
+    drawn(1);
+    let [left, top, text_left, text_top] = places(&page);
+    assert!(left < text_left && (top - text_top).abs() < 2.0, "side by side: {:?}", places(&page));
+    let link = "(({ href, target, rel }) => [href.startsWith('blob:'), target, rel])(document.querySelector('.page-image a'))";
+    assert_eq!(page.eval(link).unwrap(), json!([true, "_blank", "noopener"]));
+    judge(&page, "page-and-image");
+
+    // Arrows leaf through the pages, and each has its own image.
+    page.key("ArrowRight").unwrap();
+    drawn(2);
+    page.key("ArrowRight").unwrap();
+    drawn(3);
+    page.key("ArrowLeft").unwrap();
+    drawn(2);
+
+    // On a phone one stands below the other, the text first.
+    page.size(390, 844).unwrap();
+    page.eval("document.querySelector('.page-image').scrollIntoView()").unwrap();
+    drawn(2);
+    let [left, top, text_left, text_top] = places(&page);
+    assert!((left - text_left).abs() < 2.0 && text_top < top, "stacked: {:?}", places(&page));
+    judge(&page, "page-and-image-phone");
+    page.size(1280, 800).unwrap();
+
+    // What is not there says why, and the text stays.
+    page.eval(TORN).unwrap();
+    page.key("ArrowLeft").unwrap();
+    page.wait("document.querySelector('.no-image')?.textContent.includes('it is torn')").unwrap();
+    page.wait("document.querySelector('.page-text').textContent.includes('The first page of the report')")
+        .unwrap();
+    judge(&page, "page-without-image");
+}
