@@ -108,7 +108,8 @@ async fn accept(
             let _place = place;
             // Answers are small and come whole: waiting for more to send only delays them.
             let _ = stream.set_nodelay(true);
-            answer(Patient::new(stream, PATIENCE), router, limits.keep_alive, stop).await;
+            let ends = stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
+            answer(Patient::new(stream, PATIENCE), ends, router, limits.keep_alive, stop).await;
         });
     }
     connections
@@ -124,13 +125,13 @@ async fn finish(mut connections: JoinSet<()>, grace: Duration) {
 /// One connection, to its end. A client that goes away early is its own affair.
 async fn answer<I: AsyncRead + AsyncWrite + Unpin>(
     stream: Patient<I>,
+    ends: Option<Ends>,
     router: Router,
     keep_alive: bool,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).keep_alive(keep_alive);
-    let ends = stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         if let Some(ends) = ends {
@@ -186,7 +187,7 @@ mod tests {
         let (_running, stop) = watch::channel(false);
         client.write_all(REQUEST).await.unwrap();
         let short = Patience { time: Duration::from_millis(50), bytes: 1 };
-        let answering = answer(Patient::new(server, short), large(), true, stop);
+        let answering = answer(Patient::new(server, short), None, large(), true, stop);
         tokio::time::timeout(LONG, answering).await.expect("it ends by itself");
     }
 
@@ -198,7 +199,7 @@ mod tests {
         let patient = Patient::new(server, Patience { time: LONG, bytes: 1 << 10 });
         let mut told = Vec::new();
         let reading = client.read_to_end(&mut told);
-        let ((), read) = tokio::join!(answer(patient, large(), true, stop), reading);
+        let ((), read) = tokio::join!(answer(patient, None, large(), true, stop), reading);
         assert!(read.unwrap() > ANSWER && told.ends_with(b"xxxx"));
     }
 }

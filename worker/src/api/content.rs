@@ -17,8 +17,7 @@ use super::problem::Problem;
 use super::{Api, Shape};
 use crate::desk::DocumentRow;
 use crate::objects::{self, ObjectKey, ObjectsOptions, ScratchFile};
-use crate::service;
-use crate::stages::{file_uri, upload_uri};
+use crate::stages::{file_uri, named, upload_uri};
 
 /// Largest file of which something is shown, in bytes: it is hashed, and may have to be fetched, while somebody waits.
 pub(super) const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -56,6 +55,8 @@ impl Content {
 /// Where it is.
 enum Place {
     File(PathBuf),
+    /// A file that has to be below a root.
+    Below(PathBuf, PathBuf),
     Object(ObjectKey),
 }
 
@@ -70,7 +71,10 @@ pub(super) async fn open(
 ) -> Result<Option<Content>, Problem> {
     let Some(content) = api.desk.content_of(tenant, row.id).await? else { return Ok(None) };
     match place_of(api, tenant, row, content).await? {
-        Some(Place::File(path)) => Ok(opened(path, Some(content), None).await),
+        Some(Place::File(path)) => Ok(opened(move || open_file(&path), Some(content), None).await),
+        Some(Place::Below(root, path)) => {
+            Ok(opened(move || named::open_below(&root, &path), Some(content), None).await)
+        }
         Some(Place::Object(key)) => fetched(api, &key, content).await,
         None => Ok(None),
     }
@@ -102,11 +106,7 @@ async fn place_of(
     match (api.shape, &api.file_root) {
         // Whoever serves read it before, as the same user.
         (Shape::Embedded, _) => Ok(Some(Place::File(path))),
-        (Shape::Cluster, Some(root)) => {
-            let root = root.clone();
-            let real = tokio::task::spawn_blocking(move || service::below(&root, &path)).await;
-            Ok(real.ok().and_then(Result::ok).flatten().map(Place::File))
-        }
+        (Shape::Cluster, Some(root)) => Ok(Some(Place::Below(root.clone(), path))),
         (Shape::Cluster, None) => Ok(None),
     }
 }
@@ -123,7 +123,7 @@ async fn fetched(api: &Api, key: &ObjectKey, content: ContentHash) -> Result<Opt
     match tokio::time::timeout(FETCH_MAX, Box::pin(fetching)).await {
         Ok(Ok(Some(fetched))) if fetched.content == content => {
             let path = fetched.file.path().to_owned();
-            Ok(opened(path, None, Some(fetched.file)).await)
+            Ok(opened(move || open_file(&path), None, Some(fetched.file)).await)
         }
         // Other content, or more than scratch holds.
         Ok(Ok(_)) => Ok(None),
@@ -140,16 +140,20 @@ async fn fetched(api: &Api, key: &ObjectKey, content: ContentHash) -> Result<Opt
     }
 }
 
+/// Without waiting: a named pipe would block for ever, a device might do anything.
+fn open_file(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    File::options().read(true).custom_flags(flags.bits() as i32).open(path).map(Some)
+}
+
 /// Opens a file, and reads it to see whether it is of this content, where that is not known.
 async fn opened(
-    path: PathBuf,
+    open: impl FnOnce() -> io::Result<Option<File>> + Send + 'static,
     content: Option<ContentHash>,
     scratch: Option<ScratchFile>,
 ) -> Option<Content> {
     let opening = move || {
-        // Without waiting: a named pipe would block for ever, a device might do anything.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path).ok()?;
+        let file = open().ok()??;
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
             return None;
@@ -175,19 +179,24 @@ async fn opened(
 mod tests {
     use super::*;
 
+    async fn opened_at(path: &Path, content: Option<ContentHash>) -> Option<Content> {
+        let path = path.to_owned();
+        opened(move || open_file(&path), content, None).await
+    }
+
     #[tokio::test]
     async fn only_what_was_read_is_opened_and_a_change_of_it_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, b"content").unwrap();
         let other = Some(ContentHash::of(b"other"));
-        assert!(opened(path.clone(), other, None).await.is_none());
-        assert!(opened(dir.path().to_owned(), other, None).await.is_none());
-        let content = opened(path.clone(), Some(ContentHash::of(b"content")), None).await.unwrap();
+        assert!(opened_at(&path, other).await.is_none());
+        assert!(opened_at(dir.path(), other).await.is_none());
+        let content = opened_at(&path, Some(ContentHash::of(b"content"))).await.unwrap();
         assert!(content.is_as_it_was());
         std::fs::write(&path, b"longer content").unwrap();
         assert!(!content.is_as_it_was());
-        let again = opened(path, Some(ContentHash::of(b"longer content")), None).await.unwrap();
+        let again = opened_at(&path, Some(ContentHash::of(b"longer content"))).await.unwrap();
         assert_eq!(again.whole().await.unwrap(), b"longer content");
     }
 }

@@ -184,7 +184,7 @@ fn file_fits(api: &Shared, bytes: u64) -> Result<(), Problem> {
     if api.shape == Shape::Embedded && bytes > max {
         let what_to_do = format!("name files of up to {max} bytes");
         let detail = format!("the file has {bytes} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, what_to_do));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, &what_to_do));
     }
     Ok(())
 }

@@ -161,8 +161,8 @@ impl Answering<'_> {
     fn answer(mut self, request: &SearchRequest) -> Result<SearchAnswer, Error> {
         let (k, offset) = (usize::from(request.k), request.offset as usize);
         let wanted = offset..offset.saturating_add(k);
-        let of_one_document = request.as_sources.then_some(OF_ONE_DOCUMENT_MAX);
-        let mut order = Order { of_one_document, ..Order::default() };
+        let mut order = Order::default();
+        order.of_one_document = request.as_sources.then_some(OF_ONE_DOCUMENT_MAX);
         let mut first: Option<Vec<i64>> = None;
         let mut ended = false;
         // Sources are one page.

@@ -38,7 +38,10 @@ pub fn look_below(root: &Path, path: &Path) -> io::Result<Option<Metadata>> {
 }
 
 /// The same, opened to be read.
-fn open_below(root: &Path, path: &Path) -> io::Result<Option<File>> {
+///
+/// # Errors
+/// What the file system says.
+pub fn open_below(root: &Path, path: &Path) -> io::Result<Option<File>> {
     match hold(root, path)? {
         Some((held, _)) => File::open(own_path(&held)).map(Some),
         None => Ok(None),
