@@ -19,7 +19,7 @@ use crate::desk::{DocumentFilter, DocumentRow};
 use crate::time_text::rfc3339_of_ms;
 
 /// States that a list may be asked for.
-const STATES: [&str; 5] = ["queued", "processing", "committed", "failed", "cancelled"];
+pub(super) const STATES: [&str; 5] = ["queued", "processing", "committed", "failed", "cancelled"];
 
 /// A document.
 #[derive(Debug, Serialize, ToSchema)]

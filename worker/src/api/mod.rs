@@ -34,6 +34,7 @@ use crate::sink::Sink;
 use crate::stages::Kept;
 
 mod admission;
+mod answers;
 mod ask;
 mod audits;
 pub mod auth;
@@ -61,6 +62,7 @@ pub mod oidc;
 pub mod openapi;
 pub mod operator;
 mod pages;
+mod parameters;
 mod plain;
 mod prefixes;
 mod problem;
