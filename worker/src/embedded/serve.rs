@@ -193,6 +193,7 @@ async fn setup(options: &ServeOptions, ledger: &dyn Ledger) -> Result<Setup, Err
         tenant: options.tenant.clone(),
         embeddings,
         concepts: run.concepts,
+        classify: run.classify.clone(),
         slots: run.slots,
         extract: ExtractOptions {
             limits: run.limits.clone(),
