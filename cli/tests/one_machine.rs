@@ -535,7 +535,7 @@ fn documents_have_the_categories_that_were_given_last() {
     assert_eq!(of("computing"), only_shell);
     assert!(of("letter").is_empty());
     let (shown, _) = place.json(&["documents", "show", shell.to_str().unwrap()]);
-    let summary = &shown["document"]["summary"];
+    let summary = &shown["summary"];
     assert_eq!(
         (&summary["category"], &summary["category_confidence"]),
         (&"computing".into(), &1.0.into()),
