@@ -521,7 +521,6 @@ fn documents_have_the_categories_that_were_given_last() {
         let report = place.run(more, 0);
         let warnings = report["warnings"].to_string();
         assert_eq!(warnings.contains("2 documents are classified again"), again, "{more:?}: {warnings}");
-        report
     };
     let of = |category: &str| {
         let (found, code) = place.json(&["search", "Bourne shell", "--category", category, "-k", "10"]);
@@ -538,7 +537,7 @@ fn documents_have_the_categories_that_were_given_last() {
     let summary = &shown["summary"];
     assert_eq!(
         (&summary["category"], &summary["category_confidence"]),
-        (&"computing".into(), &1.0.into()),
+        (&Value::from("computing"), &Value::from(1.0)),
         "{shown:#}"
     );
     let (counted, _) = place.json(&["search", "Bourne shell", "--facets", "category"]);
