@@ -15,7 +15,7 @@ mod reading;
 
 pub use asking::{Ask, Concept, Search};
 pub use measuring::{Bench, BenchAsk, BenchSearch, Config, Level, Profile, Server, WhatIsAsked};
-pub use reading::{Concepts, Embeddings, Extraction, Ocr, Reading, Run, Sandbox, Serve, Sync};
+pub use reading::{Categories, Concepts, Embeddings, Extraction, Ocr, Reading, Run, Sandbox, Serve, Sync};
 
 /// Turns documents into a searchable knowledge base, on this machine or at a server.
 #[derive(Debug, Parser)]

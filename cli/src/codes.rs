@@ -5,6 +5,10 @@
 pub const CODES: &[(&str, &str)] = &[
     ("api_unusable", "`docmill serve` cannot begin to answer"),
     ("bad_ask", "A variable about the model that writes answers is wrong"),
+    (
+        "bad_categories",
+        "A category of `--category` or `--classify` cannot be used, or the file cannot be read",
+    ),
     ("bad_log_filter", "`--log` is no filter"),
     ("bad_origin", "`--origin` cannot be part of a document's place"),
     ("bad_search", "A search, or its filter, asks for what is not allowed"),

@@ -1,6 +1,7 @@
 //! The command as people use it: directories of their own, every exit code, every promise of the README.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -508,4 +509,65 @@ fn one_concept_leads_to_another() {
     assert_eq!(way["steps"][1]["via"]["page"], 1);
     let (unknown, _) = place.json(&["concept", names[0], "--path", "no such concept at all"]);
     assert_eq!(unknown["error"]["code"], "unknown_concept");
+}
+
+/// The mock's vectors are equal for equal texts and near to nothing else: a title that stands for a category decides.
+#[test]
+fn documents_have_the_categories_that_were_given_last() {
+    let place = Place::new();
+    let shell = place.write("shell.md", SHELL);
+    place.write("garden.md", format!("# Garden\n\n{GARDEN}"));
+    let classified = |more: &[&str], again: bool| {
+        let report = place.run(more, 0);
+        let warnings = report["warnings"].to_string();
+        assert_eq!(warnings.contains("2 documents are classified again"), again, "{more:?}: {warnings}");
+    };
+    let of = |category: &str| {
+        let (found, code) = place.json(&["search", "Bourne shell", "--category", category, "-k", "10"]);
+        assert_eq!(code, 0, "{found:#}");
+        let uris = found["results"].as_array().unwrap().iter();
+        uris.map(|hit| hit["document"]["uri"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let only_shell = BTreeSet::from([uri(&shell)]);
+
+    classified(&["--category", "computing=Shells", "--category", "letter=Dear Sir"], false);
+    assert_eq!(of("computing"), only_shell);
+    assert!(of("letter").is_empty());
+    let (shown, _) = place.json(&["documents", "show", shell.to_str().unwrap()]);
+    let summary = &shown["summary"];
+    assert_eq!(
+        (&summary["category"], &summary["category_confidence"]),
+        (&Value::from("computing"), &Value::from(1.0)),
+        "{shown:#}"
+    );
+    let (counted, _) = place.json(&["search", "Bourne shell", "--facets", "category"]);
+    assert_eq!(counted["facets"]["category"][0]["value"], "computing", "{counted:#}");
+
+    // Of a file, in the place of those that were there.
+    let file = place.root.path().join("categories");
+    std::fs::write(&file, "# by what they are called\nunix = Shells\n").unwrap();
+    classified(&["--classify", file.to_str().unwrap()], true);
+    assert!(of("computing").is_empty(), "an old category");
+    assert_eq!(of("unix"), only_shell);
+    // Without a word they stay as they are, and so does what is new.
+    classified(&[], false);
+    let another = place.write("more/shells.md", SHELL.replace("Bourne", "old Bourne"));
+    place.run(&[], 0);
+    assert_eq!(of("unix"), BTreeSet::from([uri(&shell), uri(&another)]));
+    let report = place.run(&["--no-classify"], 0);
+    assert!(report["warnings"].to_string().contains("3 documents are classified again"), "{report:#}");
+    assert!(of("unix").is_empty());
+    place.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_a_category_is_said_before_anything_is_done() {
+    let place = Place::new();
+    place.write("shell.md", SHELL);
+    for wrong in [["--category", "a,b=c"], ["--category", "=x"], ["--classify", "/nowhere/at/all"]] {
+        let docs = place.docs();
+        let (said, code) = place.json(&[&["run", docs.to_str().unwrap()], &wrong[..]].concat());
+        assert_eq!((said["error"]["code"].as_str(), code != 0), (Some("bad_categories"), true), "{said:#}");
+    }
+    assert!(!place.data().join("categories.json").exists());
 }

@@ -12,6 +12,7 @@ mod attempts;
 #[cfg(feature = "services")]
 pub mod backends;
 pub mod cache;
+pub mod classify;
 pub mod clock;
 #[cfg(feature = "services")]
 pub mod concepts;

@@ -34,6 +34,9 @@ const BUILD_EVERY: Duration = Duration::from_secs(2);
 const BUILD_DOCUMENTS: u32 = 500;
 /// Documents of a tenant on their way from which on no more are added: new ones must not wait behind old ones.
 const BUILD_AGAIN_MAX: u64 = 1_000;
+/// Time between two looks at all documents for those whose category another recipe found. Changed settings come with a
+/// new process, which looks at once; what an old one still commits meanwhile is found by the next look.
+const CLASSIFY_EVERY: Duration = Duration::from_secs(3_600);
 /// Time between two looks for deletions that are old.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Deletions that one round forgets; while there are as many, the next round goes on.
@@ -55,6 +58,8 @@ pub struct Upkeep {
     pub promote_every: Duration,
     /// How long the rows of deleted documents stay.
     pub deleted_kept: Duration,
+    /// What finds categories now; none: documents have none.
+    pub recipe: Option<String>,
 }
 
 /// When what is not done in each round was done last.
@@ -64,6 +69,8 @@ struct Last {
     derived: Instant,
     built: Instant,
     forgot: Instant,
+    /// When all categories were those of now; none: never yet.
+    classified: Option<Instant>,
 }
 
 impl Upkeep {
@@ -83,7 +90,8 @@ impl Upkeep {
 
     async fn rounds(&self) {
         let now = Instant::now();
-        let mut last = Last { sweep: Sweep::default(), swept: now, derived: now, built: now, forgot: now };
+        let sweep = Sweep::default();
+        let mut last = Last { sweep, swept: now, derived: now, built: now, forgot: now, classified: None };
         loop {
             let more = self.round(&mut last).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "upkeep is behind");
@@ -113,6 +121,9 @@ impl Upkeep {
         if last.built.elapsed() >= BUILD_EVERY {
             self.build().await?;
             self.fill().await?;
+            if last.classified.is_none_or(|at| at.elapsed() >= CLASSIFY_EVERY) {
+                last.classified = self.classify().await?.then(Instant::now);
+            }
             last.built = Instant::now();
         }
         if last.forgot.elapsed() >= FORGET_EVERY {
@@ -156,5 +167,17 @@ impl Upkeep {
             }
         }
         Ok(())
+    }
+
+    /// Has documents done again whose category another recipe found. True: there was none.
+    async fn classify(&self) -> Result<bool, delivery::Error> {
+        let found = self.database.classified_otherwise(self.recipe.as_deref(), BUILD_DOCUMENTS);
+        let found = found.await?;
+        let mut messages = Vec::with_capacity(found.len());
+        for document in &found {
+            messages.extend(self.ledger.requeue(*document).await?);
+        }
+        self.queue.enqueue(&messages).await?;
+        Ok(found.is_empty())
     }
 }

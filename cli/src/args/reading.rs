@@ -83,6 +83,8 @@ pub struct Reading {
     /// The concept model [default: the data directory's, builtin for a new one]
     #[arg(long, value_enum)]
     pub concepts: Option<Concepts>,
+    #[command(flatten)]
+    pub categories: Categories,
     /// Keep metrics in this file, in Prometheus' text format
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
@@ -90,6 +92,21 @@ pub struct Reading {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub extraction: Extraction,
+}
+
+/// What documents are told apart by [default: the data directory's].
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Categories")]
+pub struct Categories {
+    /// A file of categories, one NAME=DESCRIPTION a line; the name again adds an example
+    #[arg(long, value_name = "FILE")]
+    pub classify: Option<PathBuf>,
+    /// A category; may be given more than once, and beside a file
+    #[arg(long = "category", value_name = "NAME=DESCRIPTION")]
+    pub categories: Vec<String>,
+    /// Documents have no categories any more
+    #[arg(long, conflicts_with_all = ["classify", "categories"])]
+    pub no_classify: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -59,6 +59,10 @@ fn show(context: &Context, name: &str) -> Result<ExitCode, Failure> {
     if let Some(summary) = &document.summary {
         let title = summary.title.as_deref().unwrap_or("(no title)");
         println!("{}  {}  {}", one_line(title), escaped(&summary.media_type), escaped(&summary.language));
+        if let Some(category) = &summary.category {
+            let confidence = summary.category_confidence.unwrap_or_default();
+            println!("category {} (confidence {confidence:.2})", escaped(category));
+        }
         println!(
             "{} pages ({} by OCR, {} lost), {} chunks",
             summary.pages, summary.ocr_pages, summary.lost_pages, summary.chunks

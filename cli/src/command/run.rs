@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use docmill_core::failure::FailureCode;
+use docmill_worker::classify::ClassifySettings;
 use docmill_worker::embedded::{self, LossyDocument, Report, RunOptions};
 use docmill_worker::extract::{OcrLanguages, OcrMode, SandboxMode};
 use docmill_worker::whole_file;
@@ -70,11 +71,36 @@ pub fn options(context: &Context, asked: &args::Reading) -> Result<RunOptions, F
         },
         embeddings: asked.embeddings.map(Into::into),
         concepts: asked.concepts.map(Into::into),
+        classify: categories(&asked.categories)?,
         metrics: asked.metrics.clone(),
         limits: asked.limits.limits(),
         bars: asked.limits.bars(),
         extractor: crate::backend::extractor(&asked.extraction)?,
     })
+}
+
+/// The categories that are asked for; `None` where nothing is said.
+fn categories(asked: &args::Categories) -> Result<Option<ClassifySettings>, Failure> {
+    if asked.no_classify {
+        return Ok(Some(ClassifySettings::default()));
+    }
+    if asked.classify.is_none() && asked.categories.is_empty() {
+        return Ok(None);
+    }
+    let of_file = match &asked.classify {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            let what = format!("--classify {} cannot be read: {error}", file.display());
+            Failure::new("bad_categories", what, "check the path and its permissions")
+        })?,
+        None => String::new(),
+    };
+    let lines = of_file.lines().chain(asked.categories.iter().map(String::as_str));
+    let wrong = |what: String| Failure::new("bad_categories", what, "write one NAME=DESCRIPTION a line");
+    let settings = ClassifySettings::of_lines(lines).map_err(wrong)?;
+    match settings.categories.is_empty() {
+        true => Err(wrong("there is no category".to_owned())),
+        false => Ok(Some(settings)),
+    }
 }
 
 pub async fn execute(context: &Context, asked: args::Run) -> Result<ExitCode, Failure> {

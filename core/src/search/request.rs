@@ -106,7 +106,7 @@ impl SearchRequest {
 pub struct Filter {
     /// One of these.
     pub documents: Vec<DocumentId>,
-    /// Of one of these categories. Nothing gives documents a category yet: until then none is admitted.
+    /// Of one of these categories; what has none is not admitted.
     pub categories: Vec<String>,
     /// Of one of these IANA media types.
     pub media_types: Vec<String>,

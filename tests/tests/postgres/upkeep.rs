@@ -189,3 +189,35 @@ async fn dropped_tables_of_stores_are_made_again() {
     }
     assert_eq!(count(&admin, "pg_indexes WHERE indexname IN ('chunk_terms', 'mentions_of_concept') AND schemaname = current_schema()").await, 2);
 }
+
+/// Documents are told by the recipe that found their category, whatever their titles say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_classified_by_other_rules_is_known() {
+    let options = shared().fresh();
+    let database = Database::open(&options).await.unwrap();
+    let ledger = ledger(&options).await;
+    let forged = Some("\"classifier\":\"new\"".to_owned());
+    let mut documents = Vec::new();
+    for (uri, title, recipe) in [("u", forged, None), ("v", None, Some("old")), ("w", None, Some("new"))] {
+        let grant = grant(&ledger, uri).await;
+        let manifest = rows(&grant, spec(1).id(), &["text"]).1;
+        let summary = Summary { title, classifier: recipe.map(str::to_owned), ..Summary::default() };
+        ledger.commit(&grant, vec![manifest], summary, 0).await.unwrap();
+        documents.push(grant.document);
+    }
+    let otherwise = async |recipe: Option<&str>| {
+        let mut found = database.classified_otherwise(recipe, 10).await.unwrap();
+        found.sort();
+        found
+    };
+    let sorted = |mut some: Vec<_>| {
+        some.sort();
+        some
+    };
+    assert_eq!(otherwise(Some("new")).await, sorted(vec![documents[0], documents[1]]));
+    assert_eq!(otherwise(None).await, sorted(vec![documents[1], documents[2]]));
+    assert_eq!(database.classified_otherwise(Some("new"), 1).await.unwrap().len(), 1);
+    // What is on its way again is not asked for twice.
+    ledger.requeue(documents[1]).await.unwrap();
+    assert_eq!(otherwise(Some("new")).await, [documents[0]]);
+}

@@ -19,7 +19,7 @@ use crate::desk::{DocumentFilter, DocumentRow};
 use crate::time_text::rfc3339_of_ms;
 
 /// States that a list may be asked for.
-const STATES: [&str; 5] = ["queued", "processing", "committed", "failed", "cancelled"];
+pub(super) const STATES: [&str; 5] = ["queued", "processing", "committed", "failed", "cancelled"];
 
 /// A document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,6 +52,12 @@ pub struct Document {
     /// Its language.
     #[serde(skip_serializing_if = "Option::is_none")]
     language: Option<String>,
+    /// Its category, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
+    /// How near it is to that, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category_confidence: Option<f32>,
     /// Its pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u32>,
@@ -143,6 +149,8 @@ impl From<DocumentRow> for Document {
             committed_at: row.committed_at_ms.map(rfc3339_of_ms),
             media_type: summary.as_ref().map(|summary| summary.media_type.clone()),
             language: summary.as_ref().map(|summary| summary.language.clone()),
+            category: summary.as_ref().and_then(|summary| summary.category.clone()),
+            category_confidence: summary.as_ref().and_then(|summary| summary.category_confidence),
             pages: summary.as_ref().map(|summary| summary.pages),
             chunks: summary.as_ref().map(|summary| summary.chunks),
             title: summary.and_then(|summary| summary.title),

@@ -34,6 +34,9 @@ pub struct ExportedDocument {
     language: String,
     /// Its media type.
     media_type: String,
+    /// Its category, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
     /// The content's number, from 1.
     generation: u64,
     /// Its pages.
@@ -90,6 +93,7 @@ impl ExportedDocument {
             title: row.summary.title,
             language: row.language,
             media_type: row.summary.media_type,
+            category: row.summary.category,
             generation: row.generation,
             pages: row.summary.pages,
             chunks: row.chunks.into_iter().map(|chunk| ExportedChunk::of(chunk, with_concepts)).collect(),

@@ -35,6 +35,7 @@ use crate::sink::Sink;
 use crate::stages::Kept;
 
 mod admission;
+mod answers;
 mod ask;
 mod audits;
 pub mod auth;
@@ -64,6 +65,7 @@ pub mod oidc;
 pub mod openapi;
 pub mod operator;
 mod pages;
+mod parameters;
 mod peer;
 mod plain;
 mod prefixes;

@@ -1,12 +1,15 @@
 //! The description of the API: operations from the table of routes, schemas from the types that are sent.
 
+use docmill_core::search::{FILTER_BYTES_MAX, FILTER_VALUES_MAX, QUERY_BYTES_MAX};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::ComponentsBuilder;
 
+use super::answers::{REFUSAL, reference, refusal, responses};
+use super::auth::Scope;
 use super::router::{Access, INTERNAL, Operation, PUBLIC};
 use super::{
     ask, audits, batches, chat, concepts, dead_letters, documents, events, export, fleet, graph_memory,
-    indexes, keys_api, pages, prefixes, problem, scaling, search, stores, upload,
+    indexes, keys_api, pages, parameters, prefixes, problem, scaling, search, stores, upload,
 };
 
 /// The description as JSON, ending with a line end.
@@ -57,6 +60,8 @@ fn document() -> Value {
         .schema_from::<fleet::Observation>()
         .build();
     let mut components = serde_json::to_value(components).unwrap_or_default();
+    components["schemas"][REFUSAL] = refusal();
+    bound(&mut components["schemas"]);
     components["securitySchemes"] = json!({
         "key": {"type": "http", "scheme": "bearer",
             "description": "A key of `docmill-worker keys create`; its scopes say what it may do. Where `api.oidc` names \
@@ -135,36 +140,86 @@ fn asking(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema_from::<keys_api::Keys>()
 }
 
+/// What bodies may hold, where their types do not say it: schema, place in it, and what is to be added there.
+fn bounds() -> Vec<(&'static str, &'static str, Value)> {
+    let most = |max: usize| json!({"maxItems": max});
+    let names = |names: &[&str]| json!({"enum": names});
+    // What may be absent may be null.
+    let names_or_null = |names: [&str; 2]| json!({"enum": [names[0], names[1], null]});
+    let number = |min: u64, max: u64| json!({"minimum": min, "maximum": max});
+    let text = |max: usize| json!({"maxLength": max});
+    vec![
+        ("SearchBody", "/properties/query", json!({"minLength": 1, "maxLength": QUERY_BYTES_MAX})),
+        ("SearchBody", "/properties/k", number(1, u64::from(search::K_MAX))),
+        ("SearchBody", "/properties/facets", most(parameters::FACETS.len())),
+        ("SearchBody", "/properties/facets/items", names(parameters::FACETS)),
+        ("FilterBody", "/properties/documents", most(FILTER_VALUES_MAX)),
+        ("FilterBody", "/properties/documents/items", json!({"format": "uuid"})),
+        ("FilterBody", "/properties/categories", most(FILTER_VALUES_MAX)),
+        ("FilterBody", "/properties/mediaTypes", most(FILTER_VALUES_MAX)),
+        ("FilterBody", "/properties/languages", most(FILTER_VALUES_MAX)),
+        ("FilterBody", "/properties/uriPrefix", text(FILTER_BYTES_MAX)),
+        ("FilterBody", "/properties/committedFrom", json!({"format": "date-time"})),
+        ("FilterBody", "/properties/committedBefore", json!({"format": "date-time"})),
+        ("AskBody", "/properties/question", json!({"minLength": 1, "maxLength": QUERY_BYTES_MAX})),
+        ("AskBody", "/properties/k", number(1, u64::from(crate::ask::K_MAX))),
+        ("ChatRequest", "/properties/model", names(&[crate::ask::ASK_MODEL])),
+        ("ChatRequest", "/properties/messages", json!({"minItems": 1})),
+        ("EmbeddingsRequest", "/properties/model", names(&[crate::ask::EMBED_MODEL])),
+        ("EmbeddingsRequest", "/properties/encoding_format", names_or_null(["float", "base64"])),
+        ("NewKeyBody", "/properties/label", text(200)),
+        ("NewKeyBody", "/properties/scopes", json!({"minItems": 1})),
+        ("NewKeyBody", "/properties/scopes/items", names(&Scope::ALL.map(Scope::as_str))),
+        ("NewKeyBody", "/properties/expiresDays", number(1, 3_650)),
+        ("NewIndex", "/properties/embeddings", names_or_null(["builtin", "none"])),
+        ("NewIndex", "/properties/concepts", names_or_null(["builtin", "none"])),
+        ("NewFill", "/properties/store", names(&["text", "vectors", "graph"])),
+        ("NewBatch", "/properties/name", text(200)),
+        ("NewBatch", "/properties/uris", most(1_000)),
+        ("MoreDocuments", "/properties/uris", most(1_000)),
+        ("ReplayRequest", "/properties/documents", most(1_000)),
+        ("ReplayRequest", "/properties/documents/items", json!({"format": "uuid"})),
+    ]
+}
+
+fn bound(schemas: &mut Value) {
+    for (schema, place, more) in bounds() {
+        let target = schemas.get_mut(schema).and_then(|schema| schema.pointer_mut(place));
+        if let (Some(Value::Object(target)), Value::Object(more)) = (target, more) {
+            target.extend(more);
+        }
+    }
+}
+
+/// A body that does something.
+fn example_of(schema: &str) -> Option<Value> {
+    Some(match schema {
+        "SearchBody" => json!({"query": "falling barometer", "k": 5, "facets": ["language"],
+            "filter": {"languages": ["en"]}}),
+        "AskBody" => json!({"question": "What did the barometer do?", "k": 4}),
+        "ChatRequest" => json!({"model": "docmill", "messages":
+            [{"role": "user", "content": "What did the barometer do?"}]}),
+        "EmbeddingsRequest" => json!({"model": "docmill-embed", "input": ["The barometer fell."]}),
+        "NewBatch" => json!({"name": "letters", "uris": ["s3://bucket/letters/1.pdf"]}),
+        "MoreDocuments" => json!({"uris": ["s3://bucket/letters/2.pdf"]}),
+        "NewPrefix" => json!({"prefix": "s3://bucket/letters"}),
+        "ReplayRequest" => json!({"code": "limit_time"}),
+        "NewKeyBody" => json!({"label": "reporting", "scopes": ["read"], "expiresDays": 90}),
+        "NewIndex" => json!({"embeddings": "builtin", "concepts": "none"}),
+        "NewFill" => json!({"store": "vectors"}),
+        "Scaling" => json!({"desired": 3, "replicas": 2, "metric": 30, "reasons":
+            [{"code": "Backlog", "message": "30 documents wait"}]}),
+        _ => return None,
+    })
+}
+
 fn described(operation: &Operation) -> Value {
     let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> = in_path
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
-        .collect();
-    parameters.extend(operation.parameters.iter().map(|(name, place, meaning)| {
-        json!({"name": name, "in": place, "description": meaning, "schema": {"type": "string"}})
-    }));
-    let (status, schema) = operation.answer;
-    let mut answer = json!({"description": operation.summary});
-    if let Some(schema) = schema {
-        let lines = ["AuditLine", "Observation"].contains(&schema);
-        let kind = if lines { "application/x-ndjson" } else { "application/json" };
-        answer["content"] = json!({ kind: {"schema": reference(schema)} });
-    }
-    let mut described = json!({
-        "summary": operation.summary,
-        "responses": {
-            status.to_string(): answer,
-            "default": {
-                "description": "What is wrong, what is allowed, what to do",
-                "content": {"application/problem+json": {"schema": reference("Problem")}}
-            }
-        }
-    });
-    if operation.path.ends_with("/image") {
-        pages::describe_image(&mut described);
-    }
-    if !parameters.is_empty() {
-        described["parameters"] = parameters.into();
+    let mut told: Vec<Value> = in_path.map(|name| parameters::in_path(operation.path, name)).collect();
+    told.extend(operation.parameters.iter().map(parameters::Parameter::described));
+    let mut described = json!({"summary": operation.summary, "responses": responses(operation)});
+    if !told.is_empty() {
+        described["parameters"] = told.into();
     }
     match operation.body {
         Some("form") => {
@@ -174,8 +229,11 @@ fn described(operation: &Operation) -> Value {
                 {"schema": {"type": "object", "properties": {"uri": uri, "file": file}, "required": ["file"]}}}});
         }
         Some(schema) => {
-            described["requestBody"] =
-                json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
+            let mut content = json!({"schema": reference(schema)});
+            if let Some(example) = example_of(schema) {
+                content["example"] = example;
+            }
+            described["requestBody"] = json!({"required": true, "content": {"application/json": content}});
         }
         None => {}
     }
@@ -188,10 +246,6 @@ fn described(operation: &Operation) -> Value {
         Access::Operator => described["security"] = json!([{"operator": []}]),
     }
     described
-}
-
-fn reference(schema: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
 #[cfg(test)]
@@ -218,5 +272,41 @@ mod tests {
             let name = part.split('"').next().unwrap();
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
+    }
+
+    #[test]
+    fn every_bound_is_of_something_that_is_there() {
+        let document = document();
+        for (schema, place, more) in bounds() {
+            let found = document["components"]["schemas"][schema].pointer(place).unwrap();
+            for (name, value) in more.as_object().unwrap() {
+                assert_eq!(&found[name], value, "{schema}{place}");
+            }
+        }
+    }
+
+    fn reads<T: serde::de::DeserializeOwned>(schema: &str) {
+        let example = example_of(schema).unwrap();
+        assert!(serde_json::from_value::<T>(example).is_ok(), "{schema}");
+    }
+
+    #[test]
+    fn every_body_has_an_example_that_is_understood() {
+        for body in PUBLIC.iter().chain(INTERNAL).filter_map(|operation| operation.body) {
+            assert!(body == "form" || example_of(body).is_some(), "{body}");
+        }
+        reads::<search::SearchBody>("SearchBody");
+        reads::<ask::AskBody>("AskBody");
+        reads::<chat::ChatRequest>("ChatRequest");
+        reads::<chat::EmbeddingsRequest>("EmbeddingsRequest");
+        reads::<batches::NewBatch>("NewBatch");
+        reads::<batches::MoreDocuments>("MoreDocuments");
+        reads::<prefixes::NewPrefix>("NewPrefix");
+        reads::<dead_letters::ReplayRequest>("ReplayRequest");
+        reads::<keys_api::NewKeyBody>("NewKeyBody");
+        reads::<indexes::NewIndex>("NewIndex");
+        reads::<stores::NewFill>("NewFill");
+        reads::<scaling::Scaling>("Scaling");
+        assert!(docmill_core::failure::FailureCode::parse("limit_time").is_some());
     }
 }

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use docmill_core::id::DocumentId;
 use docmill_core::manifest::ManifestEntry;
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
@@ -264,29 +263,6 @@ fn cached(tag: &str) -> [(HeaderName, HeaderValue); 2] {
 fn names(known: &HeaderValue, tag: &str) -> bool {
     let mut known = known.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     known.any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes())
-}
-
-/// What the description says of [`image`] beside what it says of all operations.
-pub(super) fn describe_image(operation: &mut Value) {
-    let kinds =
-        IMAGES.map(|kind| (kind.to_owned(), json!({"schema": {"type": "string", "format": "binary"}})));
-    operation["responses"]["200"]["content"] = Value::Object(kinds.into_iter().collect());
-    operation["responses"]["304"] = json!({"description": "It is what If-None-Match names"});
-    let errors = [
-        (
-            "404",
-            "There is no such document or page (not_found), or no picture of it, with the reason (no_page_image)",
-        ),
-        (
-            "503",
-            "As many pages wait to be drawn as may (drawing_busy), or the ledger or the object store does not answer; \
-                 Retry-After says when to ask again",
-        ),
-    ];
-    let body = operation["responses"]["default"]["content"].clone();
-    for (status, meaning) in errors {
-        operation["responses"][status] = json!({"description": meaning, "content": body});
-    }
 }
 
 /// The tenant's document, if it is there and not deleted.

@@ -11,7 +11,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
+use super::answers as why;
+use super::answers::Content::{
+    self, Description, Events, Json, JsonOrEvents, Lines, Metrics, Nothing, OpenAi, OpenAiOrEvents, Page,
+    PartOfPage, Picture, Readiness, Text,
+};
 use super::auth::{self, Scope};
+use super::parameters::{self as told, Parameter};
 use super::problem::Problem;
 use super::request::{BodyBytesMax, QUESTION_BYTES_MAX};
 use super::{
@@ -41,43 +47,16 @@ pub struct Operation {
     pub access: Access,
     /// What it does, in a line.
     pub summary: &'static str,
-    /// Parameters of the query and headers: name, place, meaning.
-    pub parameters: &'static [(&'static str, &'static str, &'static str)],
+    /// What it is told in the query and in headers.
+    pub parameters: &'static [Parameter],
     /// Schema of the body: a name of the components, or `form`.
     pub body: Option<&'static str>,
-    /// Status and schema of the answer.
-    pub answer: (u16, Option<&'static str>),
+    /// Status and content of the answer.
+    pub answer: (u16, Content),
+    /// Codes that it may answer instead, beside those of [`guard`].
+    pub problems: &'static [&'static str],
     handler: fn() -> MethodRouter<Shared>,
 }
-
-const PAGE: &[(&str, &str, &str)] = &[
-    ("limit", "query", "Most of a page: 1 to 1000; 100"),
-    ("cursor", "query", "`next` of an earlier page"),
-];
-const UPLOAD: &[(&str, &str, &str)] = &[
-    ("batch", "query", "The batch that the documents belong to"),
-    ("uri", "query", "Where the document belongs: another upload to it is its next content"),
-    ("idempotency-key", "header", "The same request with the same key gets the first answer, for a day"),
-];
-const KEYED: &[(&str, &str, &str)] = &[UPLOAD[2]];
-
-const SEARCH: &[(&str, &str, &str)] = &[
-    ("q", "query", "What is looked for: 1 to 8192 bytes"),
-    ("k", "query", "Most hits: 1 to 100; 10"),
-    ("cursor", "query", "`next` of an earlier answer"),
-    ("document", "query", "Only in these documents: ids, with commas"),
-    ("category", "query", "Only of these categories, with commas"),
-    ("mediaType", "query", "Only of these media types, with commas"),
-    ("language", "query", "Only in these languages (ISO 639-1), with commas"),
-    ("uriPrefix", "query", "Only documents whose URI begins so"),
-    ("from", "query", "Only what was committed from then on (RFC 3339)"),
-    ("before", "query", "Only what was committed before (RFC 3339)"),
-    ("facets", "query", "What hits are counted by: category, mediaType, language, with commas"),
-    ("explain", "query", "true: how each hit was scored; false"),
-];
-const KNOWN: &[(&str, &str, &str)] = &[("if-none-match", "header", "Tags of what is there already")];
-const LAST_EVENT: &[(&str, &str, &str)] =
-    &[("last-event-id", "header", "The last event that was seen of a stream: it goes on after it")];
 
 const READ: Access = Access::Scope(Scope::Read);
 const WRITE: Access = Access::Scope(Scope::Write);
@@ -85,12 +64,12 @@ const ADMIN: Access = Access::Scope(Scope::Admin);
 
 macro_rules! operations {
     ($($name:ident: $(($method:literal $path:literal $access:ident, $summary:literal, $parameters:expr,
-        $body:expr, $answer:expr, $handler:expr))+)+) => {
+        $body:expr, $answer:expr, $problems:expr, $handler:expr))+)+) => {
         $(
             /// See the module.
             pub const $name: &[Operation] = &[$(Operation {
                 method: $method, path: $path, access: $access, summary: $summary, parameters: $parameters,
-                body: $body, answer: $answer, handler: || $handler,
+                body: $body, answer: $answer, problems: $problems, handler: || $handler,
             }),+];
         )+
     };
@@ -101,75 +80,124 @@ const OPERATOR: Access = Access::Operator;
 
 operations! {
     PUBLIC:
-    ("post" "/v1/documents" WRITE, "Upload files", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::documents))
-    ("post" "/ingest/{kind}" WRITE, "Upload files of a kind", UPLOAD, Some("form"), (202, Some("Accepted")), post(upload::ingest))
+    ("post" "/v1/documents" WRITE, "Upload files",
+        told::UPLOAD, Some("form"), (202, Json("Accepted")), why::UPLOAD, post(upload::documents))
+    ("post" "/ingest/{kind}" WRITE, "Upload files of a kind",
+        told::UPLOAD, Some("form"), (202, Json("Accepted")), why::INGEST, post(upload::ingest))
     ("get" "/v1/documents" READ, "List documents, newest first",
-        &[("state", "query", "queued, processing, committed, failed or cancelled"), ("batch", "query", "Only those of a batch"),
-            ("uri", "query", "Only the one that is there"), PAGE[0], PAGE[1]],
-        None, (200, Some("Documents")), get(documents::list))
-    ("get" "/v1/documents/{id}" READ, "Show a document", &[], None, (200, Some("Document")), get(documents::get))
-    ("delete" "/v1/documents/{id}" WRITE, "Delete a document", &[], None, (202, None), delete(documents::delete))
-    ("post" "/v1/batches" WRITE, "Submit documents by their URIs", KEYED, Some("NewBatch"), (202, Some("AcceptedBatch")), post(batches::create))
-    ("get" "/v1/batches" READ, "List batches, newest first", PAGE, None, (200, Some("Batches")), get(batches::list))
-    ("get" "/v1/batches/{id}" READ, "Show how far a batch is", &[], None, (200, Some("Batch")), get(batches::get))
-    ("post" "/v1/batches/{id}/documents" WRITE, "Add documents to a batch", &[], Some("MoreDocuments"), (202, Some("AcceptedBatch")), post(batches::add))
-    ("post" "/v1/batches/{id}/prefixes" WRITE, "Add the objects of a folder to a batch, 1,000 a request", &[], Some("NewPrefix"), (202, Some("AcceptedPrefix")), post(prefixes::add))
-    ("post" "/v1/batches/{id}/cancel" WRITE, "Cancel a batch: what waits is not begun, what is in work stops", &[], None, (200, Some("CancelledBatch")), post(batches::cancel))
+        told::DOCUMENTS, None, (200, Json("Documents")), why::INVALID, get(documents::list))
+    ("get" "/v1/documents/{id}" READ, "Show a document",
+        &[], None, (200, Json("Document")), why::NOT_FOUND, get(documents::get))
+    ("delete" "/v1/documents/{id}" WRITE, "Delete a document",
+        &[], None, (202, Nothing), why::NOT_FOUND, delete(documents::delete))
+    ("post" "/v1/batches" WRITE, "Submit documents by their URIs",
+        told::KEYED, Some("NewBatch"), (202, Json("AcceptedBatch")), why::BATCH, post(batches::create))
+    ("get" "/v1/batches" READ, "List batches, newest first",
+        told::PAGED, None, (200, Json("Batches")), why::INVALID, get(batches::list))
+    ("get" "/v1/batches/{id}" READ, "Show how far a batch is",
+        &[], None, (200, Json("Batch")), why::NOT_FOUND, get(batches::get))
+    ("post" "/v1/batches/{id}/documents" WRITE, "Add documents to a batch",
+        &[], Some("MoreDocuments"), (202, Json("AcceptedBatch")), why::MORE, post(batches::add))
+    ("post" "/v1/batches/{id}/prefixes" WRITE, "Add the objects of a folder to a batch, 1,000 a request",
+        &[], Some("NewPrefix"), (202, Json("AcceptedPrefix")), why::MORE, post(prefixes::add))
+    ("post" "/v1/batches/{id}/cancel" WRITE, "Cancel a batch: what waits is not begun, what is in work stops",
+        &[], None, (200, Json("CancelledBatch")), why::NOT_FOUND, post(batches::cancel))
     ("get" "/v1/dead-letters" READ, "List what was given up, the last first",
-        &[("code", "query", "Only those that failed with this code"), PAGE[0], PAGE[1]], None, (200, Some("DeadLetters")), get(dead_letters::list))
-    ("get" "/v1/dead-letters/{id}" READ, "Show what was given up", &[], None, (200, Some("DeadLetter")), get(dead_letters::get))
-    ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once", &[], Some("ReplayRequest"), (200, Some("Replayed")), post(dead_letters::replay))
-    ("get" "/v1/search" READ, "Search by words and by meaning", SEARCH, None, (200, Some("SearchAnswer")), get(search::get))
-    ("post" "/v1/search" READ, "Search by words and by meaning", &[], Some("SearchBody"), (200, Some("SearchAnswer")), post(search::post))
-    ("post" "/v1/ask" READ, "Answer a question with citations; as events where `stream` says so", LAST_EVENT, Some("AskBody"), (200, Some("FinalAnswer")), post(ask::ask))
-    ("post" "/v1/ask/stream" READ, "Answer a question as server-sent events", LAST_EVENT, Some("AskBody"), (200, None), post(ask::stream))
-    ("post" "/ask/stream" READ, "The same where other servers have it", LAST_EVENT, Some("AskBody"), (200, None), post(ask::stream))
-    ("get" "/v1/ask/{run}" READ, "Go on with an answer that was cut off", LAST_EVENT, None, (200, None), get(ask::resume))
-    ("post" "/v1/chat/completions" READ, "Answer as OpenAI's clients ask", &[], Some("ChatRequest"), (200, Some("ChatCompletion")), post(chat::completions))
-    ("post" "/v1/embeddings" READ, "Embed texts as OpenAI's clients ask", &[], Some("EmbeddingsRequest"), (200, Some("EmbeddingsAnswer")), post(chat::embeddings))
-    ("get" "/v1/models" READ, "List models as OpenAI's clients ask", &[], None, (200, Some("ModelsAnswer")), get(chat::models))
+        told::LETTERS, None, (200, Json("DeadLetters")), why::INVALID, get(dead_letters::list))
+    ("get" "/v1/dead-letters/{id}" READ, "Show what was given up",
+        &[], None, (200, Json("DeadLetter")), why::NOT_FOUND, get(dead_letters::get))
+    ("post" "/v1/dead-letters/replay" WRITE, "Have what was given up done again, each once",
+        &[], Some("ReplayRequest"), (200, Json("Replayed")), why::BODY, post(dead_letters::replay))
+    ("get" "/v1/search" READ, "Search by words and by meaning",
+        told::SEARCH, None, (200, Json("SearchAnswer")), why::SEARCH, get(search::get))
+    ("post" "/v1/search" READ, "Search by words and by meaning",
+        &[], Some("SearchBody"), (200, Json("SearchAnswer")), why::SEARCH_BODY, post(search::post))
+    ("post" "/v1/ask" READ, "Answer a question with citations; as events where `stream` says so",
+        told::LAST_EVENT, Some("AskBody"), (200, JsonOrEvents("FinalAnswer")), why::ASK, post(ask::ask))
+    ("post" "/v1/ask/stream" READ, "Answer a question as server-sent events",
+        told::LAST_EVENT, Some("AskBody"), (200, Events), why::ASK, post(ask::stream))
+    ("post" "/ask/stream" READ, "The same where other servers have it",
+        told::LAST_EVENT, Some("AskBody"), (200, Events), why::ASK, post(ask::stream))
+    ("get" "/v1/ask/{run}" READ, "Go on with an answer that was cut off",
+        told::LAST_EVENT, None, (200, Events), why::RESUME, get(ask::resume))
+    ("post" "/v1/chat/completions" READ, "Answer as OpenAI's clients ask",
+        &[], Some("ChatRequest"), (200, OpenAiOrEvents("ChatCompletion")), why::CHAT, post(chat::completions))
+    ("post" "/v1/embeddings" READ, "Embed texts as OpenAI's clients ask",
+        &[], Some("EmbeddingsRequest"), (200, OpenAi("EmbeddingsAnswer")), why::EMBEDDINGS, post(chat::embeddings))
+    ("get" "/v1/models" READ, "List models as OpenAI's clients ask",
+        &[], None, (200, Json("ModelsAnswer")), why::NONE, get(chat::models))
     ("get" "/v1/concepts" READ, "List concepts, those in most documents first",
-        &[("prefix", "query", "Only those that begin so"), PAGE[0], PAGE[1]], None, (200, Some("ConceptPage")), get(concepts::list))
-    ("get" "/v1/concepts/{name}" READ, "Show a concept: mentions, neighbours, documents", &[], None, (200, Some("ConceptDetail")), get(concepts::one))
+        told::CONCEPTS, None, (200, Json("ConceptPage")), why::CONCEPTS, get(concepts::list))
+    ("get" "/v1/concepts/{name}" READ, "Show a concept: mentions, neighbours, documents",
+        &[], None, (200, Json("ConceptDetail")), why::CONCEPT, get(concepts::one))
     ("get" "/v1/concepts/{name}/path" READ, "Show a way from a concept to another",
-        &[("to", "query", "The other concept")], None, (200, Some("PathAnswer")), get(concepts::path))
+        told::WAY, None, (200, Json("PathAnswer")), why::WAY, get(concepts::path))
     ("get" "/v1/slow-queries" ADMIN, "Show what the stores take long for",
-        &[("aboveMs", "query", "Only what takes longer, in milliseconds; 1000")], None, (200, Some("SlowQueries")), get(concepts::slow))
-    ("get" "/v1/documents/{id}/manifest" READ, "Show what a document consists of", &[], None, (200, Some("ManifestView")), get(pages::manifest))
-    ("get" "/v1/documents/{id}/pages/{page}" READ, "Show the text of a page", &[], None, (200, Some("PageText")), get(pages::text))
-    ("get" "/v1/documents/{id}/pages/{page}/image" READ, "Show a page as a picture", KNOWN, None, (200, None), get(pages::image))
-    ("get" "/v1/overview" READ, "Show what goes on", &[], None, (200, Some("Overview")), get(events::overview))
-    ("get" "/v1/events" READ, "Follow what goes on, as server-sent events", &[], None, (200, None), get(events::stream))
-    ("get" "/v1/work" ADMIN, "Show the documents that workers are at", &[], None, (200, Some("Work")), get(events::work))
-    ("get" "/v1/scaling" READ, "Show what the operator decided last, and why", &[], None, (200, Some("Scaling")), get(scaling::get))
-    ("get" "/v1/keys" ADMIN, "List keys", &[], None, (200, Some("Keys")), get(keys_api::list))
-    ("post" "/v1/keys" ADMIN, "Make a key, which is shown this once", &[], Some("NewKeyBody"), (201, Some("KeyMade")), post(keys_api::create))
-    ("delete" "/v1/keys/{id}" ADMIN, "Revoke a key", &[], None, (204, None), delete(keys_api::revoke))
-    ("get" "/v1/export" READ, "Documents with their chunks, oldest first", PAGE, None, (200, Some("Export")), get(export::page))
-    ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it", &[], None, (200, Some("Indexes")), get(indexes::list))
-    ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it", &[], Some("NewIndex"), (202, Some("Indexes")), post(indexes::create))
-    ("get" "/v1/indexes/stores" READ, "Show how far stores are that lost rows and are filled again", &[], None, (200, Some("Fills")), get(stores::list))
-    ("post" "/v1/indexes/stores" ADMIN, "Fill a store that lost rows: documents that lack some are done again, from what is kept of them", &[], Some("NewFill"), (202, Some("Fills")), post(stores::create))
+        told::SLOW, None, (200, Json("SlowQueries")), why::CONCEPTS, get(concepts::slow))
+    ("get" "/v1/documents/{id}/manifest" READ, "Show what a document consists of",
+        &[], None, (200, Json("ManifestView")), why::NOT_FOUND, get(pages::manifest))
+    ("get" "/v1/documents/{id}/pages/{page}" READ, "Show the text of a page",
+        &[], None, (200, Json("PageText")), why::NOT_FOUND, get(pages::text))
+    ("get" "/v1/documents/{id}/pages/{page}/image" READ, "Show a page as a picture",
+        told::KNOWN, None, (200, Picture), why::PICTURE, get(pages::image))
+    ("get" "/v1/overview" READ, "Show what goes on",
+        &[], None, (200, Json("Overview")), why::NONE, get(events::overview))
+    ("get" "/v1/events" READ, "Follow what goes on, as server-sent events",
+        &[], None, (200, Events), why::STREAM, get(events::stream))
+    ("get" "/v1/work" ADMIN, "Show the documents that workers are at",
+        &[], None, (200, Json("Work")), why::NONE, get(events::work))
+    ("get" "/v1/scaling" READ, "Show what the operator decided last, and why",
+        &[], None, (200, Json("Scaling")), why::NOT_FOUND, get(scaling::get))
+    ("get" "/v1/keys" ADMIN, "List keys",
+        &[], None, (200, Json("Keys")), why::NONE, get(keys_api::list))
+    ("post" "/v1/keys" ADMIN, "Make a key, which is shown this once",
+        &[], Some("NewKeyBody"), (201, Json("KeyMade")), why::BODY, post(keys_api::create))
+    ("delete" "/v1/keys/{id}" ADMIN, "Revoke a key",
+        &[], None, (204, Nothing), why::NOT_FOUND, delete(keys_api::revoke))
+    ("get" "/v1/export" READ, "Documents with their chunks, oldest first",
+        told::PAGED, None, (200, Json("Export")), why::EXPORT, get(export::page))
+    ("get" "/v1/indexes" READ, "Show the active index, and the one that is being built beside it",
+        &[], None, (200, Json("Indexes")), why::NONE, get(indexes::list))
+    ("post" "/v1/indexes" ADMIN, "Build another index beside the active one; it takes its place when every document is in it",
+        &[], Some("NewIndex"), (202, Json("Indexes")), why::INDEX, post(indexes::create))
+    ("get" "/v1/indexes/stores" READ, "Show how far stores are that lost rows and are filled again",
+        &[], None, (200, Json("Fills")), why::FILLS, get(stores::list))
+    ("post" "/v1/indexes/stores" ADMIN, "Fill a store that lost rows: documents that lack some are done again, from what is kept of them",
+        &[], Some("NewFill"), (202, Json("Fills")), why::FILL, post(stores::create))
     ("post" "/v1/audits" ADMIN, "Audit the ledger against every store, of all tenants: lines of JSON, the findings in the last",
-        &[("repair", "query", "true: then do again exactly what was found wrong; false")], None, (200, Some("AuditLine")), post(audits::create))
-    ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants", &[], None, (200, Some("Queues")), get(fleet::queues))
-    ("get" "/v1/workers" ADMIN, "Show the workers that live", &[], None, (200, Some("Workers")), get(fleet::workers))
-    ("get" "/" OPEN, "The dashboard", &[], None, (200, None), get(dashboard::page))
-    ("get" "/assets/{name}" OPEN, "A part of the dashboard", &[], None, (200, None), get(dashboard::asset))
-    ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
-    ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
-    ("get" "/readyz" OPEN, "It takes documents and answers questions", &[], None, (200, None), get(ready))
-    ("get" "/openapi.json" OPEN, "This description", &[], None, (200, None), get(describe))
+        told::AUDIT, None, (200, Lines("AuditLine")), why::AUDIT, post(audits::create))
+    ("get" "/v1/queues" ADMIN, "Show what waits, of all tenants",
+        &[], None, (200, Json("Queues")), why::NONE, get(fleet::queues))
+    ("get" "/v1/workers" ADMIN, "Show the workers that live",
+        &[], None, (200, Json("Workers")), why::NONE, get(fleet::workers))
+    ("get" "/" OPEN, "The dashboard",
+        &[], None, (200, Page), why::NONE, get(dashboard::page))
+    ("get" "/assets/{name}" OPEN, "A part of the dashboard",
+        &[], None, (200, PartOfPage), why::ASSET, get(dashboard::asset))
+    ("get" "/metrics" ADMIN, "Metrics in Prometheus' text form",
+        &[], None, (200, Metrics), why::NONE, get(metrics))
+    ("get" "/healthz" OPEN, "It runs",
+        &[], None, (200, Text), why::NONE, get(async || "ok\n"))
+    ("get" "/readyz" OPEN, "It takes documents and answers questions",
+        &[], None, (200, Readiness), why::NONE, get(ready))
+    ("get" "/openapi.json" OPEN, "This description",
+        &[], None, (200, Description), why::NONE, get(describe))
 
     INTERNAL:
     ("get" "/internal/v1/observations" OPERATOR, "What an operator needs to know, a line of JSON each interval",
-        &[("intervalMs", "query", "Time between two lines: 100 to 60000; 1000")], None, (200, Some("Observation")), get(fleet::observations))
-    ("post" "/internal/v1/workers/{name}/drain" OPERATOR, "Order a worker to take no new work for 60 s", &[], None, (204, None), post(fleet::drain))
-    ("post" "/internal/v1/workers/{name}/resume" OPERATOR, "Let a worker take work again", &[], None, (204, None), post(fleet::resume))
-    ("post" "/internal/v1/scaling" OPERATOR, "Tell what was decided, and why", &[], Some("Scaling"), (204, None), post(scaling::tell))
-    ("get" "/healthz" OPEN, "It runs", &[], None, (200, None), get(async || "ok\n"))
-    ("get" "/readyz" OPEN, "It takes documents and answers questions", &[], None, (200, None), get(ready))
-    ("get" "/metrics" OPEN, "Metrics in Prometheus' text form", &[], None, (200, None), get(metrics))
+        told::OBSERVED, None, (200, Lines("Observation")), why::OBSERVED, get(fleet::observations))
+    ("post" "/internal/v1/workers/{name}/drain" OPERATOR, "Order a worker to take no new work for 60 s",
+        &[], None, (204, Nothing), why::ORDER, post(fleet::drain))
+    ("post" "/internal/v1/workers/{name}/resume" OPERATOR, "Let a worker take work again",
+        &[], None, (204, Nothing), why::ORDER, post(fleet::resume))
+    ("post" "/internal/v1/scaling" OPERATOR, "Tell what was decided, and why",
+        &[], Some("Scaling"), (204, Nothing), why::TOLD, post(scaling::tell))
+    ("get" "/healthz" OPEN, "It runs",
+        &[], None, (200, Text), why::NONE, get(async || "ok\n"))
+    ("get" "/readyz" OPEN, "It takes documents and answers questions",
+        &[], None, (200, Readiness), why::NONE, get(ready))
+    ("get" "/metrics" OPEN, "Metrics in Prometheus' text form",
+        &[], None, (200, Metrics), why::NONE, get(metrics))
 }
 
 /// The routes of a table.
@@ -232,7 +260,31 @@ async fn guard(
             }
         }
     }
+    if !is_text(parts.uri.path()) {
+        return Err(nothing_here().await);
+    }
     Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Whether a path is text once it is decoded. Only then its parts can be names of anything.
+fn is_text(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 fn is_operator(api: &Shared, headers: &axum::http::HeaderMap) -> Result<(), Problem> {
@@ -268,4 +320,19 @@ async fn observe(State(api): State<Shared>, request: Request, next: Next) -> Res
     tracing::debug!(method, route, status, "answered");
     response.headers_mut().insert(HeaderName::from_static("x-content-type-options"), NO_SNIFF);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_names_anything() {
+        for good in ["/v1/concepts/a%20b", "/v1/concepts/%E6%97%A5", "/v1/concepts/100%", "/%zz", "/"] {
+            assert!(is_text(good), "{good}");
+        }
+        for bad in ["/v1/concepts/%FF", "/v1/concepts/%e6%97", "/%C0%80"] {
+            assert!(!is_text(bad), "{bad}");
+        }
+    }
 }

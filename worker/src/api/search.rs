@@ -20,7 +20,7 @@ use crate::time_text::ms_of_rfc3339;
 use crate::{desk, postgres, search, sqlite};
 
 /// Most hits of a page.
-const K_MAX: u32 = 100;
+pub const K_MAX: u32 = 100;
 /// Hits of a page where nothing is said.
 const K: u32 = 10;
 /// Longest time of an answer: who waits longer has gone.

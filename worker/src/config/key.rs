@@ -1,5 +1,6 @@
 //! What a key of the file is: what it may hold, its variable, its meaning.
 
+const CATEGORIES: &str = "a list of {name, description, examples}";
 const RATE_LIMITS: &str = "a list of {provider, requestsPerMinute, callsPerDocument}";
 
 /// What a key may hold.
@@ -27,6 +28,8 @@ pub enum Kind {
     },
     /// A list of limits of models: [`super::rate_limits`].
     RateLimits,
+    /// A list of categories: [`super::classify`].
+    Categories,
 }
 
 /// One key.
@@ -54,6 +57,7 @@ impl Key {
             Kind::Choice(names) => names.join(", "),
             Kind::Text { allowed, .. } => allowed.to_owned(),
             Kind::RateLimits => RATE_LIMITS.to_owned(),
+            Kind::Categories => CATEGORIES.to_owned(),
         }
     }
 

@@ -408,6 +408,22 @@ pub const KEYS: &[Key] = &[
     number("extract.limits.ocrDpi", 50, 1_200, "Resolution at which pages are recognised").env("PDF_DPI"),
     number("extract.limits.extractorDocuments", 1, 1_000_000, "Documents until an extractor is replaced"),
     Key {
+        path: "classify.categories",
+        kind: Kind::Categories,
+        environment: None,
+        required: false,
+        meaning: "What documents are told apart by: `name` (1 to 64 characters, without quotes, backslashes, commas and \
+                  `=`), `description` and `examples`, texts of up to 2048 bytes. A document has the category that its \
+                  title, its headings or its beginning are nearest to by the embedding model. After a change all \
+                  documents are classified again, from what is kept of them; the same for workers and API",
+    },
+    number(
+        "classify.minPercent",
+        0,
+        100,
+        "Least likeness of a document to its category; one that is like none so much has none",
+    ),
+    Key {
         path: "rateLimits",
         kind: Kind::RateLimits,
         environment: None,

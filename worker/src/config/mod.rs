@@ -6,6 +6,7 @@
 mod api;
 mod ask;
 mod cache;
+mod classify;
 mod graph;
 mod key;
 mod keys;
@@ -26,6 +27,7 @@ use std::path::Path;
 pub use api::{ApiSettings, OperatorSettings};
 pub use ask::{Ask, AskModel};
 pub use cache::CacheSettings;
+pub use classify::Classify;
 pub use graph::GraphStore;
 pub use key::{Key, Kind};
 pub use keys::KEYS;

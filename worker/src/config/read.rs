@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::key::{Key, Kind};
 use super::keys::{self, KEYS};
-use super::{Environment, Problem, WorkerConfig, rate_limits};
+use super::{Environment, Problem, WorkerConfig, classify, rate_limits};
 
 /// Largest file: a ConfigMap holds no more.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -88,8 +88,10 @@ fn section(
         }
         if let Some(key) = keys::at(&at) {
             let told = problems.len();
-            if key.kind == Kind::RateLimits {
-                rate_limits::judge(&at, &value, problems);
+            match key.kind {
+                Kind::RateLimits => rate_limits::judge(&at, &value, problems),
+                Kind::Categories => classify::judge(&at, &value, problems),
+                _ => {}
             }
             if problems.len() > told {
                 continue;
@@ -150,8 +152,8 @@ fn typed(key: &Key, value: &Value) -> Result<Value, Problem> {
             _ => Err(wrong("is not a text: put it in quotes")),
         },
         // Its items were judged before.
-        Kind::RateLimits if value.is_array() => Ok(value.clone()),
-        Kind::RateLimits => Err(wrong("is not a list")),
+        Kind::RateLimits | Kind::Categories if value.is_array() => Ok(value.clone()),
+        Kind::RateLimits | Kind::Categories => Err(wrong("is not a list")),
     }
 }
 
@@ -190,7 +192,7 @@ fn overridden(
             "false" | "0" => Value::Bool(false),
             _ => Value::String(text.clone()),
         },
-        Kind::Text { .. } | Kind::Choice(_) | Kind::Empty | Kind::RateLimits => {
+        Kind::Text { .. } | Kind::Choice(_) | Kind::Empty | Kind::RateLimits | Kind::Categories => {
             Value::String(text.trim().to_owned())
         }
     };

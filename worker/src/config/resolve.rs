@@ -14,6 +14,7 @@ use super::read::quoted;
 use super::{Environment, Extract, Postgres, Problem, RateLimit, ReadSecret, Redis, WorkerConfig, keys};
 use crate::api::memo::MemoSettings;
 use crate::ask::AskSettings;
+use crate::classify::ClassifySettings;
 use crate::extract::{ExtractOptions, OcrLanguages, passwords};
 use crate::objects::{ObjectsOptions, ScratchOptions};
 use crate::postgres::{Options, SchemaName};
@@ -64,6 +65,8 @@ pub struct Settings {
     /// File of the passwords that encrypted documents are tried with. [`Settings::read_passwords`] alone reads it: the
     /// API has this configuration and not the file.
     pub passwords_file: Option<PathBuf>,
+    /// How documents get their categories.
+    pub classify: ClassifySettings,
     /// What the accounts of models may be asked.
     pub rate_limits: Vec<RateLimit>,
 }
@@ -105,6 +108,7 @@ pub(super) fn resolve(
     let limits = Limits::from(&config.extract.limits);
     let api = judge.api(&config.api, &scratch.path);
     let ask = judge.ask(&config.ask);
+    let classify = judge.classify(&config.classify);
     let lease = LeaseConfig {
         lease_ms: config.queue.redis.lease_ms,
         cleanup_delay_ms: config.cleanup_delay_ms,
@@ -142,6 +146,7 @@ pub(super) fn resolve(
             ..ExtractOptions::default()
         },
         passwords_file,
+        classify: classify?,
         rate_limits: config.rate_limits.clone(),
     })
 }

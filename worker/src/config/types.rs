@@ -5,6 +5,7 @@ use docmill_core::limits::{DELETED_KEPT_DAYS, Limits};
 use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
+use super::classify::Classify;
 use crate::extract::SandboxMode;
 use crate::neo4j;
 use crate::postgres::Options;
@@ -68,6 +69,8 @@ section! {
         scratch: Scratch = Scratch::default(),
         /// How documents are read.
         extract: Extract = Extract::default(),
+        /// How documents get their categories.
+        classify: Classify = Classify::default(),
         /// What the accounts of models may be asked.
         rate_limits: Vec<RateLimit> = Vec::new(),
     }

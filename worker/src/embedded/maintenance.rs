@@ -26,7 +26,16 @@ fn setup(tenant: TenantId, extractor: Extractor) -> Setup {
     let extract = ExtractOptions { sandbox, passwords, ..ExtractOptions::default() };
     // Deleting is what a full disk needs, and the rest was asked for by name.
     let bars = Bars::NONE;
-    Setup { tenant, embeddings: None, concepts: None, slots, extract, extractor: binary, bars }
+    Setup {
+        tenant,
+        embeddings: None,
+        concepts: None,
+        classify: None,
+        slots,
+        extract,
+        extractor: binary,
+        bars,
+    }
 }
 
 /// Delivers what is queued until nothing is left. Returns how each ended.

@@ -4,6 +4,7 @@
 //! what came of it. [`maintenance`] holds the other commands that write. `serve` answers the API on the same
 //! directory, and delivers what comes by it.
 
+mod categories;
 mod counters;
 mod error;
 pub mod maintenance;

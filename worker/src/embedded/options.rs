@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 
+use crate::classify::ClassifySettings;
 use crate::extract::{OcrLanguages, OcrMode, SandboxMode};
 use crate::health::Bars;
 use crate::secret::Secret;
@@ -59,6 +60,8 @@ pub struct RunOptions {
     pub embeddings: Option<Embeddings>,
     /// The concept model; as above.
     pub concepts: Option<Concepts>,
+    /// What documents are told apart by; `None` takes the data directory's.
+    pub classify: Option<ClassifySettings>,
     /// Where metrics are written, for Prometheus.
     pub metrics: Option<PathBuf>,
     /// Limits of one document.

@@ -43,6 +43,7 @@ pub async fn run(
         tenant: options.tenant.clone(),
         embeddings: options.embeddings,
         concepts: options.concepts,
+        classify: options.classify.clone(),
         slots: options.slots,
         extract: ExtractOptions {
             limits: options.limits.clone(),
@@ -72,7 +73,11 @@ pub async fn run(
     report.warnings.extend(session.pool.shortage().map(str::to_owned));
     let mut document_seconds = Vec::new();
 
-    let left_over = left_over(&session, &counters).await?;
+    let again = session.classified_again;
+    report.warnings.extend((again > 0).then(|| {
+        format!("{again} documents are classified again: their categories were found by other rules")
+    }));
+    let left_over = left_over(&session, &counters).await?.saturating_sub(again as usize);
     report.warnings.extend(
         (left_over > 0).then(|| format!("{left_over} documents were left over from an earlier run")),
     );

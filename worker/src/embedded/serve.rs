@@ -250,6 +250,7 @@ async fn setup(options: &ServeOptions, ledger: &dyn Ledger) -> Result<Setup, Err
         tenant: options.tenant.clone(),
         embeddings,
         concepts: run.concepts,
+        classify: run.classify.clone(),
         slots: run.slots,
         extract: extract_options(run),
         extractor: run.extractor.binary.clone(),

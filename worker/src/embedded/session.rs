@@ -15,7 +15,8 @@ use docmill_core::limits::DELETED_KEPT_DAYS;
 use docmill_core::manifest::Store;
 use tokio::sync::watch;
 
-use super::{Concepts, Counters, Embeddings, Error};
+use super::{Concepts, Counters, Embeddings, Error, categories};
+use crate::classify::{Classifier, ClassifySettings};
 use crate::clock::{Clock, SystemClock};
 use crate::delivery::{Deliverer, Here, Outcome, Sweep, Writing, maintain};
 use crate::embed::{MiniLm, Mock};
@@ -51,6 +52,8 @@ pub struct Setup {
     pub embeddings: Option<Embeddings>,
     /// The concept model asked for; `None` takes the index's.
     pub concepts: Option<Concepts>,
+    /// What documents are told apart by; `None` takes the data directory's.
+    pub classify: Option<ClassifySettings>,
     /// Extractor children.
     pub slots: usize,
     /// What they are told.
@@ -93,6 +96,8 @@ pub struct Session {
     pub models: Arc<Models>,
     /// What is shown.
     pub counters: Arc<Counters>,
+    /// Documents that are done again, as their categories were found by others' rules.
+    pub classified_again: u64,
     pub(super) data_dir: PathBuf,
     pub(super) bars: Bars,
     /// A worker died or lost a claim after it may have written rows that no manifest names.
@@ -215,6 +220,9 @@ impl Session {
         ledger.begin_index(&setup.tenant, &spec).await?;
         // The lock is ours: whoever claimed something before is dead.
         let died = database.retire_all_workers().await? > 0;
+        let classifier = Classifier::new(categories::of(data_dir, setup.classify.as_ref())?).map(Arc::new);
+        let recipe = classifier.as_ref().map(|classifier| classifier.recipe().to_owned());
+        let classified_again = database.classify_again(recipe).await?;
 
         let lease = LeaseConfig::default();
         // A page that is allowed its time must not end the work on its document.
@@ -234,6 +242,7 @@ impl Session {
             sources: sources(&database, data_dir, setup),
             kept: Arc::new(database.readers().clone()),
             counters: counters.clone(),
+            classifier,
         };
         let deliverer = Deliverer {
             worker: intake::worker_id(""),
@@ -264,6 +273,7 @@ impl Session {
             pool,
             models,
             counters,
+            classified_again,
             data_dir,
             bars,
             rows_may_be_loose,

@@ -155,6 +155,12 @@ pub struct Summary {
     /// Its category, where something gave it one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    /// How near it is to that, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category_confidence: Option<f32>,
+    /// The recipe that looked for its category, whether it found one or not: what another found is done again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<String>,
     /// Pages.
     pub pages: u32,
     /// Pages whose text was recognised.

@@ -16,6 +16,7 @@ mod batches;
 mod check;
 mod chunk_table;
 mod claims;
+mod classified;
 mod commits;
 mod deleted;
 mod derived;

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::cache::{Cache, RedisCache};
+use crate::classify::Classifier;
 use crate::clock::SystemClock;
 use crate::config::{GraphStore, Settings};
 use crate::delivery::{Deliverer, Here, Writing};
@@ -169,6 +170,7 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         cache: cache(settings),
         kept: Arc::new(database.clone()),
         counters: counters.clone(),
+        classifier: Classifier::new(settings.classify.clone()).map(Arc::new),
     };
     let deliverer = Arc::new(Deliverer {
         worker: intake::worker_id(&place.host),
@@ -194,7 +196,8 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
         let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
         let promote_every = Duration::from_millis(settings.lease.beat_ms());
         let (database, deleted_kept) = (database.clone(), settings.deleted_kept);
-        let upkeep = Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept };
+        let recipe = settings.classify.recipe();
+        let upkeep = Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept, recipe };
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });

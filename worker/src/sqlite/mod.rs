@@ -29,6 +29,7 @@ mod audit;
 mod batches;
 mod chunk_table;
 mod claims;
+mod classified;
 mod deleted;
 mod derived;
 #[cfg(feature = "services")]

@@ -14,6 +14,7 @@ use docmill_core::id::ContentHash;
 use docmill_core::page::{DocumentInfo, Page, PageSource};
 
 use crate::cache::Cache;
+use crate::classify::Classifier;
 use crate::delivery::{NotPrepared, Prepared, Preparer, Tracker, reached};
 use crate::embedded::Counters;
 use crate::extract::{Event, Input, Pool};
@@ -21,6 +22,7 @@ use crate::ledger::{Grant, Ledger, Registration, Summary};
 use crate::page_note::kept_notes;
 
 mod chunks;
+mod classified;
 mod enrich;
 pub mod fetch;
 pub mod file_uri;
@@ -64,6 +66,8 @@ pub struct Stages {
     pub kept: Arc<dyn Kept>,
     /// What is shown while it works.
     pub counters: Arc<Counters>,
+    /// What gives documents their categories; none: they have none.
+    pub classifier: Option<Arc<Classifier>>,
 }
 
 /// Milliseconds by stage.
@@ -126,15 +130,15 @@ impl Preparer for Stages {
         for (index, spec) in &grant.indexes {
             indexes.push(enrich::enrich(self, grant, tracker, *index, spec, &chunked).await?);
         }
-        timings.add(Stage::Enrich, began);
         let summary = Summary {
             title: summary.title.or_else(|| chunked.first_heading.clone()),
             language: chunked.language.clone(),
             chunks: chunked.chunks.len() as u32,
-            stage_ms: timings.0,
             ..summary
         };
-        Ok(Prepared { summary, indexes })
+        let summary = classified::with_category(self, grant, &chunked, summary).await?;
+        timings.add(Stage::Enrich, began);
+        Ok(Prepared { summary: Summary { stage_ms: timings.0, ..summary }, indexes })
     }
 
     async fn prepare_shown(

@@ -7,7 +7,7 @@ use docmill_core::language::{self, Detected, Language};
 use docmill_core::segment;
 
 use super::chunks::{ChunkText, Chunked, believed, mentions};
-use super::{KeptGeneration, Stages, enrich, internal, models};
+use super::{KeptGeneration, Stages, classified, enrich, internal, models};
 use crate::delivery::{NotPrepared, Prepared, Tracker, reached};
 use crate::ledger::Grant;
 
@@ -50,6 +50,7 @@ async fn prepared(
     for (index, spec) in &grant.indexes {
         indexes.push(enrich::enrich(stages, grant, tracker, *index, spec, &chunked).await?);
     }
+    let summary = classified::with_category(stages, grant, &chunked, summary).await?;
     Ok(Prepared { summary, indexes })
 }
 

@@ -36,6 +36,8 @@ struct Line<'a> {
     title: Option<&'a str>,
     language: &'a str,
     media_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'a str>,
     generation: u64,
     pages: u32,
     chunks: Vec<Chunk>,
@@ -66,6 +68,7 @@ pub fn export(connection: &Connection, tenant: &TenantId, out: &mut dyn Write) -
             title: summary.title.as_deref(),
             language: &language,
             media_type: &summary.media_type,
+            category: summary.category.as_deref(),
             generation: row.get(3)?,
             pages: summary.pages,
             chunks: chunks(connection, row.get(0)?, Chunk::from)?,
