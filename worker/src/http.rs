@@ -108,7 +108,8 @@ async fn accept(
             let _place = place;
             // Answers are small and come whole: waiting for more to send only delays them.
             let _ = stream.set_nodelay(true);
-            let ends = stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
+            let ends =
+                stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
             answer(Patient::new(stream, PATIENCE), ends, router, limits.keep_alive, stop).await;
         });
     }

@@ -30,7 +30,7 @@ pub struct Ask {
     pub context_bytes: u32,
     /// Answers to searches and questions that each API pod remembers.
     #[serde(default = "thousand")]
-    #[schemars(range(min = 1, max = 1000000))]
+    #[schemars(range(min = 1, max = 20000))]
     pub cache_entries: u32,
     /// How long one is remembered after its last use.
     #[serde(default = "five_minutes")]

@@ -7,8 +7,8 @@ use super::house::House;
 #[test]
 fn ten_presentations_come_at_once() {
     let house = House::new("");
-    let (api, _worker) = (house.api(), house.worker());
     let key = house.key("default", "read,write");
+    let (api, _worker) = (house.api(), house.worker());
     decks::ten_at_once(&api.client(Some(&key)));
     api.ends_well();
 }

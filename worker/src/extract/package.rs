@@ -87,7 +87,9 @@ fn has_locked_directory(source: &mut Source) -> std::io::Result<bool> {
     source.rewind()?;
     let mut head = Vec::new();
     source.by_ref().take(8).read_to_end(&mut head)?;
-    Ok(matches!(head[..], [b'P', b'K', 3, 4, ..=VERSION_MAX, 0, _, flags] if flags & DIRECTORY_ENCRYPTED != 0))
+    Ok(
+        matches!(head[..], [b'P', b'K', 3, 4, ..=VERSION_MAX, 0, _, flags] if flags & DIRECTORY_ENCRYPTED != 0),
+    )
 }
 
 /// What the end of the archive says of the number of its members. What says nothing there is no archive, as its reader

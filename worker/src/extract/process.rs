@@ -75,7 +75,7 @@ impl Extractor {
             // Tesseract reads this only when it is loaded: four threads a page cost four times the CPU.
             .env("OMP_THREAD_LIMIT", "1")
             // The allocator takes address space at once, of which a child has little.
-            .env("MIMALLOC_ARENA_RESERVE", "16MiB")
+            .env("MIMALLOC_ARENA_RESERVE", "64MiB")
             .envs(passed_variables())
             .stdin(Stdio::from(OwnedFd::from(child_end)))
             .stdout(Stdio::piped())

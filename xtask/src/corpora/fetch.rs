@@ -88,7 +88,13 @@ fn sources(name: &str, version: &str, to: &Path) -> Result<PathBuf> {
         eprintln!("hostile: {error:#}");
     }
     let source = |what: &str| {
-        process::run_quiet(apt_get().args(["source", "--download-only", "--only-source", what]))
+        process::run_quiet(apt_get().args([
+            "source",
+            "--download-only",
+            "--tar-only",
+            "--only-source",
+            what,
+        ]))
     };
     // The archive moves on to other revisions; what the authors published stays.
     if source(&format!("{name}={version}")).is_err() {

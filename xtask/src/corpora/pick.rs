@@ -32,7 +32,6 @@ const WANTED: &[Wanted] = &[
     },
     Wanted { package: "libemail-outlook-message-perl", below: &["/t/files/plain_uc_unsent."], ends: &[] },
     Wanted { package: "odfpy", below: &["/tests/examples/ol.odp"], ends: &[] },
-    Wanted { package: "python-calamine", below: &["/tests/data/base."], ends: &[] },
     Wanted { package: "pikepdf", below: &["/tests/"], ends: PICTURES },
     Wanted { package: "pillow", below: &["/Tests/images/", "/Tests/icc/"], ends: &[] },
     Wanted { package: "pdfcpu", below: &["/"], ends: PICTURES },

@@ -112,7 +112,9 @@ mod tests {
         let limits = Limits { extractor_mib: 1, ..Limits::default() };
         let opened = |name: &str, start: &[u8], bytes: u64| {
             let path = folder.path().join(name);
-            std::fs::write(&path, start).unwrap();
+            // Enough that its beginning says what it is; the rest is a hole.
+            let spaces = [b' '; 64 << 10];
+            std::fs::write(&path, [start, &spaces].concat()).unwrap();
             File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
             open(&Input::new(path), &limits).map(|(_, kind)| kind)
         };

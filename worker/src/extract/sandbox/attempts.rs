@@ -215,8 +215,7 @@ fn variables() -> io::Result<String> {
     let meant = |name: &str| {
         let set = ["LANG", "OMP_THREAD_LIMIT", "MIMALLOC_ARENA_RESERVE"];
         let passed = ["PDFIUM_LIB", "TESSERACT_LIB", "TESSDATA_PREFIX", "DOCMILL_CACHE"];
-        set.contains(&name) || passed.contains(&name)
-            || name.starts_with("DOCMILL_TEST_")
+        set.contains(&name) || passed.contains(&name) || name.starts_with("DOCMILL_TEST_")
     };
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let others: Vec<String> = names.filter(|name| !meant(name)).collect();
