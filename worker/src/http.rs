@@ -25,6 +25,9 @@ use patient::{Patience, Patient};
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// A client that takes less of what is there for it has gone, or means to hold its place.
 const PATIENCE: Patience = Patience { time: Duration::from_secs(30), bytes: 64 << 10 };
+/// Bytes of answers that the kernel keeps of a connection. It lets us go on once a third is free, and that must be less than
+/// a client is to take in its time.
+const UNSENT_BYTES_MAX: usize = 64 << 10;
 /// Wait after the system refused a connection: it has none to give for a while.
 const REFUSED_WAIT: Duration = Duration::from_millis(100);
 
@@ -108,6 +111,8 @@ async fn accept(
             let _place = place;
             // Answers are small and come whole: waiting for more to send only delays them.
             let _ = stream.set_nodelay(true);
+            // A client is judged by what it takes: the kernel must not take much in its place.
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, UNSENT_BYTES_MAX);
             let ends =
                 stream.peer_addr().and_then(|peer| Ok(Ends { peer, here: stream.local_addr()? })).ok();
             answer(Patient::new(stream, PATIENCE), ends, router, limits.keep_alive, stop).await;

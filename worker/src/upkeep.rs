@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use docmill_core::id::DocumentId;
 use docmill_core::manifest::Store;
 
 use crate::delivery::{self, Sweep, maintain};
 use crate::fill;
 use crate::ledger::Ledger;
-use crate::postgres::{Database, PostgresLedger};
+use crate::postgres::{Database, Otherwise, PostgresLedger};
 use crate::queue::Queue;
 use crate::sink::Sink;
 
@@ -69,8 +70,10 @@ struct Last {
     derived: Instant,
     built: Instant,
     forgot: Instant,
-    /// When all categories were those of now; none: never yet.
+    /// When all documents had been looked at for categories of other rules; none: never yet.
     classified: Option<Instant>,
+    /// Where the look at them stands.
+    classified_to: Option<DocumentId>,
 }
 
 impl Upkeep {
@@ -91,7 +94,15 @@ impl Upkeep {
     async fn rounds(&self) {
         let now = Instant::now();
         let sweep = Sweep::default();
-        let mut last = Last { sweep, swept: now, derived: now, built: now, forgot: now, classified: None };
+        let mut last = Last {
+            sweep,
+            swept: now,
+            derived: now,
+            built: now,
+            forgot: now,
+            classified: None,
+            classified_to: None,
+        };
         loop {
             let more = self.round(&mut last).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "upkeep is behind");
@@ -122,7 +133,7 @@ impl Upkeep {
             self.build().await?;
             self.fill().await?;
             if last.classified.is_none_or(|at| at.elapsed() >= CLASSIFY_EVERY) {
-                last.classified = self.classify().await?.then(Instant::now);
+                self.classify(last).await;
             }
             last.built = Instant::now();
         }
@@ -169,15 +180,35 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Has documents done again whose category another recipe found. True: there was none.
-    async fn classify(&self) -> Result<bool, delivery::Error> {
-        let found = self.database.classified_otherwise(self.recipe.as_deref(), BUILD_DOCUMENTS);
-        let found = found.await?;
+    /// Has documents done again whose category another recipe found, some in each round. Each is looked at once, then
+    /// never for a while: processes with different settings must not undo each other's work without end. What fails here
+    /// holds up nothing else.
+    async fn classify(&self, last: &mut Last) {
+        let looked = match self.classify_from(last.classified_to).await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::warn!(%error, "categories are behind");
+                None
+            }
+        };
+        last.classified_to = looked;
+        if looked.is_none() {
+            last.classified = Some(Instant::now());
+        }
+    }
+
+    /// Gives the document up to which all were looked at; none: all were.
+    async fn classify_from(
+        &self,
+        after: Option<DocumentId>,
+    ) -> Result<Option<DocumentId>, delivery::Error> {
+        let Otherwise { found, last } =
+            self.database.classified_otherwise(self.recipe.as_deref(), after).await?;
         let mut messages = Vec::with_capacity(found.len());
         for document in &found {
             messages.extend(self.ledger.requeue(*document).await?);
         }
         self.queue.enqueue(&messages).await?;
-        Ok(found.is_empty())
+        Ok(last)
     }
 }

@@ -46,7 +46,8 @@ impl Content {
     pub async fn whole(self) -> io::Result<Vec<u8>> {
         let read = move || {
             let mut bytes = Vec::with_capacity(usize::try_from(self.stat.bytes).unwrap_or_default());
-            (&self.file).take(self.stat.bytes).read_to_end(&mut bytes).map(|_| bytes)
+            (&self.file).take(self.stat.bytes).read_to_end(&mut bytes)?;
+            if self.is_as_it_was() { Ok(bytes) } else { Err(io::ErrorKind::InvalidData.into()) }
         };
         tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }

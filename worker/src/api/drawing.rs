@@ -30,6 +30,8 @@ const LINE_MAX: usize = 16;
 const LINE_OF_TENANT_MAX: usize = 8;
 /// Longest wait in line.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest that a file may take to be fetched and looked at: less than those behind it wait.
+const OPEN_MAX: Duration = Duration::from_secs(4);
 /// Seconds after which it is worth coming again.
 const BUSY_RETRY_S: u64 = 2;
 /// Pictures that are kept, in bytes and by number.
@@ -122,7 +124,10 @@ impl Drawer {
         if !slot.as_ref().is_some_and(fits) {
             // At once: scratch may not have room for both.
             *slot = None;
-            let opened = Box::pin(content::open(api, tenant, row)).await?;
+            // All others wait meanwhile.
+            let opening = tokio::time::timeout(OPEN_MAX, Box::pin(content::open(api, tenant, row)));
+            let Ok(opened) = opening.await else { return Err(busy()) };
+            let opened = opened?;
             let (document, generation) = (row.id, row.generation);
             *slot = opened.map(|content| Held { document, generation, content });
         }
@@ -147,6 +152,10 @@ impl Drawer {
                 Outcome::Failed(failure, Instant::now() + FAILED_KEPT)
             }
         };
+        if !held.content.is_as_it_was() {
+            *slot = None;
+            return Err(no_image(page, "its file is not there any more as it was read"));
+        }
         if api.scratch.as_ref().is_some_and(|scratch| scratch.free_bytes() < SCRATCH_LEFT_MIN) {
             *slot = None;
         }

@@ -8,12 +8,15 @@ use crate::http::Ends;
 /// The kernel's tables: one for each family, and a client may use either to reach an IPv4 address.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
+/// Users that have no number in this namespace are all shown as this one.
+const OVERFLOW: u32 = 65_534;
+
 /// Whether the user at the other end is the one that this process runs as. Not known is no.
 pub async fn is_own_user(ends: Option<&Ends>) -> bool {
     let Some(ends) = ends.copied() else { return false };
     let looked = tokio::task::spawn_blocking(move || user_of(&ends)).await;
     match looked {
-        Ok(Ok(user)) => user == Some(rustix::process::geteuid().as_raw()),
+        Ok(Ok(user)) => user == Some(rustix::process::geteuid().as_raw()) && user != Some(OVERFLOW),
         Ok(Err(error)) => {
             tracing::info!(%error, "it cannot be told whose browser asks, so it gets no token");
             false

@@ -28,6 +28,7 @@ use crate::queue::Queue;
 use crate::queue::memory::MemoryQueue;
 use crate::sink::Sink;
 use crate::sqlite::{Database, GraphSink, TextSink, VectorSink};
+use crate::stages::classified::compared_by;
 use crate::stages::models::{self, CONCEPTS_BUILTIN, NONE};
 use crate::stages::{Fetch, Models, Stages};
 
@@ -221,6 +222,10 @@ impl Session {
         // The lock is ours: whoever claimed something before is dead.
         let died = database.retire_all_workers().await? > 0;
         let classifier = Classifier::new(categories::of(data_dir, setup.classify.as_ref())?).map(Arc::new);
+        if classifier.is_some() {
+            // Before anything is queued again: without its model nothing could be done.
+            models.embedder(&compared_by(std::iter::once(&spec))).await.map_err(Error::Model)?;
+        }
         let recipe = classifier.as_ref().map(|classifier| classifier.recipe().to_owned());
         let classified_again = database.classify_again(recipe).await?;
 

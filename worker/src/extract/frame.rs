@@ -28,12 +28,12 @@ pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
 
 /// So many bytes of answers wait in the socket at most, and so many answers: less than fits into it, as whoever waited
 /// to put one there would wait for a parent that was not called.
-pub(super) const HELD_BYTES_MAX: usize = 32 << 10;
-pub(super) const HELD_MAX: usize = 32;
+pub(super) const HELD_BYTES_MAX: usize = 16 << 10;
+pub(super) const HELD_MAX: usize = 16;
 
 /// What such a socket takes at least. The kernel counts what it needs to keep an answer: up to twice its bytes, and one
-/// kibibyte.
-pub(super) const HOLDING_SOCKET_BYTES_MIN: usize = 2 * HELD_BYTES_MAX + HELD_MAX * 1_024;
+/// kibibyte; and it wakes who waits for room only where no more than a quarter is in use.
+pub(super) const HOLDING_SOCKET_BYTES_MIN: usize = 4 * (2 * HELD_BYTES_MAX + HELD_MAX * 1_024);
 
 /// In place of a length, with bytes in the socket: these answers come first.
 const HELD: u32 = 1 << 31;
@@ -293,7 +293,8 @@ async fn read_body(from: &mut (impl AsyncRead + Unpin), header: [u8; 4]) -> io::
     Ok(body)
 }
 
-/// Sends one frame and the file. Requests are far smaller than a socket's buffer, so this does not block.
+/// Sends one frame and the file. Requests are far smaller than a socket's buffer: one that does not fit at once goes to a
+/// child that does not read, and is an error.
 pub(super) fn send_with_file(
     socket: impl AsFd,
     message: &impl Serialize,
@@ -306,10 +307,11 @@ pub(super) fn send_with_file(
     if !control.push(SendAncillaryMessage::ScmRights(&files)) {
         return Err(invalid("no room for a descriptor"));
     }
-    let mut sent = sendmsg(&socket, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let mut sent = sendmsg(&socket, &[IoSlice::new(&frame)], &mut control, flags)?;
     while sent < frame.len() {
         let mut nothing = SendAncillaryBuffer::default();
-        sent += sendmsg(&socket, &[IoSlice::new(&frame[sent..])], &mut nothing, SendFlags::NOSIGNAL)?;
+        sent += sendmsg(&socket, &[IoSlice::new(&frame[sent..])], &mut nothing, flags)?;
     }
     Ok(())
 }
@@ -341,6 +343,31 @@ pub(super) fn receive_with_file<T: DeserializeOwned>(
 mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
+
+    #[tokio::test]
+    async fn who_waits_for_room_in_the_socket_is_woken_when_the_rounds_before_were_taken() {
+        for bytes in [100, 1_000, 1_800, 1_900, 4_000] {
+            let (mut parent, child) = UnixStream::pair().unwrap();
+            child.set_nonblocking(true).unwrap();
+            let (frame, mut sent) = (vec![0_u8; bytes], 0);
+            while (&child).write(&frame).is_ok_and(|wrote| wrote == bytes) {
+                sent += 1;
+            }
+            let round = HELD_MAX.min(HELD_BYTES_MAX / bytes);
+            parent.read_exact(&mut vec![0; bytes * (sent - round)]).unwrap();
+            let child = tokio::net::UnixStream::from_std(child).unwrap();
+            let woken = tokio::time::timeout(std::time::Duration::from_secs(5), child.writable()).await;
+            assert!(woken.is_ok(), "{bytes} bytes: {sent} were sent and {round} were not taken");
+        }
+    }
+
+    #[test]
+    fn a_child_that_does_not_read_is_an_error_and_holds_up_nobody() {
+        let (parent, _child) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let sent = (0..10_000).find_map(|_| send_with_file(&parent, &"a request", &file).err());
+        assert!(sent.is_some());
+    }
 
     #[test]
     fn a_file_crosses_with_its_request() {

@@ -223,12 +223,15 @@ async fn mark_cancelled(
     Ok(execute(transaction, sql, &[&tenant.as_str(), &batch]).await? == 1)
 }
 
-/// Documents of the batch that its cancelling ends: nobody else wants them.
+/// Documents of the batch that its cancelling ends: nobody else wants them, and they are not there already and only done
+/// again.
 const ENDED: &str = "SELECT d.document FROM batch_documents b JOIN documents d ON d.document = b.document
      WHERE b.batch = $1 AND d.generation = b.generation AND d.state IN ('queued', 'processing')
        AND NOT EXISTS (SELECT 1 FROM batch_documents o JOIN batches w ON w.batch = o.batch
                        WHERE o.document = b.document AND o.generation = b.generation AND o.batch <> b.batch
-                         AND w.cancelled_at_ms IS NULL)";
+                         AND w.cancelled_at_ms IS NULL)
+       AND NOT EXISTS (SELECT 1 FROM manifests m
+                       WHERE m.document = d.document AND m.generation = d.generation AND m.replaced_by IS NULL)";
 
 async fn cancel_some(transaction: &Transaction<'_>, batch: Uuid) -> Result<u64, Error> {
     let failure = json(&Failure::new(FailureCode::Cancelled, format!("batch {batch} was cancelled")))?;

@@ -52,10 +52,12 @@ pub(super) async fn commit(
     let document = document_key(grant.document);
     execute(
         transaction,
-        "UPDATE documents SET state = 'committed', owner = NULL, summary = $2, committed_at_ms = now_ms(),
+        "UPDATE documents SET state = 'committed', owner = NULL, summary = $2,
+                -- The same content again, for another index say, is not newer by it.
+                committed_at_ms = CASE WHEN $3 THEN coalesce(committed_at_ms, now_ms()) ELSE now_ms() END,
                 starts = 0, child_crashes = 0, transient_failures = 0, failure = NULL, failed_at_ms = NULL
          WHERE document = $1",
-        &[&document, &json(summary)?],
+        &[&document, &json(summary)?, &grant.committed_before],
     )
     .await?;
     forget_pages(transaction, &[document]).await?;

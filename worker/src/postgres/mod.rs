@@ -54,6 +54,7 @@ pub use admissions::{Admission, Admitted, Change, Content};
 pub use batches::BatchRow;
 pub use check::{Facts, Finding, Needs, Severity, findings};
 pub use chunk_table::{ChunkTable, TableSink};
+pub use classified::Otherwise;
 pub use error::Error;
 pub use export::{ExportedChunkRow, ExportedRow};
 pub use fills::{FillDocument, FillRow};

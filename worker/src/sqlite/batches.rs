@@ -127,14 +127,16 @@ fn counted(connection: &Connection, mut batch: BatchRow, now_ms: i64) -> rusqlit
 }
 
 /// Documents of a batch that its cancelling ends: nobody else wants them, neither another batch nor who watches (or ran)
-/// the directory that they were found in.
+/// the directory that they were found in, and they are not there already and only done again.
 const ENDED: &str = "SELECT d.document FROM batch_documents b JOIN documents d ON d.document = b.document
      WHERE b.batch = ?1 AND d.generation = b.generation AND d.state IN ('queued', 'processing')
        AND NOT EXISTS (SELECT 1 FROM batch_documents o JOIN batches w ON w.batch = o.batch
                        WHERE o.document = b.document AND o.generation = b.generation AND o.batch <> b.batch
                          AND w.cancelled_at_ms IS NULL)
        AND NOT EXISTS (SELECT 1 FROM sources s
-                       WHERE s.tenant = d.tenant AND s.uri = d.uri AND s.root IS NOT NULL)";
+                       WHERE s.tenant = d.tenant AND s.uri = d.uri AND s.root IS NOT NULL)
+       AND NOT EXISTS (SELECT 1 FROM manifests m
+                       WHERE m.document = d.document AND m.generation = d.generation AND m.replaced_by IS NULL)";
 
 /// What waits is never begun; who has a claim finds at the next mark that it is gone. `None`: the tenant has no such
 /// batch; else how many documents were cancelled now.

@@ -13,7 +13,10 @@ fn queue_again(connection: &Connection, recipe: Option<&str>) -> rusqlite::Resul
             "UPDATE documents SET state = 'queued', owner = NULL, starts = 0, child_crashes = 0,
                     transient_failures = 0, best = 0, failure = NULL, failed_at_ms = NULL
              WHERE state = 'committed' AND content IS NOT NULL
-               AND json_extract(summary, '$.classifier') IS NOT ?",
+               -- What is no JSON is nothing that this could be told of, and must not stop the others.
+               AND CASE WHEN summary IS NULL THEN ?1 IS NOT NULL
+                        WHEN json_valid(summary) THEN json_extract(summary, '$.classifier') IS NOT ?1
+                        ELSE 0 END",
         )?
         .execute(params![recipe])?;
     Ok(queued as u64)

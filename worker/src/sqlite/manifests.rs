@@ -50,11 +50,13 @@ pub(super) fn commit(
     }
     connection
         .prepare_cached(
-            "UPDATE documents SET state = 'committed', owner = NULL, summary = ?, committed_at_ms = ?,
+            "UPDATE documents SET state = 'committed', owner = NULL, summary = ?1,
+                    -- The same content again, for another index say, is not newer by it.
+                    committed_at_ms = CASE WHEN ?4 THEN coalesce(committed_at_ms, ?2) ELSE ?2 END,
                     starts = 0, child_crashes = 0, transient_failures = 0, failure = NULL, failed_at_ms = NULL
-             WHERE document = ?",
+             WHERE document = ?3",
         )?
-        .execute(params![json(summary)?, now_ms, &grant.document.as_bytes()[..]])?;
+        .execute(params![json(summary)?, now_ms, &grant.document.as_bytes()[..], grant.committed_before])?;
     forget_pages(connection, &grant.document)?;
     Ok(Commit::Committed { seq: CommitSeq(seq) })
 }

@@ -20,7 +20,8 @@ pub async fn with_category(
     let bare = Summary { category: None, category_confidence: None, classifier: None, ..summary };
     let Some(classifier) = &stages.classifier else { return Ok(bare) };
     let failed = |detail: String| Failure::new(FailureCode::ModelFailed, detail);
-    let model = stages.models.embedder(&compared_by(grant)).await.map_err(failed)?;
+    let by = compared_by(grant.indexes.iter().map(|(_, spec)| spec));
+    let model = stages.models.embedder(&by).await.map_err(failed)?;
     let Some(model) = model else { return Ok(bare) };
     let chunks = chunked.chunks.iter().map(|chunk| (chunk.place.heading.as_deref(), &*chunk.text));
     let looks = Looks::of(bare.title.as_deref(), &chunked.language, chunks);
@@ -33,11 +34,12 @@ pub async fn with_category(
     Ok(Summary { category, category_confidence, classifier, ..bare })
 }
 
-/// The newest index's model: when it is read, all documents have been compared by it. Without vectors the built-in one.
-fn compared_by(grant: &Grant) -> IndexSpec {
-    let with_vectors = grant.indexes.iter().rev().find(|(_, spec)| spec.embedder != NONE);
+/// The model of the newest of these indexes: when it is read, all documents have been compared by it. Without vectors the
+/// built-in one.
+pub fn compared_by<'a>(indexes: impl DoubleEndedIterator<Item = &'a IndexSpec>) -> IndexSpec {
+    let with_vectors = indexes.rev().find(|spec| spec.embedder != NONE);
     match with_vectors {
-        Some((_, spec)) => spec.clone(),
+        Some(spec) => spec.clone(),
         None => models::spec(MiniLm::FINGERPRINT, MiniLm::DIMENSIONS, NONE),
     }
 }

@@ -22,7 +22,7 @@ use crate::ledger::{Grant, Ledger, Registration, Summary};
 use crate::page_note::kept_notes;
 
 mod chunks;
-mod classified;
+pub mod classified;
 mod enrich;
 pub mod fetch;
 pub mod file_uri;

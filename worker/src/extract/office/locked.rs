@@ -24,6 +24,10 @@ use crate::secret::Secret;
 const EVERYBODYS: &str = "VelvetSweatshop";
 /// Most times that a password is hashed: programs do it 100,000 times, which takes a tenth of a second.
 const SPINS_MAX: u32 = 1_000_000;
+/// Most times for all passwords that are given: as many as there may be of documents as programs make them.
+const SPINS_IN_ALL_MAX: u64 = 10_000_000;
+/// Longest salt; programs take 16 bytes.
+const SALT_BYTES_MAX: usize = 64;
 /// How often it is, where that is not said.
 const STANDARD_SPINS: u32 = 50_000;
 /// Most bytes of what is said of the encryption.
@@ -57,6 +61,13 @@ pub(in crate::extract) fn open<F: Read + Seek>(
         let detail = format!("{name} is encrypted in a way that no password opens, or that is not known");
         return Err(Failure::new(FailureCode::Encrypted, detail));
     };
+    let spins = scheme.spins().saturating_mul(passwords.len() as u64 + 1);
+    if spins > SPINS_IN_ALL_MAX {
+        let detail = format!(
+            "{name} has a password that would have to be hashed {spins} times to try all that are given; {SPINS_IN_ALL_MAX} times are allowed"
+        );
+        return Err(Failure::new(FailureCode::Encrypted, detail));
+    }
     let mut all = std::iter::once(EVERYBODYS).chain(passwords.iter().map(Secret::expose));
     let Some(key) = all.find_map(|password| scheme.key(password)) else {
         let detail = match passwords.len() {
@@ -166,6 +177,14 @@ impl Scheme {
         (read.is_ok() && is_known).then_some(Self::Agile { package, password, locks })
     }
 
+    /// How often a password is hashed.
+    fn spins(&self) -> u64 {
+        u64::from(match self {
+            Self::Standard(_) => STANDARD_SPINS,
+            Self::Agile { locks, .. } => locks.spins,
+        })
+    }
+
     /// The key of the package, if this is its password.
     fn key(&self, password: &str) -> Option<Vec<u8>> {
         let password_bytes: Vec<u8> = password.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -213,12 +232,15 @@ impl Agile {
         let hash = Hash::named(&attribute("hashAlgorithm"));
         let is_chained = attribute("cipherChaining") == "ChainingModeCBC";
         let is_aes = attribute("cipherAlgorithm") == "AES" && number("blockSize") == BLOCK_BYTES;
+        let (key_bytes, salt) = (number("keyBits") / 8, base64(attribute("saltValue").as_bytes()));
+        // Nobody is to make us hash or fill up more than these have.
+        let fits = matches!(key_bytes, 16 | 24 | 32) && (1..=SALT_BYTES_MAX).contains(&salt.len());
         Self {
             hash,
-            key_bytes: number("keyBits") / 8,
+            key_bytes,
             hash_bytes: number("hashSize"),
-            salt: base64(attribute("saltValue").as_bytes()),
-            is_known: hash.is_some() && is_chained && is_aes,
+            salt,
+            is_known: hash.is_some() && is_chained && is_aes && fits,
         }
     }
 }
