@@ -61,6 +61,11 @@ fn the_text_of_a_page_stands_beside_its_image() {
              return image?.alt.startsWith({alt}) && image.complete && image.naturalHeight === 1200; }})()"
         ))
         .unwrap();
+        // Loaded is not yet to be seen: it is decoded beside.
+        let shown = "(() => { const image = document.querySelector('.page-image img'); image.decode().then(() => \
+                     requestAnimationFrame(() => { image.dataset.shown = 'yes'; })); return 0; })()";
+        page.eval(shown).unwrap();
+        page.wait("document.querySelector('.page-image img')?.dataset.shown === 'yes'").unwrap();
     };
     drawn(1);
     let [left, top, text_left, text_top] = places(&page);

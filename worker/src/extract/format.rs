@@ -172,7 +172,7 @@ pub static FORMATS: &[Format] = &[
     binary(Kind::Docx, "Word", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx", "docm", "dotx"], "python-docx:features/steps/test_files/comments-rich-para.docx", office::docx),
     binary(Kind::Pptx, "PowerPoint", "application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx", "pptm", "ppsx"], "worker/tests/fixtures/formats/deck.pptx", office::pptx),
     binary(Kind::Xlsx, "Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx", "xlsm"], "worker/tests/fixtures/formats/sheet.xlsx", spreadsheet::xlsx),
-    binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], "tika:test-documents/testEXCEL.xlsb", spreadsheet::xlsb),
+    binary(Kind::Xlsb, "Excel, binary", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", &["xlsb"], "tika:test-documents/testEXCEL_various.xlsb", spreadsheet::xlsb),
     binary(Kind::Xls, "Excel 97", "application/vnd.ms-excel", &["xls"], "worker/tests/fixtures/formats/sheet.xls", spreadsheet::xls),
     binary(Kind::Ods, "OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet", &["ods"], "worker/tests/fixtures/formats/sheet.ods", spreadsheet::ods),
     binary(Kind::Odt, "OpenDocument text", "application/vnd.oasis.opendocument.text", &["odt", "ott"], "tracker-miners:tests/functional-tests/test-extraction-data/office/oasis-doc.odt", office::odf),

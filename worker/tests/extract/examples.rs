@@ -18,7 +18,7 @@ fn says(kind: Kind) -> &'static str {
     match kind {
         Kind::Pdf => "Harmatan office-tools",
         Kind::Docx => "Some text worthy of note.",
-        Kind::Xlsb => "example spreadsheet created with Microsoft Excel",
+        Kind::Xlsb => "This is a string",
         Kind::Odt => "A wonderful serenity has taken possession of my entire soul",
         Kind::Odp => "Tsvey",
         Kind::Doc => "PUBLIC COMMENTOR: Emile Monette",
