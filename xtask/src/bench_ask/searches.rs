@@ -21,7 +21,7 @@ const DISTINCT: &str = "1500";
 /// Who search while documents come in: one a core of those that are measured on.
 const SEARCHERS: &str = "2";
 /// Files that come in meanwhile.
-const BUSY_FILES: usize = 6_000;
+const BUSY_FILES: usize = 30_000;
 /// Files that are there before.
 const IDLE_FILES: usize = 200;
 /// What asking may take of a core: half of what a core has for each request at twice the rate that is wanted.
