@@ -18,7 +18,8 @@ impl Metrics {
         Self(text)
     }
 
-    /// The sum of the series of a name that have all of these labels, written `name="value"`.
+    /// The sum of the series of a name that have all of these labels, written `name="value"`, or `name="val` for all values
+    /// that begin so.
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         self.series(name)
             .filter(|(set, _)| labels.iter().all(|label| set.contains(label)))
@@ -28,9 +29,7 @@ impl Metrics {
 
     /// Answers that were failures of the server.
     pub fn server_errors(&self) -> f64 {
-        let failed =
-            self.series("docmill_api_requests_total").filter(|(set, _)| set.contains("status=\"5"));
-        failed.map(|(_, value)| value).sum()
+        self.sum("docmill_api_requests_total", &["status=\"5"])
     }
 
     /// A histogram without labels.
