@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 
 use crate::proof::{self, PassedOn};
-use crate::{cache, cluster_operator, images, process};
+use crate::{cache, cluster_operator, corpus, images, process};
 
 /// What is done on the cluster.
 #[derive(Subcommand)]
@@ -63,9 +63,7 @@ pub fn run(cluster: &Cluster) -> Result<()> {
 fn up(asked: &Up) -> Result<()> {
     let cache = cache::root()?;
     let passed = if asked.mock {
-        let docs = cache.join("corpus/docs");
-        ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
-        PassedOn::of(&["--mock"]).after("--documents", &docs)
+        PassedOn::of(&["--mock"]).after("--documents", &corpus::docs()?)
     } else {
         PassedOn::of(&[])
     };

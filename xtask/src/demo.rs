@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::{cache, process};
+use crate::{corpus, process};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,8 +23,7 @@ const QUERIES: &[&str] =
 pub fn run(args: &Args) -> Result<()> {
     // The dev profile compiles what computes at opt-level 3, and the tests share it: no second build.
     process::run(process::cargo().args(["build", "--locked", "--package", "docmill"]))?;
-    let docs = cache::root()?.join("corpus/docs");
-    ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
+    let docs = corpus::docs()?;
     let binary = process::target_dir().join("debug/docmill");
 
     let started = Instant::now();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 
-use crate::{cache, process, proof};
+use crate::{corpus, process, proof};
 
 mod answers;
 mod beside;
@@ -168,14 +168,12 @@ fn measure(part: Part, name: &'static str, context: &Context, args: &Args, line:
 
 /// The demo documents, in the data directories that the parts want. A second measurement finds nothing to do here.
 fn ingest(context: &Context, is_wanted: impl Fn(Part) -> bool) -> Result<()> {
-    let docs = cache::root()?.join("corpus/docs");
     for (data, embeddings) in [(REAL, "builtin"), (MOCK, "mock")] {
         if !Part::ALL.iter().any(|(part, _)| is_wanted(*part) && part.data() == Some(data)) {
             continue;
         }
-        ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
         let mut command = server::docmill(&context.place.join(data));
-        command.arg("run").arg(&docs).args(["--embeddings", embeddings]);
+        command.arg("run").arg(corpus::docs()?).args(["--embeddings", embeddings]);
         process::run_quiet(&mut command).with_context(|| format!("the documents of {data}"))?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cache;
 
@@ -108,6 +108,16 @@ pub fn run() -> Result<()> {
     cache::write(&stamp, RECIPE.as_bytes(), 0o644)?;
     println!("corpus: {} documents in {}", manifest.lines().count(), docs.display());
     Ok(())
+}
+
+/// The folder of the documents, for who reads them.
+///
+/// # Errors
+/// They were not assembled.
+pub fn docs() -> Result<PathBuf> {
+    let docs = cache::root()?.join("corpus/docs");
+    ensure!(docs.is_dir(), "no demo documents: run `cargo xtask corpus` first");
+    Ok(docs)
 }
 
 fn copy(from: &Path, suffix: &str, to: &Path) -> Result<()> {
