@@ -42,41 +42,38 @@ pub struct Up {
 /// This machine cannot run a cluster, a build fails, or the proof falls short.
 pub fn run(cluster: &Cluster) -> Result<()> {
     is_possible()?;
-    // Without a node there are no images to load.
     match cluster {
-        Cluster::Faults(passed) => return cluster_operator::faults(passed),
-        Cluster::Scale(passed) => return cluster_operator::scale(passed),
-        Cluster::Up(asked) => return up(asked),
-        Cluster::E2e(_) | Cluster::Latency(_) | Cluster::Day2(_) => {}
+        Cluster::E2e(passed) => run_with_images("debug/cluster_e2e", passed),
+        Cluster::Latency(passed) => run_with_images("debug/cluster_latency", passed),
+        Cluster::Day2(passed) => run_with_images("debug/cluster_day2", passed),
+        // Without a node there are no images to load.
+        Cluster::Faults(passed) => cluster_operator::faults(passed),
+        Cluster::Scale(passed) => cluster_operator::scale(passed),
+        Cluster::Up(asked) => up(asked),
     }
+}
+
+/// Builds programs as tests do, and images of them, and runs one of the programs.
+fn run_with_images(binary: &str, passed: &PassedOn) -> Result<()> {
     proof::build_as_tests_do()?;
     images::build(&cache::root()?, &images::Programs::dev())?;
-    match cluster {
-        Cluster::E2e(passed) => proof::run("debug/cluster_e2e", passed),
-        Cluster::Latency(passed) => proof::run("debug/cluster_latency", passed),
-        Cluster::Day2(passed) => proof::run("debug/cluster_day2", passed),
-        Cluster::Faults(_) | Cluster::Scale(_) | Cluster::Up(_) => Ok(()),
-    }
+    proof::run(binary, passed)
 }
 
 /// Leaves a cluster up.
 fn up(asked: &Up) -> Result<()> {
-    let cache = cache::root()?;
     let passed = if asked.mock {
         PassedOn::of(&["--mock"]).after("--documents", &corpus::docs()?)
     } else {
         PassedOn::of(&[])
     };
-    let (programs, binary) = if asked.release {
-        // All at once, as for other measurements: what runs beside the cluster is of the same build.
-        proof::build(&["--workspace", "--bins"], true)?;
-        (images::Programs::release(), "release/cluster_up")
-    } else {
-        proof::build_as_tests_do()?;
-        (images::Programs::dev(), "debug/cluster_up")
-    };
-    images::build(&cache, &programs)?;
-    proof::run(binary, &passed)
+    if !asked.release {
+        return run_with_images("debug/cluster_up", &passed);
+    }
+    // All at once, as for other measurements: what runs beside the cluster is of the same build.
+    proof::build(&["--workspace", "--bins"], true)?;
+    images::build(&cache::root()?, &images::Programs::release())?;
+    proof::run("release/cluster_up", &passed)
 }
 
 /// Says what lacks before minutes of building.
