@@ -1,6 +1,8 @@
 //! Questions: the four configurations, beside a cluster, beside a server of other parts.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -24,6 +26,8 @@ const CLUSTER_TIMES: f64 = 1.5;
 
 /// The level that is judged, alone.
 const JUDGED_ALONE: [&str; 2] = ["--concurrency", "10"];
+/// The same, where what is remembered will do.
+const REMEMBERED: [&str; 3] = ["--concurrency", "10", "--remembered"];
 
 /// What everything around a model costs. Judged is what is searched anew; what is remembered is told.
 pub fn mock_both(context: &Context, line: &mut Line) -> Result<()> {
@@ -33,8 +37,7 @@ pub fn mock_both(context: &Context, line: &mut Line) -> Result<()> {
     let p99 = number(level, "/local/ttft_ms/p99")?;
     line.tell("mock_both_rps", number(level, "/local/rps")?);
     line.judge("mock_both_ttft_p99_ms", p99, p99 < TTFT_MOCK_MS, "below 50");
-    let remembered = [JUDGED_ALONE.as_slice(), &["--remembered"]].concat();
-    let report = ask(context, "mock-both", &served, &remembered)?;
+    let report = ask(context, "mock-both", &served, &REMEMBERED)?;
     line.tell("mock_both_remembered_rps", number(judged(&report)?, "/local/rps")?);
     Ok(())
 }
@@ -94,15 +97,14 @@ pub fn peer(context: &Context, line: &mut Line) -> Result<()> {
     let times = |report: &Value| -> Result<f64> { Ok(number(judged(report)?, "/local/rps")? / theirs) };
     let new = times(&ours)?;
     line.judge("times_peer", new, new >= PEER_TIMES, "at least 20");
-    let remembered = [JUDGED_ALONE.as_slice(), &["--remembered"]].concat();
-    line.tell("times_peer_remembered", times(&ask(context, "mock-both", &served, &remembered)?)?);
+    line.tell("times_peer_remembered", times(&ask(context, "mock-both", &served, &REMEMBERED)?)?);
     Ok(())
 }
 
 /// Its rate.
-fn ask_peer(context: &Context, chunks: &std::path::Path, line: &mut Line) -> Result<f64> {
+fn ask_peer(context: &Context, chunks: &Path, line: &mut Line) -> Result<f64> {
     let port = free_port()?;
-    let mut command = process_of_peer();
+    let mut command = Command::new(process::repository().join("bench/peers/ask/run.sh"));
     command.args(["--mock", "both", "--port", &port.to_string(), "--chunks"]).arg(chunks);
     command.env("MOCK_LLM_DELAY_MS", "0");
     let peer = Server::start(&mut command, &context.place.join("peer.log"), port)?;
@@ -126,12 +128,8 @@ fn ask_peer(context: &Context, chunks: &std::path::Path, line: &mut Line) -> Res
     Ok(rps)
 }
 
-fn process_of_peer() -> std::process::Command {
-    std::process::Command::new(process::repository().join("bench/peers/ask/run.sh"))
-}
-
 /// Chunks that an export has.
-fn chunks_in(export: &std::path::Path) -> Result<u64> {
+fn chunks_in(export: &Path) -> Result<u64> {
     let text = fs::read_to_string(export).with_context(|| format!("cannot read {}", export.display()))?;
     let mut count = 0;
     for line in text.lines() {
