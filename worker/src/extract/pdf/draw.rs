@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::{PdfReader, load, open};
 use crate::extract::ExtractOptions;
 use crate::extract::draw::{self, Canvas, Wanted};
+use crate::extract::ocr::paint;
 use crate::extract::source::Source;
 
 /// Highest resolution: of a page as small as a stamp no more is to be seen than is on it.
@@ -43,16 +44,8 @@ fn drawn(page: &PdfPage<'_>, side_max: u32) -> Result<Canvas, Failure> {
     let (wide, high) = (page.width().value, page.height().value);
     let (width, height) =
         size(wide, high, side_max).ok_or_else(|| damaged(format!("the page is {wide} x {high} points")))?;
-    // White paper, so that pdfium need not clear it.
-    let mut points = vec![0xff; PdfBitmap::bytes_required_for_size(width, height)];
-    // Form data stays on, and four bytes a point, for what `ocr/render.rs` says of them.
-    let config = PdfRenderConfig::new()
-        .set_fixed_size(width, height)
-        .set_reverse_byte_order(false)
-        .clear_before_rendering(false);
-    let rendered = PdfBitmap::from_bytes(width, height, PdfBitmapFormat::BGRx, &mut points)
-        .and_then(|mut bitmap| page.render_into_bitmap_with_config(&mut bitmap, &config));
-    rendered.map_err(|_| damaged("the page cannot be drawn".to_owned()))?;
+    let mut points = Vec::new();
+    paint(page, width, height, &mut points).map_err(|_| damaged("the page cannot be drawn".to_owned()))?;
     Ok(Canvas { width: width.unsigned_abs(), height: height.unsigned_abs(), pixels: pixels(&points) })
 }
 
