@@ -4,7 +4,7 @@ use docmill_core::failure::{Failure, FailureCode};
 use pdfium_render::prelude::*;
 
 use super::shared::Shared;
-use super::{PdfReader, load, open};
+use super::{PdfReader, open};
 use crate::extract::ExtractOptions;
 use crate::extract::draw::{self, Canvas, Wanted};
 use crate::extract::ocr::paint;
@@ -20,16 +20,10 @@ pub(in crate::extract) fn page(
     wanted: Wanted,
     reader: &mut PdfReader,
 ) -> Result<Canvas, Failure> {
-    let pdfium: &Pdfium = match &mut reader.pdfium {
-        Some(pdfium) => pdfium,
-        empty => empty.insert(load()?),
-    };
+    let pdfium = reader.loaded()?;
     let file = Shared::new(source);
     let mut opened = open::open(pdfium, &file, &options.passwords)?;
-    if opened.repair.is_none()
-        && !open::has_content(&opened.document)
-        && let Some(repaired) = open::second_opinion(pdfium, &file, &options.passwords)
-    {
+    if let Some(repaired) = open::in_place_of(&opened, pdfium, &file, &options.passwords) {
         opened = repaired;
     }
     let lost = |error: &PdfiumError| Failure::new(FailureCode::Unreadable, open::page_loss(error));
