@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docmill_core::id::TenantId;
-use docmill_tests::corpus::{Writer, dense_pages, pdf};
+use docmill_tests::corpus::{Writer, dense_pages, pdf, pdf_of};
 use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::process::wait_until;
 use docmill_tests::services::s3::S3Server;
@@ -62,19 +62,7 @@ fn endless() -> Vec<u8> {
         stream("", &page),
         stream(pattern, "0 0 1 1 re f"),
     ];
-    let mut file = "%PDF-1.4\n".to_owned();
-    let mut offsets = Vec::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push(file.len());
-        file += &format!("{number} 0 obj\n{object}\nendobj\n");
-    }
-    let table = file.len();
-    file += &format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
-    for offset in offsets {
-        file += &format!("{offset:010} 00000 n \n");
-    }
-    file += &format!("trailer<</Size {}/Root 1 0 R>>\nstartxref\n{table}\n%%EOF\n", objects.len() + 1);
-    file.into_bytes()
+    pdf_of(&objects)
 }
 
 /// Width and height of a picture, and how much of it is dark, in percent.
