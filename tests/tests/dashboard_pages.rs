@@ -3,13 +3,16 @@
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+#[path = "dashboard/look.rs"]
+#[allow(dead_code, reason = "tests of all views need more of it")]
+mod look;
 
-use docmill_tests::browser::{Browser, Page, Violation};
+use docmill_tests::browser::Page;
 use docmill_tests::corpus::{Writer, dense_pages, pdf};
 use docmill_tests::services::http::form;
 use docmill_tests::services::process::wait_until;
 use docmill_tests::services::served::Served;
+use look::Look;
 use serde_json::json;
 
 /// Images that are not there, in the words of the server.
@@ -17,18 +20,6 @@ const TORN: &str = "window.fetch = ((real) => (path, options) => String(path).en
     ? Promise.resolve(new Response(JSON.stringify({status: 404, code: 'no_page_image', \
       detail: 'there is no picture of this page: it is torn', whatToDo: 'show its text'}), {status: 404})) \
     : real(path, options))(window.fetch.bind(window)), true";
-
-/// Asserts that everybody can use what is seen and that nothing is wider than the window; and takes its picture.
-fn judge(page: &Page, name: &str) {
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/dashboard");
-    std::fs::create_dir_all(&pictures).unwrap();
-    page.screenshot(&pictures.join(format!("{name}.png"))).unwrap();
-    let serious: Vec<Violation> = page.axe().unwrap().into_iter().filter(Violation::is_serious).collect();
-    assert!(serious.is_empty(), "{name}: {serious:#?}");
-    let wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    assert_eq!(page.eval(wide).unwrap(), json!(0), "{name} is wider than the window");
-    assert_eq!(page.complaints(), Vec::<String>::new(), "{name}");
-}
 
 /// Where the image and the text begin: from the left, from the top.
 fn places(page: &Page) -> [f64; 4] {
@@ -49,11 +40,8 @@ fn the_text_of_a_page_stands_beside_its_image() {
         client.get(&format!("/v1/documents/{document}")).json()["state"] == "committed"
     });
 
-    let browser = Browser::start().unwrap();
-    let page = browser.page().unwrap();
-    page.size(1280, 800).unwrap();
-    page.dark(false).unwrap();
-    page.goto(&format!("{}/#/document/{document}", served.base)).unwrap();
+    let look = Look::at_view(&served.base, &format!("#/document/{document}"));
+    let page = &look.page;
     let drawn = |number: u32| {
         let alt = json!(format!("Page {number} of "));
         page.wait(&format!(
@@ -68,11 +56,11 @@ fn the_text_of_a_page_stands_beside_its_image() {
         page.wait("document.querySelector('.page-image img')?.dataset.shown === 'yes'").unwrap();
     };
     drawn(1);
-    let [left, top, text_left, text_top] = places(&page);
-    assert!(left < text_left && (top - text_top).abs() < 2.0, "side by side: {:?}", places(&page));
+    let [left, top, text_left, text_top] = places(page);
+    assert!(left < text_left && (top - text_top).abs() < 2.0, "side by side: {:?}", places(page));
     let link = "(({ href, target, rel }) => [href.startsWith('blob:'), target, rel])(document.querySelector('.page-image a'))";
     assert_eq!(page.eval(link).unwrap(), json!([true, "_blank", "noopener"]));
-    judge(&page, "page-and-image");
+    look.judge("page-and-image");
 
     // Arrows leaf through the pages, and each has its own image.
     page.key("ArrowRight").unwrap();
@@ -86,9 +74,9 @@ fn the_text_of_a_page_stands_beside_its_image() {
     page.size(390, 844).unwrap();
     page.eval("document.querySelector('.page-image').scrollIntoView()").unwrap();
     drawn(2);
-    let [left, top, text_left, text_top] = places(&page);
-    assert!((left - text_left).abs() < 2.0 && text_top < top, "stacked: {:?}", places(&page));
-    judge(&page, "page-and-image-phone");
+    let [left, top, text_left, text_top] = places(page);
+    assert!((left - text_left).abs() < 2.0 && text_top < top, "stacked: {:?}", places(page));
+    look.judge("page-and-image-phone");
     page.size(1280, 800).unwrap();
 
     // What is not there says why, and the text stays.
@@ -97,5 +85,5 @@ fn the_text_of_a_page_stands_beside_its_image() {
     page.wait("document.querySelector('.no-image')?.textContent.includes('it is torn')").unwrap();
     page.wait("document.querySelector('.page-text').textContent.includes('The first page of the report')")
         .unwrap();
-    judge(&page, "page-without-image");
+    look.judge("page-without-image");
 }

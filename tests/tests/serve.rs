@@ -5,19 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 use docmill_tests::command::{Docmill, locate};
 use docmill_tests::services::decks;
 use docmill_tests::services::http::{Answer, Client, form};
 use docmill_tests::services::process::{Process, free_port, wait_until};
-use docmill_worker::api::keys;
-use docmill_worker::clock::SystemClock;
-use docmill_worker::desk::{Desk, NewKey};
-use docmill_worker::sqlite::Database;
+use docmill_tests::services::served;
 use serde_json::{Value, json};
 
 /// From the first answer to the hit of the first upload, on a machine that runs other tests: who waits for something that
@@ -81,19 +76,7 @@ impl House {
 
     /// Makes a key while nothing is served.
     fn key(&self, tenant: &str) -> String {
-        let database = Database::open(&self.data_dir(), Arc::new(SystemClock)).unwrap();
-        let (made, tenant) = (keys::generate().unwrap(), TenantId::new(tenant).unwrap());
-        let key = made.key.expose().to_owned();
-        let new = NewKey {
-            id: &made.id,
-            secret_hash: keys::hash_of(&key),
-            label: "test",
-            tenant: &tenant,
-            scopes: &["read", "write", "admin"],
-            lasts_ms: None,
-        };
-        tokio::runtime::Runtime::new().unwrap().block_on(database.create_key(&new)).unwrap();
-        key
+        served::key(&self.data_dir(), tenant, &["read", "write", "admin"], None)
     }
 }
 

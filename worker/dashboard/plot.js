@@ -74,7 +74,7 @@ export function spark(values) {
   return svg("svg", { class: "spark", viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { d, class: "curve", "vector-effect": "non-scaling-stroke" }));
 }
 
-/** Bars of `{name, value, href?, tone?, text?}`, the longest filling the width. */
+/** Bars of `{name, value, href?, tone?, text?}`, the longest filling the width; of 0 there is none. */
 export function bars(rows, unit) {
   const most = Math.max(1, ...rows.map((row) => row.value));
   const bar = (row) =>
@@ -82,13 +82,13 @@ export function bars(rows, unit) {
       "li",
       { class: "bar-row" },
       row.href ? h("a", { href: row.href, class: "bar-name" }, row.name) : h("span", { class: "bar-name" }, row.name),
-      h("span", { class: "bar-track", "aria-hidden": "true" }, h("span", { class: `bar-fill ${row.tone ?? ""}`, style: { width: `${(row.value * 100) / most}%` } })),
+      h("span", { class: "bar-track", "aria-hidden": "true" }, row.value > 0 && h("span", { class: `bar-fill ${row.tone ?? ""}`, style: { width: `${(row.value * 100) / most}%` } })),
       h("span", { class: "bar-value" }, row.text ?? count(row.value), unit && h("span", { class: "hidden" }, ` ${unit}`)),
     );
   return h("ul", { class: "bars" }, rows.map(bar));
 }
 
-/** For each of `{name, low, high}` in milliseconds, the range between the two on one logarithmic scale. */
+/** For each of `{name, low, high}` in milliseconds, the range between the two on one logarithmic scale; up to 0 none. */
 export function ranges(rows) {
   const highs = rows.map((row) => row.high).filter((value) => value > 0);
   const lows = rows.map((row) => row.low).filter((value) => value > 0);
@@ -103,7 +103,7 @@ export function ranges(rows) {
       h(
         "span",
         { class: "bar-track", "aria-hidden": "true" },
-        h("span", { class: "range", style: { left: `${at(low)}%`, width: `${Math.max(1.5, at(high) - at(low))}%` } }),
+        high > 0 && h("span", { class: "range", style: { left: `${at(low)}%`, width: `${Math.max(1.5, at(high) - at(low))}%` } }),
       ),
       h("span", { class: "bar-value pair" }, h("span", {}, time(low), h("span", { class: "hidden" }, " in the middle,")), h("span", { class: "dim" }, time(high), h("span", { class: "hidden" }, " for one in twenty"))),
     );

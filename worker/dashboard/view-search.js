@@ -167,7 +167,7 @@ function explained({ explain, score }) {
   const quotient = (value, best) => (best > 0 ? Math.min(1, Math.max(0, value / best)) : 0);
   const byWords = share * quotient(explain.words, explain.wordsBest);
   const byMeaning = (1 - share) * quotient(explain.meaning ?? 0, explain.meaningBest);
-  const part = (name, value, of, tone) => h("span", { class: `fill ${tone}`, style: { "flex-grow": String(Math.max(value, 0.001)) }, title: `${name}: ${value.toFixed(3)} of ${of.toFixed(3)}` });
+  const part = (name, value, of, tone) => value > 0 && h("span", { class: `fill ${tone}`, style: { "flex-grow": String(value) }, title: `${name}: ${value.toFixed(3)} of ${of.toFixed(3)}` });
   const rest = Math.max(0, 1 - byWords - byMeaning);
   const terms = explain.terms ?? [];
   return h(

@@ -22,6 +22,11 @@ pub fn pdf(pages: &[Vec<String>]) -> Vec<u8> {
         let stream = content(lines);
         objects.push(format!("<< /Length {} >>\nstream\n{stream}\nendstream", stream.len()));
     }
+    pdf_of(&objects)
+}
+
+/// A PDF of these objects, of which the first is the catalog.
+pub fn pdf_of(objects: &[String]) -> Vec<u8> {
     let mut file = "%PDF-1.4\n".to_owned();
     let mut offsets = Vec::with_capacity(objects.len());
     for (number, object) in objects.iter().enumerate() {

@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use docmill_core::id::TenantId;
+use docmill_worker::api::keys;
+use docmill_worker::clock::SystemClock;
+use docmill_worker::desk::{Desk, NewKey};
+use docmill_worker::sqlite::Database;
 use rustix::process::Signal;
 
 use super::http::Client;
@@ -15,6 +20,26 @@ use crate::command::locate;
 const END_MAX: Duration = Duration::from_secs(90);
 /// Name of the token's file in the data directory.
 const TOKEN: &str = "api-token";
+
+/// Makes a key on a data directory, which may last for so long; nobody else may have the directory meanwhile.
+///
+/// # Panics
+/// The directory is served, or cannot be written to.
+pub fn key(data: &Path, tenant: &str, scopes: &[&'static str], lasts_ms: Option<u64>) -> String {
+    let database = Database::open(data, Arc::new(SystemClock)).unwrap();
+    let (made, tenant) = (keys::generate().unwrap(), TenantId::new(tenant).unwrap());
+    let key = made.key.expose().to_owned();
+    let new = NewKey {
+        id: &made.id,
+        secret_hash: keys::hash_of(&key),
+        label: "of a test",
+        tenant: &tenant,
+        scopes,
+        lasts_ms,
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(database.create_key(&new)).unwrap();
+    key
+}
 
 /// A server on one machine, gone with its handle.
 pub struct Served {

@@ -29,17 +29,22 @@ fn pictures() -> PathBuf {
 impl Look {
     /// At the dashboard of this server, in light colours on a laptop.
     pub fn at(base: &str) -> Self {
+        Self::at_view(base, "")
+    }
+
+    /// The same, come to this view by its address.
+    pub fn at_view(base: &str, view: &str) -> Self {
         let browser = Browser::start().unwrap();
         let page = browser.page().unwrap();
         page.size(1280, 800).unwrap();
         page.dark(false).unwrap();
         let look = Self { page, base: base.to_owned(), _browser: browser };
-        look.begin();
+        look.begin(view);
         look
     }
 
-    fn begin(&self) {
-        self.page.goto(&format!("{}/", self.base)).unwrap();
+    fn begin(&self, view: &str) {
+        self.page.goto(&format!("{}/{view}", self.base)).unwrap();
         self.page.eval(PRETEND).unwrap();
     }
 
@@ -50,7 +55,7 @@ impl Look {
     /// Loads the page again as somebody who gave this key in this tab.
     pub fn sign_in(&self, key: &str) {
         self.page.eval(&format!("sessionStorage.setItem('docmill-key', {})", json!(key))).unwrap();
-        self.begin();
+        self.begin("");
         self.wait_live();
         // Whoever was there before may have had none.
         let _ = self.page.complaints();

@@ -3,7 +3,7 @@
   const format = await import("/assets/format.js");
   const { EventReader } = await import("/assets/sse.js");
   const { around, towards } = await import("/assets/radial.js");
-  const { scale } = await import("/assets/plot.js");
+  const { bars, ranges, scale } = await import("/assets/plot.js");
   const wrong = [];
   const same = (what, found, expected) => {
     const [is, wanted] = [JSON.stringify(found), JSON.stringify(expected)];
@@ -29,6 +29,9 @@
   same("percents", [format.percent(0, 5), format.percent(9_999, 10_000), format.percent(5, 5)], ["0 %", "99.9 %", "100 %"]);
   same("ago", [4_000, 61_000, 7_200_000, 200_000_000].map((ms) => format.ago(0, ms)), ["just now", "1 min ago", "2 h ago", "2 days ago"]);
   same("scales", [0, 0.3, 7, 10, 11].map(scale), [1, 0.5, 10, 10, 20]);
+  const drawn = (list, what) => [...list.children].map((row) => row.querySelectorAll(what).length);
+  same("bars of nothing", drawn(bars([{ name: "a", value: 0 }, { name: "b", value: 2 }]), ".bar-fill"), [0, 1]);
+  same("ranges of nothing", drawn(ranges([{ name: "a", low: 0, high: 0 }, { name: "b", low: 0, high: 3 }]), ".range"), [0, 1]);
 
   // Highlights are bytes of UTF-8.
   same("bytes of highlights", format.marked("…größe x", [[3, 10]]), [{ text: "…", mark: false }, { text: "größe", mark: true }, { text: " x", mark: false }]);

@@ -9,6 +9,7 @@ use docmill_core::failure::{Failure, FailureCode};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::frame::{invalid, read_header};
 use super::source::Source;
 use super::work::Tools;
 use super::{ExtractOptions, Kind, pdf, picture, sniff};
@@ -114,10 +115,6 @@ fn png_of(canvas: &Canvas) -> Result<Vec<u8>, ::png::EncodingError> {
     Ok(bytes)
 }
 
-fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
 /// Writes an answer: the length of all that follows, that of the head, the head, the picture.
 pub(super) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let (head, png) = match answer {
@@ -137,12 +134,7 @@ pub(super) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
 
 /// Reads one answer; `None` at a clean end.
 pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Answer>> {
-    let mut length = [0; 4];
-    match from.read_exact(&mut length).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
+    let Some(length) = read_header(from).await? else { return Ok(None) };
     let length = u32::from_le_bytes(length) as usize;
     if length > 4 + HEAD_BYTES_MAX + PNG_BYTES_MAX {
         return Err(invalid("picture too long"));

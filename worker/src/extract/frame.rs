@@ -99,7 +99,7 @@ enum Head<'a> {
     Failed(Cow<'a, Failure>),
 }
 
-fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -278,7 +278,8 @@ pub(super) async fn read_said(from: &mut (impl AsyncRead + Unpin)) -> io::Result
     }
 }
 
-async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<[u8; 4]>> {
+/// The first word of what comes next; `None` at a clean end.
+pub(super) async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<[u8; 4]>> {
     let mut header = [0; 4];
     match from.read_exact(&mut header).await {
         Ok(_) => Ok(Some(header)),

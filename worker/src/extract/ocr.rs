@@ -19,7 +19,7 @@ use super::{ExtractOptions, OcrLanguages, spent};
 use languages::{Known, Looked, Read, Step};
 pub(super) use need::{Need, Why, of_page as need_of};
 use render::{Canvas, Size, Turnable};
-pub(super) use render::{PIXELS_MAX, luma};
+pub(super) use render::{PIXELS_MAX, luma, paint};
 use scan::Scans;
 use seen::{Memory, Place, Seen};
 pub(super) use smaller::{Part, smaller};

@@ -35,24 +35,26 @@ pub(super) struct PdfReader {
     pdfium: Option<Pdfium>,
 }
 
+impl PdfReader {
+    fn loaded(&mut self) -> Result<&Pdfium, Failure> {
+        match &mut self.pdfium {
+            Some(pdfium) => Ok(pdfium),
+            empty => Ok(empty.insert(load()?)),
+        }
+    }
+}
+
 /// Reads a document and sends its pages.
 pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let (options, emitter) = (work.options, &mut *work.emitter);
     let Tools { pdf, recogniser } = &mut *work.tools;
-    let pdfium: &Pdfium = match &mut pdf.pdfium {
-        Some(pdfium) => pdfium,
-        empty => empty.insert(load()?),
-    };
+    let pdfium = pdf.loaded()?;
     let file = Shared::new(source);
     let mut opened = open::open(pdfium, &file, &options.passwords)?;
     // The first page is needed in any case, and what is on it tells nearly always that all is well.
     let mut first = Some(opened.document.pages().get(0));
     let is_bare = !matches!(&first, Some(Ok(page)) if !page.objects().is_empty());
-    if is_bare
-        && opened.repair.is_none()
-        && !open::has_content(&opened.document)
-        && let Some(repaired) = open::second_opinion(pdfium, &file, &options.passwords)
-    {
+    if is_bare && let Some(repaired) = open::in_place_of(&opened, pdfium, &file, &options.passwords) {
         // A page goes before its document.
         first = None;
         opened = repaired;

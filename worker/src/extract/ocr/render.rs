@@ -45,19 +45,9 @@ impl Canvas {
     pub fn draw(&mut self, page: &PdfPage<'_>, size: &Size) -> Result<Picture, String> {
         let (width, height) = (size.width, size.height);
         // Colour, and then our own grey: pdfium traps on some pages when it is asked for grey, and on scans of text
-        // grey takes it half as long again. With a fourth byte that nobody reads, as three take a quarter longer.
-        let bytes = PdfBitmap::bytes_required_for_size(width, height);
-        // White paper, so that pdfium need not clear it.
-        self.0.clear();
-        self.0.resize(bytes, 0xff);
-        // Form data stays on: without it the page is drawn at 72 dpi into a corner of the picture.
-        let config = PdfRenderConfig::new()
-            .set_fixed_size(width, height)
-            .set_reverse_byte_order(false)
-            .clear_before_rendering(false);
-        let drawn = PdfBitmap::from_bytes(width, height, PdfBitmapFormat::BGRx, &mut self.0)
-            .and_then(|mut bitmap| page.render_into_bitmap_with_config(&mut bitmap, &config));
-        drawn.map_err(|error| format!("it cannot be rendered: {error:?}"))?;
+        // grey takes it half as long again.
+        paint(page, width, height, &mut self.0)
+            .map_err(|error| format!("it cannot be rendered: {error:?}"))?;
         let pixels = self.0.chunks_exact(4).map(|bgr| luma(bgr[2], bgr[1], bgr[0])).collect();
         if self.0.capacity() > CANVAS_KEPT {
             self.0 = Vec::new();
@@ -65,6 +55,26 @@ impl Canvas {
         let grey = Grey { width: width as usize, height: height as usize, pixels };
         Ok(Picture { grey, dpi: size.dpi })
     }
+}
+
+/// Draws a page of so many pixels in place of what was there: blue, green, red, and a fourth byte that nobody reads, as
+/// three take a quarter longer.
+pub(in crate::extract) fn paint(
+    page: &PdfPage<'_>,
+    width: Pixels,
+    height: Pixels,
+    points: &mut Vec<u8>,
+) -> Result<(), PdfiumError> {
+    // White paper, so that pdfium need not clear it.
+    points.clear();
+    points.resize(PdfBitmap::bytes_required_for_size(width, height), 0xff);
+    // Form data stays on: without it the page is drawn at 72 dpi into a corner of the picture.
+    let config = PdfRenderConfig::new()
+        .set_fixed_size(width, height)
+        .set_reverse_byte_order(false)
+        .clear_before_rendering(false);
+    PdfBitmap::from_bytes(width, height, PdfBitmapFormat::BGRx, points)
+        .and_then(|mut bitmap| page.render_into_bitmap_with_config(&mut bitmap, &config))
 }
 
 /// ITU-R 601 in whole numbers.

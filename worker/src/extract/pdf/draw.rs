@@ -4,9 +4,10 @@ use docmill_core::failure::{Failure, FailureCode};
 use pdfium_render::prelude::*;
 
 use super::shared::Shared;
-use super::{PdfReader, load, open};
+use super::{PdfReader, open};
 use crate::extract::ExtractOptions;
 use crate::extract::draw::{self, Canvas, Wanted};
+use crate::extract::ocr::paint;
 use crate::extract::source::Source;
 
 /// Highest resolution: of a page as small as a stamp no more is to be seen than is on it.
@@ -19,16 +20,10 @@ pub(in crate::extract) fn page(
     wanted: Wanted,
     reader: &mut PdfReader,
 ) -> Result<Canvas, Failure> {
-    let pdfium: &Pdfium = match &mut reader.pdfium {
-        Some(pdfium) => pdfium,
-        empty => empty.insert(load()?),
-    };
+    let pdfium = reader.loaded()?;
     let file = Shared::new(source);
     let mut opened = open::open(pdfium, &file, &options.passwords)?;
-    if opened.repair.is_none()
-        && !open::has_content(&opened.document)
-        && let Some(repaired) = open::second_opinion(pdfium, &file, &options.passwords)
-    {
+    if let Some(repaired) = open::in_place_of(&opened, pdfium, &file, &options.passwords) {
         opened = repaired;
     }
     let lost = |error: &PdfiumError| Failure::new(FailureCode::Unreadable, open::page_loss(error));
@@ -43,16 +38,8 @@ fn drawn(page: &PdfPage<'_>, side_max: u32) -> Result<Canvas, Failure> {
     let (wide, high) = (page.width().value, page.height().value);
     let (width, height) =
         size(wide, high, side_max).ok_or_else(|| damaged(format!("the page is {wide} x {high} points")))?;
-    // White paper, so that pdfium need not clear it.
-    let mut points = vec![0xff; PdfBitmap::bytes_required_for_size(width, height)];
-    // Form data stays on, and four bytes a point, for what `ocr/render.rs` says of them.
-    let config = PdfRenderConfig::new()
-        .set_fixed_size(width, height)
-        .set_reverse_byte_order(false)
-        .clear_before_rendering(false);
-    let rendered = PdfBitmap::from_bytes(width, height, PdfBitmapFormat::BGRx, &mut points)
-        .and_then(|mut bitmap| page.render_into_bitmap_with_config(&mut bitmap, &config));
-    rendered.map_err(|_| damaged("the page cannot be drawn".to_owned()))?;
+    let mut points = Vec::new();
+    paint(page, width, height, &mut points).map_err(|_| damaged("the page cannot be drawn".to_owned()))?;
     Ok(Canvas { width: width.unsigned_abs(), height: height.unsigned_abs(), pixels: pixels(&points) })
 }
 

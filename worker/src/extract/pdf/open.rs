@@ -35,12 +35,21 @@ pub(super) fn open<'a>(
     }
 }
 
-/// The document as it is after a repair, if there is something on its pages then.
-pub(super) fn second_opinion<'a>(
+/// What is to be read in place of a document that opened with nothing on its pages, unless it is repaired already.
+pub(super) fn in_place_of<'a>(
+    opened: &Opened<'_>,
     pdfium: &'a Pdfium,
     file: &Shared,
     passwords: &[Secret],
 ) -> Option<Opened<'a>> {
+    if opened.repair.is_some() || has_content(&opened.document) {
+        return None;
+    }
+    second_opinion(pdfium, file, passwords)
+}
+
+/// The document as it is after a repair, if there is something on its pages then.
+fn second_opinion<'a>(pdfium: &'a Pdfium, file: &Shared, passwords: &[Secret]) -> Option<Opened<'a>> {
     let found = repair::scan(file.whole(repair::BYTES_MAX)?)?;
     let trees = [
         (Tree::Found, "the file is damaged and was read from a repaired copy"),
@@ -57,7 +66,7 @@ pub(super) fn second_opinion<'a>(
 }
 
 /// Whether there is anything on the first pages. Of a whole document there is.
-pub(super) fn has_content(document: &PdfDocument<'_>) -> bool {
+fn has_content(document: &PdfDocument<'_>) -> bool {
     let pages = document.pages();
     (0..pages.len().min(PAGES_LOOKED_AT))
         .any(|number| pages.get(number).is_ok_and(|page| !page.objects().is_empty()))
