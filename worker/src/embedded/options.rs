@@ -6,7 +6,7 @@ use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 
 use crate::classify::ClassifySettings;
-use crate::extract::{OcrLanguages, OcrMode, SandboxMode};
+use crate::extract::{ExtractOptions, OcrLanguages, OcrMode, SandboxMode};
 use crate::health::Bars;
 use crate::secret::Secret;
 
@@ -70,6 +70,19 @@ pub struct RunOptions {
     pub bars: Bars,
     /// What extracts.
     pub extractor: Extractor,
+}
+
+impl RunOptions {
+    /// What extractors are told.
+    pub(super) fn extract_options(&self) -> ExtractOptions {
+        ExtractOptions {
+            limits: self.limits.clone(),
+            ocr: self.ocr,
+            languages: self.languages.clone(),
+            sandbox: self.extractor.sandbox,
+            passwords: self.extractor.passwords.clone(),
+        }
+    }
 }
 
 /// What extracts, and what holds it.

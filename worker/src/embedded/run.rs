@@ -15,7 +15,6 @@ use super::session::{Session, Setup};
 use super::take_in::{Look, take_in};
 use super::{Counters, Error, Metrics, RunOptions};
 use crate::delivery::Outcome;
-use crate::extract::ExtractOptions;
 use crate::intake::Finished;
 use crate::ledger::Ledger;
 use crate::process_tree::{PeakMemory, cpu_seconds};
@@ -39,22 +38,7 @@ pub async fn run(
     {
         return Err(Error::NoSuchPath(path.clone()));
     }
-    let setup = Setup {
-        tenant: options.tenant.clone(),
-        embeddings: options.embeddings,
-        concepts: options.concepts,
-        classify: options.classify.clone(),
-        slots: options.slots,
-        extract: ExtractOptions {
-            limits: options.limits.clone(),
-            ocr: options.ocr,
-            languages: options.languages.clone(),
-            sandbox: options.extractor.sandbox,
-            passwords: options.extractor.passwords.clone(),
-        },
-        extractor: options.extractor.binary.clone(),
-        bars: options.bars,
-    };
+    let setup = Setup::of(&options);
     let metrics = Metrics::new(counters.clone())
         .map_err(|error| crate::ledger::Error::Failed(error.to_string()))
         .map(Arc::new)?;

@@ -29,7 +29,6 @@ use crate::concepts::SqliteConcepts;
 use crate::config::{ApiSettings, GraphStore};
 use crate::desk::{self, Desk};
 use crate::embed::{MiniLm, Mock};
-use crate::extract::ExtractOptions;
 use crate::intake::Finished;
 use crate::ledger::Ledger;
 use crate::objects::{Objects, ObjectsOptions, Scratch, ScratchOptions};
@@ -246,26 +245,7 @@ async fn setup(options: &ServeOptions, ledger: &dyn Ledger) -> Result<Setup, Err
         }
         asked => asked,
     };
-    Ok(Setup {
-        tenant: options.tenant.clone(),
-        embeddings,
-        concepts: run.concepts,
-        classify: run.classify.clone(),
-        slots: run.slots,
-        extract: extract_options(run),
-        extractor: run.extractor.binary.clone(),
-        bars: run.bars,
-    })
-}
-
-fn extract_options(run: &RunOptions) -> ExtractOptions {
-    ExtractOptions {
-        limits: run.limits.clone(),
-        ocr: run.ocr,
-        languages: run.languages.clone(),
-        sandbox: run.extractor.sandbox,
-        passwords: run.extractor.passwords.clone(),
-    }
+    Ok(Setup { tenant: options.tenant.clone(), embeddings, ..Setup::of(run) })
 }
 
 /// What the API answers with.
@@ -319,7 +299,7 @@ fn answering(
 
 /// What draws pages, beside the extractors that read; with too little memory nobody does.
 fn drawer(run: &RunOptions) -> Option<Drawer> {
-    let drawer = Drawer::new(run.extractor.binary.clone(), &extract_options(run));
+    let drawer = Drawer::new(run.extractor.binary.clone(), &run.extract_options());
     drawer.inspect_err(|why| tracing::warn!(why, "pages are not drawn")).ok()
 }
 

@@ -15,7 +15,7 @@ use docmill_core::limits::DELETED_KEPT_DAYS;
 use docmill_core::manifest::Store;
 use tokio::sync::watch;
 
-use super::{Concepts, Counters, Embeddings, Error, categories};
+use super::{Concepts, Counters, Embeddings, Error, RunOptions, categories};
 use crate::classify::{Classifier, ClassifySettings};
 use crate::clock::{Clock, SystemClock};
 use crate::delivery::{Deliverer, Here, Outcome, Sweep, Writing, maintain};
@@ -66,6 +66,20 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// What a run with these options needs.
+    pub(super) fn of(options: &RunOptions) -> Self {
+        Self {
+            tenant: options.tenant.clone(),
+            embeddings: options.embeddings,
+            concepts: options.concepts,
+            classify: options.classify.clone(),
+            slots: options.slots,
+            extract: options.extract_options(),
+            extractor: options.extractor.binary.clone(),
+            bars: options.bars,
+        }
+    }
+
     /// Makes sure that extractors are held as is asked, before a document is begun. Gives what lacks where it may.
     ///
     /// # Errors

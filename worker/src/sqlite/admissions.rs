@@ -4,9 +4,6 @@
 //! A file that is only named is on this machine, so it is hashed at once, as a scan does; a worker of its own that
 //! settles the content later, as in a cluster, is not needed.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
-
 use docmill_core::delivery::State;
 use docmill_core::id::{ContentHash, DocumentId, Generation};
 use docmill_core::source::FileStat;
@@ -37,9 +34,7 @@ fn look_at(admission: &Admission) -> Option<Looked> {
     let began_ns = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-    let path = file_uri::to_path(&admission.uri)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    let mut file = file_uri::open(&file_uri::to_path(&admission.uri)?).ok()?;
     // Another file than the one that was judged may have its name by now.
     if named::version_of(&file.metadata().ok()?) != version {
         return None;

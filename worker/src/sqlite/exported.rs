@@ -45,7 +45,7 @@ pub(super) fn export(
         if bytes >= bytes_max {
             break;
         }
-        document.chunks = chunks(connection, manifest, exported)?;
+        document.chunks = chunks(connection, manifest)?.into_iter().map(exported).collect();
         bytes += document.chunks.iter().map(|chunk| chunk.text.len()).sum::<usize>();
         found.push(document);
     }

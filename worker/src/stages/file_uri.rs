@@ -83,12 +83,18 @@ pub fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
 /// # Errors
 /// What the file system says.
 pub fn hash_file(path: &Path) -> std::io::Result<(ContentHash, FileStat)> {
-    // Not waiting: what was a file when it was listed may be a pipe by now.
-    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    hash_open(&mut file)
+    hash_open(&mut open(path)?)
 }
 
-/// The same of a file that is open, at its beginning.
+/// Opens a file to be read, without waiting: what was one when it was listed may be a pipe by now.
+///
+/// # Errors
+/// What the file system says.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Hashes a file that is open, at its beginning, with what `stat` said before.
 ///
 /// # Errors
 /// What the file system says.

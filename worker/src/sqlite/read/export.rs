@@ -12,24 +12,6 @@ use crate::sqlite::claims::{document_of, from_json};
 use crate::sqlite::manifests::chunk_of;
 
 #[derive(Serialize)]
-struct Chunk {
-    id: String,
-    page: u32,
-    heading: Option<String>,
-    start: u32,
-    end: u32,
-    text: String,
-    concepts: Vec<String>,
-}
-
-impl From<ChunkFound> for Chunk {
-    fn from(found: ChunkFound) -> Self {
-        let ChunkFound { id, page, heading, start, end, text, concepts } = found;
-        Self { id: id.to_string(), page, heading, start, end, text, concepts }
-    }
-}
-
-#[derive(Serialize)]
 struct Line<'a> {
     id: String,
     uri: &'a str,
@@ -40,7 +22,7 @@ struct Line<'a> {
     category: Option<&'a str>,
     generation: u64,
     pages: u32,
-    chunks: Vec<Chunk>,
+    chunks: Vec<ChunkFound>,
 }
 
 /// Writes a line for each committed document of the active index. Returns how many.
@@ -71,7 +53,7 @@ pub fn export(connection: &Connection, tenant: &TenantId, out: &mut dyn Write) -
             category: summary.category.as_deref(),
             generation: row.get(3)?,
             pages: summary.pages,
-            chunks: chunks(connection, row.get(0)?, Chunk::from)?,
+            chunks: chunks(connection, row.get(0)?)?,
         };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
@@ -81,7 +63,8 @@ pub fn export(connection: &Connection, tenant: &TenantId, out: &mut dyn Write) -
     Ok(count)
 }
 
-/// A chunk as both exports tell it.
+/// A chunk as both exports tell it; in a line, in these words and this order.
+#[derive(Serialize)]
 pub(in crate::sqlite) struct ChunkFound {
     pub id: ChunkId,
     pub page: u32,
@@ -93,11 +76,10 @@ pub(in crate::sqlite) struct ChunkFound {
 }
 
 /// The chunks of a manifest, in their order, each with its concepts.
-pub(in crate::sqlite) fn chunks<T>(
+pub(in crate::sqlite) fn chunks(
     connection: &Connection,
     manifest: i64,
-    told: impl Fn(ChunkFound) -> T,
-) -> rusqlite::Result<Vec<T>> {
+) -> rusqlite::Result<Vec<ChunkFound>> {
     let mut concepts = connection.prepare_cached(
         "SELECT c.canonical_name FROM evidence v JOIN mentions m ON m.row = v.row
          JOIN concepts c ON c.concept = m.concept WHERE v.chunk = ? ORDER BY m.count DESC, c.canonical_name",
@@ -110,7 +92,7 @@ pub(in crate::sqlite) fn chunks<T>(
     let mut chunks = Vec::new();
     while let Some(row) = rows.next()? {
         let chunk: Vec<u8> = row.get(0)?;
-        chunks.push(told(ChunkFound {
+        chunks.push(ChunkFound {
             id: chunk_of(&chunk)?,
             page: row.get(1)?,
             heading: row.get(2)?,
@@ -118,7 +100,7 @@ pub(in crate::sqlite) fn chunks<T>(
             end: row.get(4)?,
             text: row.get(5)?,
             concepts: concepts.query_map([&chunk], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?,
-        }));
+        });
     }
     Ok(chunks)
 }
