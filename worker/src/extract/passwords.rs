@@ -1,6 +1,7 @@
 //! Passwords that encrypted documents are tried with: from a text with one a line, and on to the children. They cross in
 //! the request alone, and nothing prints them.
 
+use docmill_core::failure::{Failure, FailureCode};
 use serde::ser::Serializer;
 use serde::{Deserialize, Deserializer};
 
@@ -31,6 +32,15 @@ pub fn parse(text: &str) -> Result<Vec<Secret>, String> {
         return Err(format!("has {} passwords, {PASSWORDS_MAX} are allowed", passwords.len()));
     }
     Ok(passwords)
+}
+
+/// That something needs a password, and none of so many that are given opens it.
+pub(super) fn locked(what: &str, given: usize) -> Failure {
+    let detail = match given {
+        0 => format!("{what} needs a password, and none is given"),
+        given => format!("{what} needs a password that is not among those given ({given})"),
+    };
+    Failure::new(FailureCode::Encrypted, detail)
 }
 
 /// As they are: for the one frame in which a child gets them.

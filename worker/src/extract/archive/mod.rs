@@ -69,12 +69,6 @@ fn unpack(from: impl Read, name: &str, work: &mut Work<'_, '_>) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// That none of the passwords given opens it.
-fn locked(what: &str, passwords: usize) -> Failure {
-    let detail = format!("{what} needs a password that is not among those given ({passwords})");
-    Failure::new(FailureCode::Encrypted, detail)
-}
-
 /// Whether a member says something of another one, and nothing to people.
 fn has_attributes(name: &str, bytes: &[u8]) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);

@@ -7,7 +7,8 @@ use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
 use sevenz_rust2::{ArchiveReader, EntryDecision, Error, Password};
 
-use super::{check_count, is_wanted, locked, send, unpack};
+use super::{check_count, is_wanted, send, unpack};
+use crate::extract::passwords::locked;
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 

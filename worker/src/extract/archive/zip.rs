@@ -6,9 +6,10 @@ use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
 use zip::ZipArchive;
 
-use super::{check_count, is_wanted, locked, send, unpack};
+use super::{check_count, is_wanted, send, unpack};
 use crate::extract::Kind;
 use crate::extract::package::{open_zip, zip_failure};
+use crate::extract::passwords::locked;
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 

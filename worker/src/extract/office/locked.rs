@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::extract::mail::base64;
 use crate::extract::ole::{u16_at, u32_at};
+use crate::extract::passwords::locked;
 use crate::extract::xml::{attribute, events, local};
 use crate::secret::Secret;
 
@@ -70,11 +71,11 @@ pub(in crate::extract) fn open<F: Read + Seek>(
     }
     let mut all = std::iter::once(EVERYBODYS).chain(passwords.iter().map(Secret::expose));
     let Some(key) = all.find_map(|password| scheme.key(password)) else {
-        let detail = match passwords.len() {
-            0 => format!("{name} is an Office document with a password, and none is given"),
-            count => format!("{name} needs a password that is not among those given ({count})"),
-        };
-        return Err(Failure::new(FailureCode::Encrypted, detail));
+        if passwords.is_empty() {
+            let detail = format!("{name} is an Office document with a password, and none is given");
+            return Err(Failure::new(FailureCode::Encrypted, detail));
+        }
+        return Err(locked(name, passwords.len()));
     };
     let mut package = stream(container, "EncryptedPackage", bytes_max)?;
     // Its length, as blocks are filled up.
