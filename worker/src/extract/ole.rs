@@ -39,7 +39,9 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         };
         let options = work.options;
         let bytes_max = work.bytes_max();
-        let package = office::unlock(container, name, &options.passwords, &options.limits, bytes_max)?;
+        let tries = &work.nesting.tries;
+        let package =
+            office::unlock(container, name, &options.passwords, tries, &options.limits, bytes_max)?;
         drop(opened);
         drop(bytes);
         work.nesting.unpacked(package.len() as u64)?;

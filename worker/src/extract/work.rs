@@ -2,6 +2,7 @@
 //! budget of all that is packed into each other. Knows no format.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
@@ -10,6 +11,7 @@ use docmill_core::page::Page;
 use super::emit::{Emitter, Forward};
 use super::format::{Apart, Format};
 use super::ocr::Recogniser;
+use super::passwords::Tries;
 use super::pdf::PdfReader;
 use super::source::Source;
 use super::{ExtractOptions, Kind, sniff};
@@ -160,6 +162,8 @@ pub(super) struct Nesting {
     entries_max: u32,
     unpacked: u64,
     unpacked_max: u64,
+    /// Of passwords, on all of them. Shared, as what is tried may be unpacked for it, which is counted here as well.
+    pub tries: Rc<Tries>,
 }
 
 impl Nesting {
@@ -167,7 +171,8 @@ impl Nesting {
         // A file that is allowed by itself is allowed when it is packed.
         let unpacked_max = limits.unpacked_mib.max(limits.file_mib) << 20;
         let (depth_max, entries_max) = (limits.nesting_max, limits.entries_max);
-        Self { depth: 0, depth_max, entries: 0, entries_max, unpacked: 0, unpacked_max }
+        let tries = Rc::default();
+        Self { depth: 0, depth_max, entries: 0, entries_max, unpacked: 0, unpacked_max, tries }
     }
 
     /// Goes into a document that lies in the one in work; [`Nesting::leave`] goes back.

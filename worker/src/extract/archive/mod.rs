@@ -93,7 +93,7 @@ mod tests {
     use docmill_core::page::PageSource;
 
     use super::super::package::tests::zip as zipped;
-    use super::super::work::tests::{read_bytes, read_with};
+    use super::super::work::tests::{read_bytes, read_tried, read_with};
     use super::*;
 
     fn tarred(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -222,6 +222,35 @@ mod tests {
         let few = Limits { entries_max: 2, ..Limits::default() };
         let three = zipped(&[("a.txt", "1"), ("b.txt", "2"), ("c.txt", "3")]);
         assert_eq!(read_with("a.zip", three, few).outcome.unwrap_err().code, FailureCode::LimitEntries);
+    }
+
+    #[test]
+    fn passwords_are_tried_so_often_on_all_archives_of_a_document_together() {
+        // They say that they are encrypted: no password gives what was there.
+        let names: Vec<String> = (0..10).map(|number| format!("{number}.txt")).collect();
+        let members: Vec<(&str, &str)> =
+            names.iter().map(|name| (name.as_str(), "a head of the cipher and text")).collect();
+        let mut locked = zipped(&members);
+        for (mark, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+            let heads: Vec<usize> =
+                (0..locked.len()).filter(|&at| locked[at..].starts_with(mark)).collect();
+            assert_eq!(heads.len(), names.len());
+            heads.into_iter().for_each(|at| locked[at + flags] |= 1);
+        }
+        let both: &[(&str, &[u8])] = &[("a.zip", &locked), ("b.zip", &locked), ("c.txt", b"text")];
+        let passwords: String = (0..64).map(|number| format!("wrong {number}\n")).collect();
+        let read = read_tried("a.tar", tarred(both), &passwords);
+        assert_eq!(read.outcome, Ok(()));
+        let notes: Vec<&str> = read.pages.iter().filter_map(|page| page.note.as_deref()).collect();
+        // Fifteen members were tried with all, and one with some.
+        let (all, some) = notes.split_at(1_000 / 64);
+        assert!(all.iter().all(|note| note.ends_with("not among those given (64)")), "{notes:?}");
+        assert_eq!(some.len(), 5);
+        assert!(
+            some.iter().all(|note| note.contains("not all that are given (64) were tried")),
+            "{notes:?}"
+        );
+        assert_eq!(read.texts().last(), Some(&"text"));
     }
 
     #[test]

@@ -35,9 +35,9 @@ fn open(source: &mut Source, password: Password) -> Result<Opened<'_>, Error> {
 /// and nobody knows by what. Beside it, why it may not open all.
 fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<(Password, Failure), Failure> {
     let passwords = &work.options.passwords;
-    let why = locked("the archive", passwords.len());
+    let none_fits = locked("the archive", passwords.len());
     if passwords.is_empty() {
-        return Ok((Password::empty(), why));
+        return Ok((Password::empty(), none_fits));
     }
     let block = match open(source, Password::empty()) {
         Ok(mut reader) => first_locked(&mut reader),
@@ -46,14 +46,18 @@ fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<(Password, Failu
         // Whoever reads it says what is wrong.
         Err(_) => None,
     };
-    let Some(block) = block else { return Ok((Password::empty(), why)) };
+    let Some(block) = block else { return Ok((Password::empty(), none_fits)) };
     let bytes_max = work.bytes_max().min(work.nesting.left());
-    for password in passwords {
+    let found = work.nesting.tries.first("the archive", passwords, |password| {
         let password = Password::from(password.expose());
-        if open(source, password.clone()).is_ok_and(|mut reader| fits(&mut reader, block, bytes_max)) {
-            return Ok((password, why));
-        }
-    }
+        let opened = open(source, password.clone());
+        opened.is_ok_and(|mut reader| fits(&mut reader, block, bytes_max)).then_some(password)
+    });
+    let why = match found {
+        Ok(Some(password)) => return Ok((password, none_fits)),
+        Ok(None) => none_fits,
+        Err(too_many) => too_many,
+    };
     if block > 0 { Ok((Password::empty(), why)) } else { Err(why) }
 }
 
