@@ -117,15 +117,18 @@ impl Work<'_, '_> {
     /// Reads a document that lies in this one, as a section of it with its name as heading. What it is, is found out if it
     /// is not known. If it cannot be read, that is a loss of this document and not its failure.
     pub fn read_nested(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
-        self.section(name, |work| {
-            work.nesting.enter(name)?;
-            let read = match kind {
-                Some(kind) => work.read_as(kind, name, source),
-                None => work.read(name, source),
-            };
-            work.nesting.leave();
-            read
-        })
+        self.section(name, |work| work.read_within(name, kind, source))
+    }
+
+    /// Reads a document that lies in this one, one deeper than it, without a section of its own.
+    pub fn read_within(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
+        self.nesting.enter(name)?;
+        let read = match kind {
+            Some(kind) => self.read_as(kind, name, source),
+            None => self.read(name, source),
+        };
+        self.nesting.leave();
+        read
     }
 
     /// Notes the loss of a document that lies in this one.
