@@ -225,7 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_tried_so_often_on_all_archives_of_a_document_together() {
+    fn passwords_are_tried_so_often_on_all_that_lies_in_a_document_together() {
+        const SEVENZ: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.7z");
+        const DOCX: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.docx");
         // They say that they are encrypted: no password gives what was there.
         let names: Vec<String> = (0..10).map(|number| format!("{number}.txt")).collect();
         let members: Vec<(&str, &str)> =
@@ -237,17 +239,24 @@ mod tests {
             assert_eq!(heads.len(), names.len());
             heads.into_iter().for_each(|at| locked[at + flags] |= 1);
         }
-        let both: &[(&str, &[u8])] = &[("a.zip", &locked), ("b.zip", &locked), ("c.txt", b"text")];
-        let passwords: String = (0..64).map(|number| format!("wrong {number}\n")).collect();
-        let read = read_tried("a.tar", tarred(both), &passwords);
+        let all: &[(&str, &[u8])] = &[
+            ("a.zip", &locked),
+            ("b.zip", &locked),
+            ("c.7z", SEVENZ),
+            ("d.docx", DOCX),
+            ("e.txt", b"text"),
+        ];
+        // The last of them is that of the last two.
+        let wrong: String = (1..64).map(|number| format!("wrong {number}\n")).collect();
+        let read = read_tried("a.tar", tarred(all), &format!("{wrong}copper meadow"));
         assert_eq!(read.outcome, Ok(()));
         let notes: Vec<&str> = read.pages.iter().filter_map(|page| page.note.as_deref()).collect();
-        // Fifteen members were tried with all, and one with some.
-        let (all, some) = notes.split_at(1_000 / 64);
-        assert!(all.iter().all(|note| note.ends_with("not among those given (64)")), "{notes:?}");
-        assert_eq!(some.len(), 5);
+        // Fifteen members were tried with all, one with some, and what follows with none.
+        let (tried, left) = notes.split_at(1_000 / 64);
+        assert!(tried.iter().all(|note| note.ends_with("not among those given (64)")), "{notes:?}");
+        assert_eq!(left.len(), 7);
         assert!(
-            some.iter().all(|note| note.contains("not all that are given (64) were tried")),
+            left.iter().all(|note| note.contains("not all that are given (64) were tried")),
             "{notes:?}"
         );
         assert_eq!(read.texts().last(), Some(&"text"));
