@@ -14,8 +14,5 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         return Err(Failure::new(FailureCode::Empty, format!("{name} unpacks to no bytes")));
     }
     work.nesting.unpacked(unpacked.len() as u64)?;
-    work.nesting.enter(name)?;
-    let read = work.read(name, Source::memory(unpacked));
-    work.nesting.leave();
-    read
+    work.read_within(name, None, Source::memory(unpacked))
 }

@@ -105,7 +105,8 @@ pub struct ExtractOptions {
     pub languages: OcrLanguages,
     /// What may lack of what holds children.
     pub sandbox: SandboxMode,
-    /// What encrypted documents are tried with, in this order, after no password at all.
+    /// What encrypted documents are tried with, in this order, after no password at all; of what lies together, first with
+    /// what opened another.
     #[serde(with = "passwords")]
     pub passwords: Vec<Secret>,
 }

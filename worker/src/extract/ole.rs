@@ -39,14 +39,13 @@ pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failur
         };
         let options = work.options;
         let bytes_max = work.bytes_max();
-        let package = office::unlock(container, name, &options.passwords, &options.limits, bytes_max)?;
+        let tries = &work.nesting.tries;
+        let package =
+            office::unlock(container, name, &options.passwords, tries, &options.limits, bytes_max)?;
         drop(opened);
         drop(bytes);
         work.nesting.unpacked(package.len() as u64)?;
-        work.nesting.enter(name)?;
-        let read = work.read(name, Source::memory(package));
-        work.nesting.leave();
-        return read;
+        return work.read_within(name, None, Source::memory(package));
     }
     let Some(&(_, kind)) = TELLING_STREAMS.iter().find(|(stream, _)| has(stream)) else {
         let detail = format!("{name} is an OLE container without a known document in it");

@@ -1,6 +1,9 @@
 //! Passwords that encrypted documents are tried with: from a text with one a line, and on to the children. They cross in
 //! the request alone, and nothing prints them.
 
+use std::cell::Cell;
+
+use docmill_core::failure::{Failure, FailureCode};
 use serde::ser::Serializer;
 use serde::{Deserialize, Deserializer};
 
@@ -11,6 +14,10 @@ pub const PASSWORDS_MAX: usize = 64;
 
 /// Longest password, in bytes: no PDF has a longer one.
 pub const PASSWORD_BYTES_MAX: usize = 127;
+
+/// Most passwords that are tried and do not fit, in archives and Office documents that are one document or lie in it, at all
+/// depths together: of thousands that are locked each would be tried with all.
+pub(super) const WRONG_TRIES_MAX: u32 = 1_000;
 
 /// The passwords of a text: one a line, in the order in which they are tried. Lines without anything say nothing.
 ///
@@ -31,6 +38,58 @@ pub fn parse(text: &str) -> Result<Vec<Secret>, String> {
         return Err(format!("has {} passwords, {PASSWORDS_MAX} are allowed", passwords.len()));
     }
     Ok(passwords)
+}
+
+/// That something needs a password, and none of so many that are given opens it.
+pub(super) fn locked(what: &str, given: usize) -> Failure {
+    let detail = match given {
+        0 => format!("{what} needs a password, and none is given"),
+        given => format!("{what} needs a password that is not among those given ({given})"),
+    };
+    Failure::new(FailureCode::Encrypted, detail)
+}
+
+/// What was tried on one document and on all that lies in it.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    wrong: Cell<u32>,
+    /// Which password fitted last: what lies together mostly has the same.
+    fitted: Cell<Option<usize>>,
+}
+
+impl Tries {
+    /// What is opened by the first of the passwords that fits; nothing where none does. The one that fitted last is tried
+    /// before the others.
+    ///
+    /// # Errors
+    /// There were [`WRONG_TRIES_MAX`] before all were tried.
+    pub fn first<'p, T>(
+        &self,
+        what: &str,
+        passwords: &'p [Secret],
+        mut open: impl FnMut(&'p Secret) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let mut order: Vec<(usize, &'p Secret)> = passwords.iter().enumerate().collect();
+        order.sort_by_key(|&(number, _)| self.fitted.get() != Some(number));
+        for (number, password) in order {
+            let wrong = self.wrong.get();
+            if wrong >= WRONG_TRIES_MAX {
+                let detail = format!(
+                    "{what} needs a password, and not all that are given ({}) were tried: in the whole document {WRONG_TRIES_MAX} tries may fail, and as many did",
+                    passwords.len()
+                );
+                return Err(Failure::new(FailureCode::Encrypted, detail));
+            }
+            // Before it is opened, as a parser may give up over it.
+            self.wrong.set(wrong + 1);
+            if let Some(opened) = open(password) {
+                self.wrong.set(wrong);
+                self.fitted.set(Some(number));
+                return Ok(Some(opened));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// As they are: for the one frame in which a child gets them.
@@ -57,6 +116,38 @@ mod tests {
         let problem = parse(&format!("a\n{long}")).unwrap_err();
         assert!(problem.contains("line 2") && !problem.contains("hunter2"), "{problem}");
         assert!(parse(&"x\n".repeat(PASSWORDS_MAX + 1)).unwrap_err().contains("65 passwords"));
+    }
+
+    #[test]
+    fn the_one_that_fitted_is_tried_first_and_only_so_many_may_fail() {
+        let (passwords, tries) = (parse("a\nb\nc").unwrap(), Tries::default());
+        let tried = |fits: &str| {
+            let mut tried = String::new();
+            let opened = tries.first("it", &passwords, |password| {
+                tried.push_str(password.expose());
+                (password.expose() == fits).then_some(())
+            });
+            (tried, opened.map(|opened| opened.is_some()))
+        };
+        assert_eq!(tried("b"), ("ab".to_owned(), Ok(true)));
+        // What fits costs nothing, however often.
+        for _ in 0..=WRONG_TRIES_MAX {
+            assert_eq!(tried("b"), ("b".to_owned(), Ok(true)));
+        }
+        assert_eq!(tried("none"), ("bac".to_owned(), Ok(false)));
+        let wrong = tries.wrong.get();
+        assert_eq!(wrong, 4);
+        for _ in 0..(WRONG_TRIES_MAX - wrong) / 3 {
+            assert_eq!(tried("none").1, Ok(false));
+        }
+        assert_eq!(tries.wrong.get(), WRONG_TRIES_MAX);
+        let (tried, failed) = tried("b");
+        let failure = failed.unwrap_err();
+        assert_eq!((tried.as_str(), failure.code), ("", FailureCode::Encrypted));
+        assert_eq!(
+            failure.detail,
+            "it needs a password, and not all that are given (3) were tried: in the whole document 1000 tries may fail, and as many did"
+        );
     }
 
     #[test]

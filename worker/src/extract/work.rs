@@ -2,6 +2,7 @@
 //! budget of all that is packed into each other. Knows no format.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
@@ -10,6 +11,7 @@ use docmill_core::page::Page;
 use super::emit::{Emitter, Forward};
 use super::format::{Apart, Format};
 use super::ocr::Recogniser;
+use super::passwords::Tries;
 use super::pdf::PdfReader;
 use super::source::Source;
 use super::{ExtractOptions, Kind, sniff};
@@ -115,15 +117,18 @@ impl Work<'_, '_> {
     /// Reads a document that lies in this one, as a section of it with its name as heading. What it is, is found out if it
     /// is not known. If it cannot be read, that is a loss of this document and not its failure.
     pub fn read_nested(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
-        self.section(name, |work| {
-            work.nesting.enter(name)?;
-            let read = match kind {
-                Some(kind) => work.read_as(kind, name, source),
-                None => work.read(name, source),
-            };
-            work.nesting.leave();
-            read
-        })
+        self.section(name, |work| work.read_within(name, kind, source))
+    }
+
+    /// Reads a document that lies in this one, one deeper than it, without a section of its own.
+    pub fn read_within(&mut self, name: &str, kind: Option<Kind>, source: Source) -> Result<(), Failure> {
+        self.nesting.enter(name)?;
+        let read = match kind {
+            Some(kind) => self.read_as(kind, name, source),
+            None => self.read(name, source),
+        };
+        self.nesting.leave();
+        read
     }
 
     /// Notes the loss of a document that lies in this one.
@@ -160,6 +165,8 @@ pub(super) struct Nesting {
     entries_max: u32,
     unpacked: u64,
     unpacked_max: u64,
+    /// Of passwords, on all of them. Shared, as what is tried may be unpacked for it, which is counted here as well.
+    pub tries: Rc<Tries>,
 }
 
 impl Nesting {
@@ -167,7 +174,8 @@ impl Nesting {
         // A file that is allowed by itself is allowed when it is packed.
         let unpacked_max = limits.unpacked_mib.max(limits.file_mib) << 20;
         let (depth_max, entries_max) = (limits.nesting_max, limits.entries_max);
-        Self { depth: 0, depth_max, entries: 0, entries_max, unpacked: 0, unpacked_max }
+        let tries = Rc::default();
+        Self { depth: 0, depth_max, entries: 0, entries_max, unpacked: 0, unpacked_max, tries }
     }
 
     /// Goes into a document that lies in the one in work; [`Nesting::leave`] goes back.

@@ -108,7 +108,7 @@ fn locked() -> Vec<Made> {
         Member { flags: 1, ..stored("locked.txt", b"a header of the cipher, and what follows it") };
     vec![
         made(40, "locked.zip", zip(&[member])).fails(Encrypted, "password"),
-        made(40, "locked.7z", sevenz()).fails(Encrypted, "PasswordRequired"),
+        made(40, "locked.7z", sevenz()).fails(Encrypted, "needs a password, and none is given"),
     ]
 }
 

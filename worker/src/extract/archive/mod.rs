@@ -69,12 +69,6 @@ fn unpack(from: impl Read, name: &str, work: &mut Work<'_, '_>) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// That none of the passwords given opens it.
-fn locked(what: &str, passwords: usize) -> Failure {
-    let detail = format!("{what} needs a password that is not among those given ({passwords})");
-    Failure::new(FailureCode::Encrypted, detail)
-}
-
 /// Whether a member says something of another one, and nothing to people.
 fn has_attributes(name: &str, bytes: &[u8]) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
@@ -99,7 +93,7 @@ mod tests {
     use docmill_core::page::PageSource;
 
     use super::super::package::tests::zip as zipped;
-    use super::super::work::tests::{read_bytes, read_with};
+    use super::super::work::tests::{read_bytes, read_tried, read_with};
     use super::*;
 
     fn tarred(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -228,6 +222,44 @@ mod tests {
         let few = Limits { entries_max: 2, ..Limits::default() };
         let three = zipped(&[("a.txt", "1"), ("b.txt", "2"), ("c.txt", "3")]);
         assert_eq!(read_with("a.zip", three, few).outcome.unwrap_err().code, FailureCode::LimitEntries);
+    }
+
+    #[test]
+    fn passwords_are_tried_so_often_on_all_that_lies_in_a_document_together() {
+        const SEVENZ: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.7z");
+        const DOCX: &[u8] = include_bytes!("../../../tests/fixtures/formats/locked.docx");
+        // They say that they are encrypted: no password gives what was there.
+        let names: Vec<String> = (0..10).map(|number| format!("{number}.txt")).collect();
+        let members: Vec<(&str, &str)> =
+            names.iter().map(|name| (name.as_str(), "a head of the cipher and text")).collect();
+        let mut locked = zipped(&members);
+        for (mark, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+            let heads: Vec<usize> =
+                (0..locked.len()).filter(|&at| locked[at..].starts_with(mark)).collect();
+            assert_eq!(heads.len(), names.len());
+            heads.into_iter().for_each(|at| locked[at + flags] |= 1);
+        }
+        let all: &[(&str, &[u8])] = &[
+            ("a.zip", &locked),
+            ("b.zip", &locked),
+            ("c.7z", SEVENZ),
+            ("d.docx", DOCX),
+            ("e.txt", b"text"),
+        ];
+        // The last of them is that of the last two.
+        let wrong: String = (1..64).map(|number| format!("wrong {number}\n")).collect();
+        let read = read_tried("a.tar", tarred(all), &format!("{wrong}copper meadow"));
+        assert_eq!(read.outcome, Ok(()));
+        let notes: Vec<&str> = read.pages.iter().filter_map(|page| page.note.as_deref()).collect();
+        // Fifteen members were tried with all, one with some, and what follows with none.
+        let (tried, left) = notes.split_at(1_000 / 64);
+        assert!(tried.iter().all(|note| note.ends_with("not among those given (64)")), "{notes:?}");
+        assert_eq!(left.len(), 7);
+        assert!(
+            left.iter().all(|note| note.contains("not all that are given (64) were tried")),
+            "{notes:?}"
+        );
+        assert_eq!(read.texts().last(), Some(&"text"));
     }
 
     #[test]

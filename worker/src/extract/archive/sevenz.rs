@@ -7,7 +7,8 @@ use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
 use sevenz_rust2::{ArchiveReader, EntryDecision, Error, Password};
 
-use super::{check_count, is_wanted, locked, send, unpack};
+use super::{check_count, is_wanted, send, unpack};
+use crate::extract::passwords::locked;
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 
@@ -31,11 +32,12 @@ fn open(source: &mut Source, password: Password) -> Result<Opened<'_>, Error> {
 }
 
 /// The password of an archive, among those given; none where it needs none, or where only what is in its midst is locked
-/// and nobody knows by what.
-fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<Password, Failure> {
+/// and nobody knows by what. Beside it, why it may not open all.
+fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<(Password, Failure), Failure> {
     let passwords = &work.options.passwords;
+    let none_fits = locked("the archive", passwords.len());
     if passwords.is_empty() {
-        return Ok(Password::empty());
+        return Ok((Password::empty(), none_fits));
     }
     let block = match open(source, Password::empty()) {
         Ok(mut reader) => first_locked(&mut reader),
@@ -44,15 +46,19 @@ fn password(source: &mut Source, work: &Work<'_, '_>) -> Result<Password, Failur
         // Whoever reads it says what is wrong.
         Err(_) => None,
     };
-    let Some(block) = block else { return Ok(Password::empty()) };
+    let Some(block) = block else { return Ok((Password::empty(), none_fits)) };
     let bytes_max = work.bytes_max().min(work.nesting.left());
-    for password in passwords {
+    let found = work.nesting.tries.first("the archive", passwords, |password| {
         let password = Password::from(password.expose());
-        if open(source, password.clone()).is_ok_and(|mut reader| fits(&mut reader, block, bytes_max)) {
-            return Ok(password);
-        }
-    }
-    if block > 0 { Ok(Password::empty()) } else { Err(locked("the archive", passwords.len())) }
+        let opened = open(source, password.clone());
+        opened.is_ok_and(|mut reader| fits(&mut reader, block, bytes_max)).then_some(password)
+    });
+    let why = match found {
+        Ok(Some(password)) => return Ok((password, none_fits)),
+        Ok(None) => none_fits,
+        Err(too_many) => too_many,
+    };
+    if block > 0 { Ok((Password::empty(), why)) } else { Err(why) }
 }
 
 /// The first of what is packed together that needs a password. Nothing is unpacked for it.
@@ -90,10 +96,10 @@ pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> R
         let media_type = work.kind.media_type().to_owned();
         return work.emitter.info(DocumentInfo { title: None, media_type, page_count: None });
     }
-    let password = password(&mut source, work)?;
+    let (password, locked) = password(&mut source, work)?;
     // It has been tried: what cannot be read with it is damaged.
     let is_open = !password.is_empty();
-    let mut reader = open(&mut source, password).map_err(|error| failure(&error, is_open))?;
+    let mut reader = open(&mut source, password).map_err(|error| failure(&error, is_open, &locked))?;
     let members =
         reader.archive().files.iter().filter(|file| file.has_stream && !file.is_directory).count();
     check_count(members, work)?;
@@ -114,14 +120,15 @@ pub(in crate::extract) fn read(mut source: Source, work: &mut Work<'_, '_>) -> R
     });
     match (stopped, read) {
         (Some(failure), _) => Err(failure),
-        (None, read) => work.emitter.or_lost(read.map_err(|error| failure(&error, is_open))),
+        (None, read) => work.emitter.or_lost(read.map_err(|error| failure(&error, is_open, &locked))),
     }
 }
 
-fn failure(error: &Error, is_open: bool) -> Failure {
+/// What an error means for the archive; `locked` is what is said of one that needs a password.
+fn failure(error: &Error, is_open: bool, locked: &Failure) -> Failure {
     let code = match error {
         Error::MaybeBadPassword(_) if is_open => FailureCode::Damaged,
-        Error::PasswordRequired | Error::MaybeBadPassword(_) => FailureCode::Encrypted,
+        Error::PasswordRequired | Error::MaybeBadPassword(_) => return locked.clone(),
         Error::UnsupportedCompressionMethod(_) | Error::Unsupported(_) => FailureCode::TypeUnsupported,
         Error::MaxMemLimited { .. } => FailureCode::LimitMemory,
         _ => FailureCode::Damaged,
@@ -198,7 +205,9 @@ mod tests {
             let failure = read_tried("a.7z", archive, "wrong\nmeadow").outcome.unwrap_err();
             assert_eq!(failure.code, FailureCode::Encrypted);
             assert!(failure.detail.ends_with("not among those given (2)"), "{}", failure.detail);
-            assert_eq!(read_bytes("a.7z", archive).outcome.unwrap_err().code, FailureCode::Encrypted);
+            let failure = read_bytes("a.7z", archive).outcome.unwrap_err();
+            assert_eq!(failure.code, FailureCode::Encrypted);
+            assert_eq!(failure.detail, "the archive needs a password, and none is given");
         }
         // What needs none is read as ever.
         assert_eq!(read_tried("a.7z", archive(), "any").texts()[..2], ["a.txt", "first member"]);

@@ -1,14 +1,16 @@
 //! ZIP archives that are no document.
 
 use std::io::BufReader;
+use std::rc::Rc;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::page::DocumentInfo;
 use zip::ZipArchive;
 
-use super::{check_count, is_wanted, locked, send, unpack};
+use super::{check_count, is_wanted, send, unpack};
 use crate::extract::Kind;
 use crate::extract::package::{open_zip, zip_failure};
+use crate::extract::passwords::locked;
 use crate::extract::source::Source;
 use crate::extract::work::Work;
 
@@ -55,15 +57,16 @@ fn member(
     if failure.code != FailureCode::Encrypted || passwords.is_empty() {
         return Err(failure);
     }
-    for password in passwords {
-        let Ok(file) = archive.by_index_decrypt(index, password.expose().as_bytes()) else { continue };
+    let tries = Rc::clone(&work.nesting.tries);
+    let opened = tries.first(name, passwords, |password| {
+        let file = archive.by_index_decrypt(index, password.expose().as_bytes()).ok()?;
         match unpack(file, name, work) {
             // Two bytes at most tell beforehand that a password is wrong: some give nonsense, which its sum tells.
-            Err(failure) if failure.code == FailureCode::Damaged => {}
-            unpacked => return unpacked,
+            Err(failure) if failure.code == FailureCode::Damaged => None,
+            unpacked => Some(unpacked),
         }
-    }
-    Err(locked(name, passwords.len()))
+    })?;
+    opened.unwrap_or_else(|| Err(locked(name, passwords.len())))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::extract::mail::base64;
 use crate::extract::ole::{u16_at, u32_at};
+use crate::extract::passwords::{Tries, locked};
 use crate::extract::xml::{attribute, events, local};
 use crate::secret::Secret;
 
@@ -49,6 +50,7 @@ pub(in crate::extract) fn open<F: Read + Seek>(
     container: &mut CompoundFile<F>,
     name: &str,
     passwords: &[Secret],
+    tries: &Tries,
     limits: &Limits,
     bytes_max: u64,
 ) -> Result<Vec<u8>, Failure> {
@@ -68,13 +70,16 @@ pub(in crate::extract) fn open<F: Read + Seek>(
         );
         return Err(Failure::new(FailureCode::Encrypted, detail));
     }
-    let mut all = std::iter::once(EVERYBODYS).chain(passwords.iter().map(Secret::expose));
-    let Some(key) = all.find_map(|password| scheme.key(password)) else {
-        let detail = match passwords.len() {
-            0 => format!("{name} is an Office document with a password, and none is given"),
-            count => format!("{name} needs a password that is not among those given ({count})"),
-        };
-        return Err(Failure::new(FailureCode::Encrypted, detail));
+    let key = match scheme.key(EVERYBODYS) {
+        None => tries.first(name, passwords, |password| scheme.key(password.expose()))?,
+        key => key,
+    };
+    let Some(key) = key else {
+        if passwords.is_empty() {
+            let detail = format!("{name} is an Office document with a password, and none is given");
+            return Err(Failure::new(FailureCode::Encrypted, detail));
+        }
+        return Err(locked(name, passwords.len()));
     };
     let mut package = stream(container, "EncryptedPackage", bytes_max)?;
     // Its length, as blocks are filled up.
@@ -368,7 +373,8 @@ mod tests {
 
     fn opened(file: &[u8], passwords: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         let mut container = CompoundFile::open(std::io::Cursor::new(file)).unwrap();
-        open(&mut container, "a.docx", &parse(passwords).unwrap(), &Limits::default(), bytes_max)
+        let (passwords, tries) = (parse(passwords).unwrap(), Tries::default());
+        open(&mut container, "a.docx", &passwords, &tries, &Limits::default(), bytes_max)
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Chinese, Japanese and Korean fonts that a page draws with and does not bring along. Its text needs none, but its picture
 //! does: where none is installed either, letters lack in what is recognised. Looks; installs nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use pdfium_render::prelude::*;
 
@@ -31,13 +32,15 @@ const INSTALLED: &[&str] = &[
 
 /// A font that the page draws with and that is neither in the document nor installed.
 pub(super) fn missing(page: &PdfPage<'_>) -> Option<String> {
+    // Thousands of files, which are not looked at for every page: pdfium, too, looks at them once.
+    static IS_INSTALLED: OnceLock<bool> = OnceLock::new();
     let named = page.objects().iter().take(OBJECTS_MAX).find_map(|object| {
         let font = object.as_text_object()?.font();
         let name = if matches!(font.is_embedded(), Ok(false)) { font.name() } else { return None };
         is_such(&name).then_some(name)
     })?;
-    let folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
-    (!is_installed(&folders)).then_some(named)
+    let is_installed = *IS_INSTALLED.get_or_init(|| is_installed(FOLDERS));
+    (!is_installed).then_some(named)
 }
 
 fn is_such(name: &str) -> bool {
@@ -46,9 +49,9 @@ fn is_such(name: &str) -> bool {
 }
 
 /// Whether a file in these folders, or below, holds such a font.
-fn is_installed(folders: &[PathBuf]) -> bool {
+fn is_installed(folders: &[impl AsRef<Path>]) -> bool {
     let mut left = FILES_MAX;
-    folders.iter().any(|folder| is_below(folder, DEPTH_MAX, &mut left))
+    folders.iter().any(|folder| is_below(folder.as_ref(), DEPTH_MAX, &mut left))
 }
 
 fn is_below(folder: &Path, depth: usize, left: &mut usize) -> bool {

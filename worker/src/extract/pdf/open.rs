@@ -5,6 +5,7 @@ use pdfium_render::prelude::*;
 
 use super::repair::{self, Tree};
 use super::shared::Shared;
+use crate::extract::passwords::locked;
 use crate::extract::source::Source;
 use crate::secret::Secret;
 
@@ -102,13 +103,7 @@ fn failure(error: &PdfiumError, passwords: usize) -> Failure {
         return Failure::new(FailureCode::Damaged, "the PDF cannot be opened");
     };
     match error {
-        PasswordError if passwords == 0 => {
-            Failure::new(FailureCode::Encrypted, "the PDF needs a password, and none is given")
-        }
-        PasswordError => Failure::new(
-            FailureCode::Encrypted,
-            format!("the PDF needs a password that is not among those given ({passwords})"),
-        ),
+        PasswordError => locked("the PDF", passwords),
         SecurityError => Failure::new(
             FailureCode::Encrypted,
             "the PDF is encrypted in a way that no password opens: for a certificate, or by a program of its own",
