@@ -71,11 +71,7 @@ fn settings(children: &[Child], part: Part) -> Result<Settings, Vec<Problem>> {
     let files = children.iter().filter_map(|child| child.object["data"]["worker.json"].as_str());
     let texts: Vec<&str> = files.collect();
     assert_eq!(texts.len(), 1, "one file for all");
-    let deployment = children
-        .iter()
-        .find(|child| child.key().kind == "Deployment" && child.key().name == part.name("knowbase"))
-        .unwrap();
-    let pod = &deployment.object["spec"]["template"]["spec"];
+    let pod = pod(children, part);
     let variables = pod["containers"][0]["env"].as_array().into_iter().flatten();
     let environment: Environment = variables
         .map(|variable| {
@@ -89,6 +85,15 @@ fn settings(children: &[Child], part: Part) -> Result<Settings, Vec<Problem>> {
         let is_there = file.to_str().is_some_and(|file| mounted.iter().any(|known| known == file));
         if is_there { Ok(format!("{SECRET}\n")) } else { Err(std::io::ErrorKind::NotFound.into()) }
     })
+}
+
+/// The pods of a part.
+fn pod(children: &[Child], part: Part) -> &Value {
+    let deployment = children
+        .iter()
+        .find(|child| child.key().kind == "Deployment" && child.key().name == part.name("knowbase"))
+        .unwrap();
+    &deployment.object["spec"]["template"]["spec"]
 }
 
 /// Files of Secrets in a pod.
@@ -156,6 +161,20 @@ fn the_models_key_is_in_api_pods_and_in_no_object() {
             child.key().name == "knowbase-api" && child.key().kind == "Deployment",
             "{child:?}"
         );
+    }
+}
+
+#[test]
+fn passwords_of_documents_are_where_workers_and_api_look_for_them() {
+    let of =
+        |extract: Value| children(&pipeline(json!({"instanceType": "c5.4xlarge", "extract": extract})));
+    let (without, with) = (of(json!({})), of(json!({"passwordsSecretRef": {"name": "vault"}})));
+    for part in [Part::Worker, Part::Api] {
+        assert_eq!(settings(&without, part).unwrap().passwords_file, None, "{part}");
+        let file = settings(&with, part).unwrap().passwords_file.unwrap();
+        let mounted = mounted(pod(&with, part));
+        assert!(mounted.iter().any(|known| Path::new(known) == file), "{part}: {mounted:?}");
+        assert!(!self::mounted(pod(&without, part)).iter().any(|known| Path::new(known) == file), "{part}");
     }
 }
 

@@ -134,7 +134,8 @@ pub struct Extract {
     /// How much of their sandbox extractors need.
     #[serde(default)]
     pub sandbox: Sandbox,
-    /// Passwords that encrypted documents are tried with: one a line, up to 64. Workers read them at their start.
+    /// Passwords that encrypted documents are tried with: one a line, up to 64. Workers, and API pods, which draw
+    /// pages, read them at their start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passwords_secret_ref: Option<SecretKey>,
 }
