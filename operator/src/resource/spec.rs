@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
 use super::autoscaling::{Autoscaling, RateLimit};
+use super::classify::Classify;
 use super::memory::Memory;
 use super::status::IngestionPipelineStatus;
 use super::stores::{Queue, SecretKey, Stores};
@@ -86,6 +87,9 @@ pub struct IngestionPipelineSpec {
     /// Who finds concepts.
     #[serde(default)]
     pub concepts: Concepts,
+    /// How documents get their categories.
+    #[serde(default)]
+    pub classify: Classify,
     /// How questions are answered.
     #[serde(default)]
     pub ask: Ask,
