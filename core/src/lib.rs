@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod chunk;
+pub mod classify;
 pub mod concept;
 pub mod delivery;
 pub mod failure;

@@ -10,6 +10,7 @@ use crate::resource::{
 
 mod ask;
 mod check;
+mod classify;
 mod make;
 mod problem;
 mod read;

@@ -1,11 +1,12 @@
 //! What the operator writes is what workers and API read: of every sample, and of whatever its rules let through of
-//! `spec.ask`. A rule that is laxer than a worker's would be a pod that does not start.
+//! `spec.ask` and `spec.classify`. A rule that is laxer than a worker's would be a pod that does not start.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use docmill_core::classify::{CATEGORIES_MAX, Category, NAME_CHARS_MAX, TEXT_BYTES_MAX, TEXTS_MAX};
 use docmill_core::sizing::{Node, Resources};
 use docmill_operator::build::{self, Images, Input, Volume};
 use docmill_operator::child::Child;
@@ -34,6 +35,11 @@ fn pipeline(spec: Value) -> IngestionPipeline {
 /// A pipeline of one node that says this of answers.
 fn asking(ask: Value) -> IngestionPipeline {
     pipeline(json!({"instanceType": "c5.4xlarge", "ask": ask}))
+}
+
+/// A pipeline of one node that tells documents apart by this.
+fn classifying(classify: &Value) -> IngestionPipeline {
+    pipeline(json!({"instanceType": "c5.4xlarge", "classify": classify}))
 }
 
 /// Whether both kinds of rules take it.
@@ -71,11 +77,7 @@ fn settings(children: &[Child], part: Part) -> Result<Settings, Vec<Problem>> {
     let files = children.iter().filter_map(|child| child.object["data"]["worker.json"].as_str());
     let texts: Vec<&str> = files.collect();
     assert_eq!(texts.len(), 1, "one file for all");
-    let deployment = children
-        .iter()
-        .find(|child| child.key().kind == "Deployment" && child.key().name == part.name("knowbase"))
-        .unwrap();
-    let pod = &deployment.object["spec"]["template"]["spec"];
+    let pod = pod(children, part);
     let variables = pod["containers"][0]["env"].as_array().into_iter().flatten();
     let environment: Environment = variables
         .map(|variable| {
@@ -89,6 +91,15 @@ fn settings(children: &[Child], part: Part) -> Result<Settings, Vec<Problem>> {
         let is_there = file.to_str().is_some_and(|file| mounted.iter().any(|known| known == file));
         if is_there { Ok(format!("{SECRET}\n")) } else { Err(std::io::ErrorKind::NotFound.into()) }
     })
+}
+
+/// The pods of a part.
+fn pod(children: &[Child], part: Part) -> &Value {
+    let deployment = children
+        .iter()
+        .find(|child| child.key().kind == "Deployment" && child.key().name == part.name("knowbase"))
+        .unwrap();
+    &deployment.object["spec"]["template"]["spec"]
 }
 
 /// Files of Secrets in a pod.
@@ -160,6 +171,48 @@ fn the_models_key_is_in_api_pods_and_in_no_object() {
 }
 
 #[test]
+fn what_is_not_said_of_categories_is_what_workers_do_by_themselves() {
+    let children = children(&classifying(&json!({"categories": [{"name": "letter"}]})));
+    let letter = Category { name: "letter".to_owned(), description: None, examples: Vec::new() };
+    for part in [Part::Worker, Part::Api] {
+        let found = settings(&children, part).unwrap().classify;
+        assert_eq!(found.categories.as_slice(), std::slice::from_ref(&letter), "{part}");
+        assert_eq!(found.min_percent, docmill_core::classify::MIN_PERCENT, "{part}");
+    }
+}
+
+#[test]
+fn as_many_categories_as_are_taken_fit_the_file() {
+    // As much as may be, in as many texts as may be, of what takes most room in the file.
+    let most = 512 << 10;
+    let text_bytes = most / (CATEGORIES_MAX * TEXTS_MAX) - 8;
+    let examples = vec!["\u{1}".repeat(text_bytes / 6); TEXTS_MAX];
+    let category = |number: usize| json!({"name": format!("kind {number}"), "examples": examples});
+    let categories: Value = (0..CATEGORIES_MAX).map(category).collect();
+    assert!(categories.to_string().len() > most * 9 / 10, "{}", categories.to_string().len());
+    let pipeline = classifying(&json!({ "categories": categories }));
+    assert!(is_taken(&pipeline), "{:?}", plan::make(&pipeline.spec, None).err());
+    let children = children(&pipeline);
+    for part in [Part::Worker, Part::Api] {
+        assert_eq!(settings(&children, part).unwrap().classify.categories.len(), CATEGORIES_MAX, "{part}");
+    }
+}
+
+#[test]
+fn passwords_of_documents_are_where_workers_and_api_look_for_them() {
+    let of =
+        |extract: Value| children(&pipeline(json!({"instanceType": "c5.4xlarge", "extract": extract})));
+    let (without, with) = (of(json!({})), of(json!({"passwordsSecretRef": {"name": "vault"}})));
+    for part in [Part::Worker, Part::Api] {
+        assert_eq!(settings(&without, part).unwrap().passwords_file, None, "{part}");
+        let file = settings(&with, part).unwrap().passwords_file.unwrap();
+        let mounted = mounted(pod(&with, part));
+        assert!(mounted.iter().any(|known| Path::new(known) == file), "{part}: {mounted:?}");
+        assert!(!self::mounted(pod(&without, part)).iter().any(|known| Path::new(known) == file), "{part}");
+    }
+}
+
+#[test]
 fn stand_ins_stand_in() {
     let benchmark = json!({"mockModel": true, "mockModelDelay": "20ms", "mockEmbeddings": true});
     let found = settings(&children(&asking(json!({"benchmark": benchmark}))), Part::Api).unwrap();
@@ -203,8 +256,66 @@ fn name() -> impl Strategy<Value = String> {
     prop::sample::select(names)
 }
 
+/// Names of categories, more often than not.
+fn category_name() -> impl Strategy<Value = String> {
+    let good =
+        ["invoice".to_owned(), "счёт & co".to_owned(), "a: b".to_owned(), "ä".repeat(NAME_CHARS_MAX)];
+    let mut bad: Vec<String> =
+        [" a", "a\u{a0}", "a\u{7}b", "a,b", "a=b", "a\"b", "a\\b", ""].map(str::to_owned).into();
+    bad.push("a".repeat(NAME_CHARS_MAX + 1));
+    prop_oneof![8 => prop::sample::select(good.to_vec()), 1 => prop::sample::select(bad)]
+}
+
+/// What stands for a category, more often than not.
+fn category_text() -> impl Strategy<Value = String> {
+    let half = TEXT_BYTES_MAX / 2;
+    let good = ["Amount: {due} # \"now\"".to_owned(), "\u{1}".to_owned(), "ä".repeat(half)];
+    let bad = [String::new(), " ".to_owned(), "\u{3000}\n".to_owned(), "ä".repeat(half) + "b"];
+    prop_oneof![8 => prop::sample::select(good.to_vec()), 1 => prop::sample::select(bad.to_vec())]
+}
+
+fn category() -> impl Strategy<Value = Value> {
+    let count = prop::sample::select(vec![0, 0, 1, TEXTS_MAX - 1, TEXTS_MAX, TEXTS_MAX + 1]);
+    (category_name(), prop::option::of(category_text()), category_text(), count).prop_map(
+        |(name, description, example, count)| {
+            let mut category = json!({"name": name, "examples": vec![example; count]});
+            if let Some(description) = description {
+                category["description"] = json!(description);
+            }
+            category
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Neither more nor less is a category to the one than to the other, and who reads them has them as they were given.
+    #[test]
+    fn categories_are_taken_as_workers_take_them(
+        categories in prop::collection::vec(category(), 0..3),
+        min_percent in number(0, 100),
+    ) {
+        let classify = json!({"categories": categories, "minPercent": min_percent});
+        let file = json!({
+            "queue": {"redis": {"url": "redis://h"}}, "ledger": {"postgres": {"url": "postgresql://h/d"}},
+            "classify": classify,
+        });
+        let nowhere = |_: &Path| -> std::io::Result<String> { Err(std::io::ErrorKind::NotFound.into()) };
+        let by_worker = load(&file.to_string(), &Environment::new(), &nowhere);
+        let pipeline = classifying(&classify);
+        prop_assert_eq!(is_taken(&pipeline), by_worker.is_ok(), "{}: {:?}", classify, by_worker.err());
+        if is_taken(&pipeline) {
+            let given: Vec<Category> = serde_json::from_value(json!(categories)).unwrap();
+            let children = children(&pipeline);
+            for part in [Part::Worker, Part::Api] {
+                let found = settings(&children, part).unwrap().classify;
+                prop_assert_eq!(&found.categories, &given);
+                // Where there is nothing to be near to, nothing is said of how near.
+                prop_assert!(given.is_empty() || found.min_percent == min_percent);
+            }
+        }
+    }
 
     /// Neither more nor less is an address and a name to the one than to the other.
     #[test]

@@ -28,7 +28,7 @@ pub(super) const OPERATOR_KEYS: &str = "/run/secrets/docmill/operator-keys/keys.
 pub(super) const FIRST_KEY: &str = "/run/secrets/docmill/api-key/key";
 /// Key of the passwords of documents.
 const PASSWORDS: &str = "passwords";
-/// File of the passwords of documents, which workers alone have.
+/// File of the passwords of documents: workers read these, and API pods draw their pages.
 pub(super) const PASSWORDS_FILE: &str = "/run/secrets/docmill/documents/passwords";
 /// Key of the key of the model that writes answers.
 const MODEL_KEY: &str = "apiKey";
@@ -47,8 +47,8 @@ pub(super) fn folder(part: Part) -> String {
     format!("{FOLDER}/{part}")
 }
 
-/// The volume of a worker, which has the passwords of documents beside, or of an API pod, which has the operator's keys,
-/// its own first one and the model's; none while a Secret of a managed store has no name yet.
+/// The volume of a worker or of an API pod: what opens the stores, and the passwords of documents. An API pod has the
+/// operator's keys, its own first one and the model's beside. None while a Secret of a managed store has no name yet.
 pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
     let mut sources = stores(input)?;
     if part == Part::Api {
@@ -68,9 +68,7 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
             sources.push(secret(given.name.clone(), vec![file(key, "model/key".to_owned())]));
         }
     }
-    if part == Part::Worker
-        && let Some(given) = &input.pipeline.spec.extract.passwords_secret_ref
-    {
+    if let Some(given) = &input.pipeline.spec.extract.passwords_secret_ref {
         let key = given.key.as_deref().unwrap_or(PASSWORDS);
         sources.push(secret(given.name.clone(), vec![file(key, "documents/passwords".to_owned())]));
     }
@@ -218,17 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn workers_alone_have_the_passwords_of_documents() {
+    fn workers_and_api_pods_have_the_passwords_of_documents() {
         let mut world = fixture::managed();
-        let before = [Part::Worker, Part::Api].map(|part| mounted(&world.input(), part));
+        let parts = [Part::Worker, Part::Api];
+        let before = parts.map(|part| mounted(&world.input(), part));
         for (given, key) in [(None, "passwords"), (Some("pdf.txt"), "pdf.txt")] {
             let name = "vault".to_owned();
             world.pipeline.spec.extract.passwords_secret_ref =
                 Some(SecretKey { name, key: given.map(str::to_owned) });
-            let worker = mounted(&world.input(), Part::Worker);
-            assert_eq!(worker[..before[0].len()], before[0]);
-            assert_eq!(worker[before[0].len()..], [of("vault", key, "documents/passwords")]);
-            assert_eq!(mounted(&world.input(), Part::Api), before[1]);
+            for (part, before) in parts.iter().zip(&before) {
+                let after = mounted(&world.input(), *part);
+                assert_eq!(after[..before.len()], before[..], "{part}");
+                assert_eq!(after[before.len()..], [of("vault", key, "documents/passwords")], "{part}");
+            }
         }
         assert_eq!(PASSWORDS_FILE, format!("{FOLDER}/documents/passwords"));
     }

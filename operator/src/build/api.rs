@@ -167,6 +167,33 @@ mod tests {
     }
 
     #[test]
+    fn passwords_of_documents_are_there_to_read_and_no_more() {
+        let mut world = fixture::managed();
+        let template = |world: &fixture::World| {
+            let all = children(&world.input());
+            named(&all, "Deployment", "knowbase-api").object["spec"]["template"].clone()
+        };
+        let without = template(&world);
+        assert!(!without.to_string().contains("documents/passwords"));
+        let mut of = |name: &str, key: Option<&str>| {
+            world.pipeline.spec.extract.passwords_secret_ref =
+                Some(SecretKey { name: name.to_owned(), key: key.map(str::to_owned) });
+            template(&world)
+        };
+        let before = of("vault", None);
+        let mounts = before["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+        let secrets: Vec<&Value> = mounts.iter().filter(|mount| mount["name"] == "secrets").collect();
+        assert_eq!(
+            secrets,
+            [&json!({"name": "secrets", "mountPath": "/run/secrets/docmill", "readOnly": true})]
+        );
+        assert_eq!(before, of("vault", Some("passwords")), "the default");
+        // Read at the start alone: another one is another pod.
+        assert_ne!(before, of("vault", Some("pdf.txt")));
+        assert_ne!(before, of("safe", None));
+    }
+
+    #[test]
     fn its_address_is_there_before_it() {
         let mut world = fixture::managed();
         world.volumes.clear();

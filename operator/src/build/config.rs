@@ -69,6 +69,7 @@ fn file(input: &Input<'_>) -> Value {
         "objects": {"s3": objects(input)},
         "scratch": {"path": worker::SCRATCH_FILES, "limitMib": plan.scratch_mib},
         "extract": extract(input),
+        "classify": classify(input),
         "ask": ask(input),
         "rateLimits": rate_limits(&plan.budgets),
     })
@@ -193,6 +194,15 @@ fn extract(input: &Input<'_>) -> Value {
             "ocrDpi": ocr.dpi,
         },
     })
+}
+
+fn classify(input: &Input<'_>) -> Value {
+    let classify = &input.pipeline.spec.classify;
+    // Where nothing is told apart, it does not matter how near it would have to be: no pod is rolled for it.
+    match classify.categories.is_empty() {
+        true => Value::Null,
+        false => json!(classify.settings()),
+    }
 }
 
 fn ask(input: &Input<'_>) -> Value {
@@ -363,6 +373,22 @@ mod tests {
         let found = read(&world.input());
         assert_eq!(found["extract"]["passwordsFile"], "/run/secrets/docmill/documents/passwords");
         assert!(!found.to_string().contains("vault"));
+    }
+
+    #[test]
+    fn categories_are_as_a_person_says() {
+        let mut world = fixture::managed();
+        world.pipeline.spec.classify.min_percent = 30;
+        assert!(read(&world.input()).get("classify").is_none());
+        let given = json!({
+            "categories": [
+                {"name": "invoice", "description": "Bills that ask for payment", "examples": ["Amount due"]},
+                {"name": "letter"},
+            ],
+            "minPercent": 30,
+        });
+        world.pipeline.spec.classify = serde_json::from_value(given.clone()).unwrap();
+        assert_eq!(read(&world.input())["classify"], given);
     }
 
     #[test]

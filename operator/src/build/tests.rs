@@ -76,6 +76,36 @@ fn the_same_input_is_the_same_objects() {
 }
 
 #[test]
+fn other_categories_roll_workers_and_api() {
+    let mut world = fixture::managed();
+    let mut of = |categories: Value| {
+        let classify = json!({"categories": categories});
+        world.pipeline.spec.classify = serde_json::from_value(classify).unwrap();
+        let pods = pods_of(&children(&world.input()));
+        let named = |part: Part| {
+            let name = format!("{:?}", part.name("knowbase"));
+            pods.iter().find(|(who, _)| who.contains(&name)).unwrap().1.clone()
+        };
+        [Part::Worker, Part::Api].map(named)
+    };
+    let (letter, invoice) = (json!({"name": "letter"}), json!({"name": "invoice"}));
+    let described = json!({"name": "letter", "description": "Mail to people"});
+    // The first of two that are as near is taken: another order are other categories.
+    let [none, one, text, two, turned] = [
+        json!([]),
+        json!([letter]),
+        json!([described]),
+        json!([letter, invoice]),
+        json!([invoice, letter]),
+    ]
+    .map(&mut of);
+    for (before, after) in [(&none, &one), (&one, &text), (&one, &two), (&two, &turned)] {
+        assert!(before.iter().zip(after).all(|(before, after)| before != after), "{before:?}");
+    }
+    assert_eq!(none, of(json!([])), "as before");
+}
+
+#[test]
 fn what_has_no_secret_yet_is_left_out() {
     let mut world = fixture::managed();
     world.volumes.remove(&Part::Neo4j);

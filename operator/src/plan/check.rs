@@ -1,6 +1,6 @@
 //! What needs the plan to be said: sizes against each other, and what the worker's image has.
 
-use super::{Plan, Problem, ask};
+use super::{Plan, Problem, ask, classify};
 use crate::resource::IngestionPipelineSpec;
 
 /// Memory of a worker beside its scratch, in MiB: the model, one extractor and what is in work.
@@ -14,6 +14,7 @@ pub(super) fn check(plan: &Plan, spec: &IngestionPipelineSpec, problems: &mut Ve
     problems.extend(scratch(plan));
     problems.extend(spec.extract.ocr.languages.iter().filter_map(|name| language(name)));
     problems.extend(spec.ask.model.iter().flat_map(ask::check));
+    problems.extend(classify::check(&spec.classify));
 }
 
 fn files(plan: &Plan) -> Option<Problem> {

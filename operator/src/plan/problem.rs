@@ -148,4 +148,16 @@ pub const PLAN_RULES: &[PlanRule] = &[
         "It is a name: not of spaces alone, and without control characters.",
         "Take the one that the model's server lists.",
     ),
+    rule(
+        "VP-16",
+        "`spec.classify.categories`",
+        "A name has no spaces at its ends and no control characters; a text has more than spaces, and up to 2048 bytes.",
+        "Correct what the message names.",
+    ),
+    rule(
+        "VP-17",
+        "`spec.classify.categories`",
+        "All of them have 512 KiB at most, as JSON: a ConfigMap holds them.",
+        "Leave examples out, or shorten them.",
+    ),
 ];

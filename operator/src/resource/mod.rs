@@ -6,6 +6,7 @@
 
 mod ask;
 mod autoscaling;
+mod classify;
 mod condition;
 mod memory;
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod workers;
 
 pub use ask::{Ask, AskBenchmark, AskModel};
 pub use autoscaling::{Autoscaling, MetricsProvider, Provider, RateLimit};
+pub use classify::{Category, Classify};
 pub use condition::{Condition, ConditionKind};
 pub use memory::{Memory, Neo4jMemory};
 pub use schema::{crd, crd_yaml};

@@ -3,6 +3,9 @@
 
 use serde_json::{Value, json};
 
+mod ask;
+mod classify;
+
 /// A rule of the schema.
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaRule {
@@ -124,16 +127,16 @@ pub const SCHEMA_RULES: &[SchemaRule] = &[
         "IP-25",
         "`spec.ask.model.url`",
         "Put the key into a Secret and name that in `keySecretRef`; whoever could read the address has seen it: change it.",
-        model_urls,
+        ask::model_urls,
     ),
     rule(
         "IP-26",
         "`spec.ask.model.url`",
         "Begin it with `https://`, or, where nobody can come between, set `allowHttp: true`.",
-        model_schemes,
+        ask::model_schemes,
     ),
     rule("IP-27", "`spec.ask.model.connectTimeout`", "Give 100ms to 60s.", || {
-        model_times("connectTimeout", "60s", "60001ms")
+        ask::model_times("connectTimeout", "60s", "60001ms")
     }),
     rule(
         "IP-28",
@@ -141,16 +144,28 @@ pub const SCHEMA_RULES: &[SchemaRule] = &[
         "Give 100ms to 1h.",
         || {
             let fields = ["firstTokenTimeout", "idleTimeout", "totalTimeout"];
-            fields.into_iter().flat_map(|field| model_times(field, "1h", "3600001ms")).collect()
+            fields.into_iter().flat_map(|field| ask::model_times(field, "1h", "3600001ms")).collect()
         },
     ),
-    rule("IP-29", "`spec.ask.cacheTtl`", "Give 1s to 1h.", cache_ttls),
-    rule("IP-30", "`spec.ask.benchmark.mockModelDelay`", "Give less.", mock_delays),
+    rule("IP-29", "`spec.ask.cacheTtl`", "Give 1s to 1h.", ask::cache_ttls),
+    rule("IP-30", "`spec.ask.benchmark.mockModelDelay`", "Give less.", ask::mock_delays),
     rule(
         "IP-31",
         "`spec.ask.benchmark.mockModel`, `spec.ask.model`",
         "Remove one of them.",
-        mock_and_model,
+        ask::mock_and_model,
+    ),
+    rule(
+        "IP-32",
+        "`spec.classify.categories[].name`",
+        "Take another name: searches list names with commas between them.",
+        classify::names,
+    ),
+    rule(
+        "IP-33",
+        "`spec.classify.categories[].examples`",
+        "Leave some out; those that differ most tell most.",
+        classify::texts,
     ),
 ];
 
@@ -397,73 +412,5 @@ fn document_timeouts() -> Vec<Case> {
         taken(limits(json!({"documentTimeout": "5s", "pageTimeout": "5s"}))),
         taken(of("24h")),
         refused(of("24h1s")),
-    ]
-}
-
-fn ask(ask: Value) -> Value {
-    json!({"ask": ask})
-}
-
-/// A pipeline with a model, and what is said of it beside its name.
-fn model(said: Value) -> Value {
-    let mut model = json!({"url": "https://models.example/v1", "name": "small"});
-    for (field, value) in said.as_object().into_iter().flatten() {
-        model[field] = value.clone();
-    }
-    ask(json!({"model": model}))
-}
-
-fn model_urls() -> Vec<Case> {
-    let of = |url: &str| model(json!({"url": url}));
-    vec![
-        taken(of("https://models.example/v1")),
-        refused(of("https://me:hunter2@models.example/v1")),
-        refused(of("https://models.example/v1?key=hunter2")),
-        refused(of("https://models.example/v1#hunter2")),
-    ]
-}
-
-fn model_schemes() -> Vec<Case> {
-    let of = |url: &str, allow_http: bool| model(json!({"url": url, "allowHttp": allow_http}));
-    let mut all = vec![
-        taken(of("http://ollama.models:11434/v1", true)),
-        refused(of("http://ollama.models:11434/v1", false)),
-        refused(of("http://localhost.example/v1", false)),
-        refused(of("http://127.0.0.11/v1", false)),
-        refused(of("ftp://models.example/v1", true)),
-        refused(of("models.example/v1", true)),
-    ];
-    let here =
-        ["http://localhost", "http://localhost:8000/v1", "http://127.0.0.1/v1", "http://[::1]:8000/v1"];
-    all.extend(here.map(|url| taken(of(url, false))));
-    all
-}
-
-fn model_times(field: &str, most: &str, more: &str) -> Vec<Case> {
-    let of = |time: &str| model(json!({ field: time }));
-    vec![taken(of("100ms")), taken(of(most)), refused(of("99ms")), refused(of(more))]
-}
-
-fn cache_ttls() -> Vec<Case> {
-    let of = |time: &str| ask(json!({"cacheTtl": time}));
-    vec![taken(of("1s")), taken(of("1h")), refused(of("999ms")), refused(of("1h1s"))]
-}
-
-fn mock_delays() -> Vec<Case> {
-    let of = |time: &str| ask(json!({"benchmark": {"mockModel": true, "mockModelDelay": time}}));
-    vec![taken(of("0s")), taken(of("60s")), refused(of("60001ms"))]
-}
-
-fn mock_and_model() -> Vec<Case> {
-    let of = |benchmark: Value| {
-        let mut spec = model(json!({}));
-        spec["ask"]["benchmark"] = benchmark;
-        spec
-    };
-    vec![
-        taken(of(json!({"mockModel": false}))),
-        // What takes part in each search is no matter of the model.
-        taken(of(json!({"mockEmbeddings": true}))),
-        refused(of(json!({"mockModel": true}))),
     ]
 }

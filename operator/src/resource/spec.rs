@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
 use super::autoscaling::{Autoscaling, RateLimit};
+use super::classify::Classify;
 use super::memory::Memory;
 use super::status::IngestionPipelineStatus;
 use super::stores::{Queue, SecretKey, Stores};
@@ -86,6 +87,9 @@ pub struct IngestionPipelineSpec {
     /// Who finds concepts.
     #[serde(default)]
     pub concepts: Concepts,
+    /// How documents get their categories.
+    #[serde(default)]
+    pub classify: Classify,
     /// How questions are answered.
     #[serde(default)]
     pub ask: Ask,
@@ -134,7 +138,8 @@ pub struct Extract {
     /// How much of their sandbox extractors need.
     #[serde(default)]
     pub sandbox: Sandbox,
-    /// Passwords that encrypted documents are tried with: one a line, up to 64. Workers read them at their start.
+    /// Passwords that encrypted documents are tried with: one a line, up to 64. Workers, and API pods, which draw
+    /// pages, read them at their start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passwords_secret_ref: Option<SecretKey>,
 }

@@ -15,8 +15,8 @@ use super::{Problem, schema};
 
 /// The rule of what has no number of its own.
 pub const SCHEMA: &str = "schema";
-/// Rules of amounts and times, which the schema's pattern says more exactly.
-const AMOUNTS: [&str; 3] = ["VP-02", "VP-04", "VP-05"];
+/// Rules of amounts, times and categories, much of which the schema says more exactly.
+const OF_SCHEMA: [&str; 4] = ["VP-02", "VP-04", "VP-05", "VP-16"];
 /// The rule that says that the smallest node is not known.
 const NO_NODE: &str = "VP-03";
 /// A name that stands in where none was given, so that the rest can be checked.
@@ -115,11 +115,11 @@ impl Checker {
         let Err(found) = plan::make(&pipeline.spec, self.smallest) else { return };
         let rules: HashSet<String> = checked.problems.iter().map(|problem| problem.rule.clone()).collect();
         for problem in found {
-            let is_of_schema = AMOUNTS.contains(&problem.rule)
+            let is_of_schema = OF_SCHEMA.contains(&problem.rule)
                 && checked
                     .problems
                     .iter()
-                    .any(|known| known.rule == SCHEMA && known.path.starts_with(problem.path));
+                    .any(|known| !known.rule.starts_with("VP-") && known.path.starts_with(problem.path));
             if problem.rule == NO_NODE {
                 checked.notes.push(
                     "sizes were not checked, as it names no node: give --node CPU,MEMORY of the smallest one".into(),

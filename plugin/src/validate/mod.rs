@@ -170,6 +170,11 @@ mod tests {
             ),
             ("{ask: {model: {url: 'https://models'}}}", "schema", "spec.ask.model.name"),
             ("{ask: {model: {url: 'https://:443', name: small}}}", "VP-14", "spec.ask.model.url"),
+            ("{classify: {categories: [{name: 'a,b'}]}}", "IP-32", "spec.classify.categories[0].name"),
+            ("{classify: {categories: [{name: a}, {name: a}]}}", "schema", "spec.classify.categories"),
+            ("{classify: {categories: [{label: a}]}}", "schema", "spec.classify.categories[0].label"),
+            ("{classify: {minPercent: 101}}", "schema", "spec.classify.minPercent"),
+            ("{classify: {categories: [{name: ' a'}]}}", "VP-16", "spec.classify.categories"),
             ("{instanceType: c5.4xlrage}", "VP-01", "spec.instanceType"),
             ("{capacity: {cpu: '0', memory: 8Gi}}", "VP-02", "spec.capacity"),
             (
@@ -206,6 +211,13 @@ mod tests {
         assert_eq!(problems.len(), 1, "{problems:?}");
         let problems = checked("{autoscaling: {scaleDownWindow: 5d}}").problems;
         assert_eq!(problems.len(), 1, "{problems:?}");
+        let examples = ["x"; 20].join(", ");
+        let category = format!("{{name: a, description: b, examples: [{examples}]}}");
+        for (category, rule) in [("{name: 'a,b'}", "IP-32"), (category.as_str(), "IP-33")] {
+            let problems = checked(&format!("{{classify: {{categories: [{category}]}}}}")).problems;
+            let rules: Vec<&str> = problems.iter().map(|problem| problem.rule.as_str()).collect();
+            assert_eq!(rules, [rule], "{problems:?}");
+        }
     }
 
     #[test]

@@ -371,7 +371,8 @@ pub const KEYS: &[Key] = &[
         "extract.passwordsFile",
         false,
         FILE,
-        "File of passwords that encrypted documents are tried with, one a line, up to 64; only workers read it",
+        "File of passwords that encrypted documents are tried with, one a line, up to 64; an API that does not have \
+         the file draws no pages of such documents",
     ),
     text("extract.passwordsEnv", false, VARIABLE, "Variable that holds these passwords"),
     Key {

@@ -62,8 +62,8 @@ pub struct Settings {
     pub scratch: ScratchOptions,
     /// How documents are read; without the passwords of `passwords_file`.
     pub extract: ExtractOptions,
-    /// File of the passwords that encrypted documents are tried with. [`Settings::read_passwords`] alone reads it: the
-    /// API has this configuration and not the file.
+    /// File of the passwords that encrypted documents are tried with. [`Settings::read_passwords`] alone reads it: an
+    /// API may have this configuration and not the file.
     pub passwords_file: Option<PathBuf>,
     /// How documents get their categories.
     pub classify: ClassifySettings,

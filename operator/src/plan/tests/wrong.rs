@@ -2,10 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use docmill_core::classify::{CATEGORIES_MAX, TEXT_BYTES_MAX, TEXTS_MAX};
+
 use super::*;
 
 fn problems(given: Value) -> Vec<Problem> {
     make(&spec(given.clone()), None).err().unwrap_or_else(|| panic!("{given} has a plan"))
+}
+
+fn categories(categories: Value) -> Value {
+    json!({"classify": {"categories": categories}})
+}
+
+/// So many, with three texts of so many bytes each.
+fn many_categories(count: usize, bytes: usize) -> Value {
+    let texts = vec!["x".repeat(bytes); 3];
+    let category = |number: usize| json!({"name": format!("kind {number}"), "examples": texts});
+    categories((0..count).map(category).collect())
 }
 
 /// What is wrong, the rule, the field, and a part of the message. Each alone.
@@ -146,6 +159,25 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "spec.ask.model.name",
             "the one that the model's server lists",
         ),
+        (
+            on(categories(json!([{"name": "letter"}, {"name": "bill\u{7}"}]))),
+            "VP-16",
+            "spec.classify.categories",
+            "\"bill\\u{7}\" cannot be a category",
+        ),
+        (
+            // In letters it is short enough for the schema.
+            on(categories(json!([{"name": "letter", "examples": ["ä".repeat(TEXT_BYTES_MAX / 2 + 1)]}]))),
+            "VP-16",
+            "spec.classify.categories",
+            "1 to 2048 bytes are allowed",
+        ),
+        (
+            on(many_categories(CATEGORIES_MAX, TEXT_BYTES_MAX)),
+            "VP-17",
+            "spec.classify.categories",
+            "room for 524288",
+        ),
     ]
 }
 
@@ -175,6 +207,17 @@ fn what_is_just_right_is_not_refused() {
         "extract": {"limits": {"maxFileMib": 2560}, "ocr": {"languages": ["eng", "jpn"]}},
     }));
     assert_eq!((plan.scratch_mib, plan.documents.file_mib), (2_560, 2_560));
+}
+
+#[test]
+fn categories_as_large_as_they_may_be_are_not_refused() {
+    let examples = vec!["ä".repeat(TEXT_BYTES_MAX / 2); TEXTS_MAX - 1];
+    let full = json!({"name": "letter", "description": "x".repeat(TEXT_BYTES_MAX), "examples": examples});
+    for given in [categories(json!([full])), many_categories(CATEGORIES_MAX, 1_700)] {
+        let mut spec = given;
+        spec["instanceType"] = json!("c5.4xlarge");
+        plan(spec);
+    }
 }
 
 #[test]

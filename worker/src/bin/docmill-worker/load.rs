@@ -32,7 +32,8 @@ pub fn load_to_extract(file: &Path) -> Result<Settings, NotLoaded> {
     Ok(settings)
 }
 
-/// The same with the passwords of documents where they are at hand. Pods of the API have none: they draw what needs none.
+/// The same with the passwords of documents where they are at hand. An API without them answers all the same: it draws
+/// what needs none.
 pub fn load_to_draw(file: &Path) -> Result<Settings, NotLoaded> {
     let mut settings = load(file)?;
     if settings.passwords_file.as_deref().is_some_and(Path::exists)

@@ -19,7 +19,8 @@ const RULES: &str = "nearest-1";
 /// Bytes of a recipe's hash that are kept: it tells a few recipes apart, not an attacker's.
 const RECIPE_BYTES: usize = 8;
 /// What a name may be, in words.
-const NAMES: &str = "1 to 64 characters, without quotes, backslashes, commas, '=' and control characters";
+const NAMES: &str = "1 to 64 characters, without spaces at its ends, quotes, backslashes, commas, '=' and control \
+                     characters";
 
 /// What documents may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +167,8 @@ mod tests {
             let said = ClassifySettings::of_lines([wrong]).unwrap_err();
             assert!(said.contains("cannot be a category"), "{said}");
         }
+        let spaced = Category { name: "a ".into(), description: None, examples: Vec::new() };
+        assert!(spaced.check().unwrap_err().contains("spaces at its ends"));
         let text = format!("a={}", "x".repeat(TEXT_BYTES_MAX + 1));
         assert!(ClassifySettings::of_lines([text.as_str()]).unwrap_err().contains("too long"));
         let many: Vec<String> = (0..=CATEGORIES_MAX).map(|n| format!("c{n}")).collect();

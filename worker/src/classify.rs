@@ -9,11 +9,8 @@ use tokio::sync::Mutex;
 
 use crate::embed::{Batcher, Error};
 
-mod settings;
-
-pub use settings::{
-    CATEGORIES_MAX, Category, ClassifySettings, MIN_PERCENT, NAME_CHARS_MAX, TEXT_BYTES_MAX, TEXTS_MAX,
-};
+// Their bounds are the operator's as well.
+pub use docmill_core::classify::{CATEGORIES_MAX, Category, ClassifySettings, MIN_PERCENT};
 
 /// How much of a document's beginning is looked at, in bytes: about what a vector sums up.
 const BEGINNING_BYTES: usize = 1_024;
