@@ -8,20 +8,14 @@
 mod house;
 
 use std::io::Cursor;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use docmill_core::id::TenantId;
 use docmill_tests::corpus::{Writer, dense_pages, pdf};
 use docmill_tests::services::http::{Answer, Client, form};
+use docmill_tests::services::made_key::made_key;
 use docmill_tests::services::process::wait_until;
 use docmill_tests::services::s3::S3Server;
 use docmill_tests::services::served::Served;
-use docmill_worker::api::keys;
-use docmill_worker::clock::SystemClock;
-use docmill_worker::desk::{Desk, NewKey};
-use docmill_worker::sqlite::Database;
 use house::House;
 
 /// What a page that has no end is given, and what else a busy machine needs.
@@ -158,29 +152,11 @@ fn judge(client: &Client, stranger: &Client) {
     wait_until("the deletion", || image(client, &report, 1, &[("if-none-match", tag)]).status == 404);
 }
 
-/// Makes a key while nothing is served.
-fn key(data_dir: &Path, tenant: &str) -> String {
-    std::fs::create_dir_all(data_dir).unwrap();
-    let database = Database::open(data_dir, Arc::new(SystemClock)).unwrap();
-    let (made, tenant) = (keys::generate().unwrap(), TenantId::new(tenant).unwrap());
-    let key = made.key.expose().to_owned();
-    let new = NewKey {
-        id: &made.id,
-        secret_hash: keys::hash_of(&key),
-        label: "test",
-        tenant: &tenant,
-        scopes: &["read", "write"],
-        lasts_ms: None,
-    };
-    tokio::runtime::Runtime::new().unwrap().block_on(database.create_key(&new)).unwrap();
-    key
-}
-
 #[test]
 fn pages_are_drawn_on_one_machine() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let [one, two] = ["one", "two"].map(|tenant| key(&data, tenant));
+    let [one, two] = ["one", "two"].map(|tenant| made_key(&data, tenant, &["read", "write"], None));
     let served = Served::on(&data, &[], &[("USE_MOCK_EMBEDDINGS", "1")]);
     judge(&served.client_with(Some(one)), &served.client_with(Some(two)));
     served.end();

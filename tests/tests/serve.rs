@@ -5,19 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use docmill_core::id::TenantId;
 use docmill_core::limits::Limits;
 use docmill_tests::command::{Docmill, locate};
 use docmill_tests::services::decks;
 use docmill_tests::services::http::{Answer, Client, form};
+use docmill_tests::services::made_key::made_key;
 use docmill_tests::services::process::{Process, free_port, wait_until};
-use docmill_worker::api::keys;
-use docmill_worker::clock::SystemClock;
-use docmill_worker::desk::{Desk, NewKey};
-use docmill_worker::sqlite::Database;
 use serde_json::{Value, json};
 
 /// From the first answer to the hit of the first upload, on a machine that runs other tests: who waits for something that
@@ -77,23 +72,6 @@ impl House {
         wait_until("docmill serve answers", answers);
         client.key = std::fs::read_to_string(self.data_dir().join("api-token")).ok();
         Served { process, client }
-    }
-
-    /// Makes a key while nothing is served.
-    fn key(&self, tenant: &str) -> String {
-        let database = Database::open(&self.data_dir(), Arc::new(SystemClock)).unwrap();
-        let (made, tenant) = (keys::generate().unwrap(), TenantId::new(tenant).unwrap());
-        let key = made.key.expose().to_owned();
-        let new = NewKey {
-            id: &made.id,
-            secret_hash: keys::hash_of(&key),
-            label: "test",
-            tenant: &tenant,
-            scopes: &["read", "write", "admin"],
-            lasts_ms: None,
-        };
-        tokio::runtime::Runtime::new().unwrap().block_on(database.create_key(&new)).unwrap();
-        key
     }
 }
 
@@ -237,8 +215,8 @@ fn what_was_accepted_survives_a_kill() {
 #[test]
 fn a_key_leads_to_its_tenant_alone() {
     let house = House::new();
-    std::fs::create_dir(house.data_dir()).unwrap();
-    let [one, two] = ["one", "two"].map(|tenant| house.key(tenant));
+    let scopes = ["read", "write", "admin"];
+    let [one, two] = ["one", "two"].map(|tenant| made_key(&house.data_dir(), tenant, &scopes, None));
     let served = house.serve(&[]);
     let [one, two] = [one, two].map(|key| Client { port: house.port, key: Some(key) });
     let document = one.uploaded("egret.txt", "An egret of the first tenant.");

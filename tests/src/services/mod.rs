@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod decks;
 pub mod http;
 pub mod issuer;
+pub mod made_key;
 pub mod model;
 pub mod neo4j;
 pub mod postgres;

@@ -1,15 +1,10 @@
 //! The shapes whose answers are to be the same, each with keys: an API with its servers, and `docmill serve`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use docmill_core::id::TenantId;
 use docmill_tests::services::http::Client;
+use docmill_tests::services::made_key::made_key;
 use docmill_tests::services::served::Served;
-use docmill_worker::api::keys;
-use docmill_worker::clock::SystemClock;
-use docmill_worker::desk::{Desk, NewKey};
-use docmill_worker::sqlite::Database;
 use serde_json::json;
 
 use super::house::{House, Running};
@@ -114,30 +109,11 @@ impl OneMachine {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        // Nobody else may have the directory while it is served.
-        let admin = made(&data, &["read", "write", "admin"], None);
-        let expired = made(&data, &["read"], Some(1));
+        let admin = made_key(&data, "default", &["read", "write", "admin"], None);
+        let expired = made_key(&data, "default", &["read"], Some(1));
         let served = Served::on(&data, &[], &[("USE_MOCK_EMBEDDINGS", "1"), ("USE_MOCK_LLM", "1")]);
         Self { served, admin, expired, dir }
     }
-}
-
-/// A key of the tenant `default`, which may last for so long.
-fn made(data: &Path, scopes: &[&'static str], lasts_ms: Option<u64>) -> String {
-    let database = Database::open(data, Arc::new(SystemClock)).unwrap();
-    let made = keys::generate().unwrap();
-    let key = made.key.expose().to_owned();
-    let new = NewKey {
-        id: &made.id,
-        secret_hash: keys::hash_of(&key),
-        label: "of a test",
-        tenant: &TenantId::default(),
-        scopes,
-        lasts_ms,
-    };
-    tokio::runtime::Runtime::new().unwrap().block_on(database.create_key(&new)).unwrap();
-    key
 }
 
 impl Shape for OneMachine {
