@@ -14,4 +14,6 @@ fi
 "$DIR/bin/python" tests/clients/small_model.py "$(find "$DIR/weights" -name '*.gguf')" "$PORT" &
 SERVER=$!
 trap 'kill "$SERVER"' EXIT
-DOCMILL_REAL_MODEL="http://127.0.0.1:$PORT/v1" cargo nextest run -p docmill-tests --test ask --run-ignored only a_real_small_model
+BASE="http://127.0.0.1:$PORT/v1"
+"$DIR/bin/python" tests/clients/first_completion.py "$BASE" "$SERVER"
+DOCMILL_REAL_MODEL="$BASE" cargo nextest run -p docmill-tests --test ask --run-ignored only a_real_small_model

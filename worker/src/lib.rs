@@ -41,6 +41,7 @@ pub mod neo4j;
 #[cfg(feature = "services")]
 pub mod objects;
 pub mod page_note;
+mod percent;
 #[cfg(feature = "services")]
 pub mod postgres;
 pub mod process_tree;

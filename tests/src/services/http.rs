@@ -99,6 +99,16 @@ impl Client {
             .unwrap()
     }
 
+    /// A figure of the metrics, by its whole name.
+    ///
+    /// # Panics
+    /// Nobody answers, or it is not among them.
+    pub fn figure(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").text();
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

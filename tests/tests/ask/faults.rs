@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use docmill_core::id::{ChunkId, DocumentId, IndexId, TenantId, TextHash};
-use docmill_core::search::{Filter, Hit, HitDocument, Mode, SearchAnswer, SearchRequest, Snippet};
+use docmill_core::id::TenantId;
+use docmill_core::search::{Filter, SearchAnswer, SearchRequest};
 use docmill_tests::services::model::{Manner, Model};
 use docmill_tests::services::process::{free_port, wait_until};
-use docmill_worker::ask::{AskEvent, AskSettings, Asker, ModelSettings, Question};
+use docmill_worker::ask::{AskEvent, AskSettings, Asker, ModelSettings, Question, found_texts};
 use docmill_worker::search::{Error, Search};
 use futures::StreamExt;
 use serde_json::Value;
@@ -25,38 +25,7 @@ struct Found;
 #[async_trait]
 impl Search for Found {
     async fn search(&self, tenant: &TenantId, _: &SearchRequest) -> Result<SearchAnswer, Error> {
-        let id = DocumentId::born(tenant, "file:///shell.txt", 0);
-        let hit = Hit {
-            chunk: ChunkId::of(id, TextHash::of(SHELL.as_bytes()), 0, IndexId(1)),
-            document: HitDocument {
-                id,
-                uri: "file:///shell.txt".to_owned(),
-                title: Some("Shells".to_owned()),
-                media_type: "text/plain".to_owned(),
-                language: "en".to_owned(),
-                category: None,
-                committed_at_ms: None,
-            },
-            page: 1,
-            heading: None,
-            start: 0,
-            end: SHELL.len() as u32,
-            score: 1.0,
-            text: SHELL.to_owned(),
-            snippet: Snippet::default(),
-            also_at: Vec::new(),
-            explain: None,
-        };
-        Ok(SearchAnswer {
-            results: vec![hit],
-            mode: Mode::FullText,
-            reason: None,
-            facets: Default::default(),
-            facets_over: None,
-            next: None,
-            timings: Default::default(),
-            passing: false,
-        })
+        Ok(found_texts(tenant, &[SHELL]))
     }
 
     async fn warm(&self, _: &[TenantId]) {}
@@ -154,15 +123,10 @@ fn a_real_small_model_answers_or_says_why_not() {
         first_token_ms: 120_000,
         idle_ms: 60_000,
         total_ms: 300_000,
-        ..ModelSettings::new(base.clone(), "smollm2")
+        ..ModelSettings::new(base, "smollm2")
     };
     let settings = AskSettings { model: Some(limits), ..AskSettings::default() };
     let asker = Asker::new(Arc::new(Found), &settings).unwrap();
-    // It may still load its weights.
-    wait_until(&format!("{base} listens"), || {
-        let address = base.trim_start_matches("http://").trim_end_matches("/v1");
-        std::net::TcpStream::connect(address).is_ok()
-    });
     let question = Question {
         text: "Who wrote the zebra shell?".to_owned(),
         history: Vec::new(),

@@ -8,16 +8,9 @@ use serde_json::{Value, json};
 
 use super::{MOCK_VECTORS, SHELL, ask, hand_in, with_documents};
 
-/// A figure of the metrics.
-fn figure(client: &Client, name: &str) -> f64 {
-    let metrics = client.get("/metrics").text();
-    let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap().to_owned();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 /// Searches that a store answered.
 fn searches(client: &Client) -> f64 {
-    figure(client, "docmill_api_search_seconds_count")
+    client.figure("docmill_api_search_seconds_count")
 }
 
 #[test]
@@ -61,10 +54,10 @@ fn the_questions_are_known_after_a_restart() {
     served.end();
     served.start_again();
     let client = served.client();
-    wait_until("what was asked most is found again", || figure(&client, "docmill_api_memo_entries") >= 1.0);
-    let (before, hits) = (searches(&client), figure(&client, "docmill_api_memo_hits_total"));
+    wait_until("what was asked most is found again", || client.figure("docmill_api_memo_entries") >= 1.0);
+    let (before, hits) = (searches(&client), client.figure("docmill_api_memo_hits_total"));
     let found: Value = client.get("/v1/search?q=zebra+shell").json();
     assert_eq!(found["results"][0]["text"], SHELL);
     assert_eq!(searches(&client), before, "nobody was asked");
-    wait_until("it is counted", || figure(&client, "docmill_api_memo_hits_total") > hits);
+    wait_until("it is counted", || client.figure("docmill_api_memo_hits_total") > hits);
 }

@@ -22,13 +22,6 @@ fn found(client: &Client) -> usize {
     answer.json()["results"].as_array().unwrap().len()
 }
 
-/// A figure of the metrics.
-fn figure(admin: &Client, name: &str) -> f64 {
-    let metrics = admin.get("/metrics").text();
-    let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap().to_owned();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[test]
 fn answers_are_remembered_until_a_commit() {
     let house = House::new("");
@@ -38,7 +31,7 @@ fn answers_are_remembered_until_a_commit() {
     for n in 0..4 {
         assert_eq!(found(&client), 0, "{n}");
     }
-    wait_until("hits are counted", || figure(&client, "docmill_api_memo_hits_total") >= 3.0);
+    wait_until("hits are counted", || client.figure("docmill_api_memo_hits_total") >= 3.0);
     upload(&client, 1);
     wait_until("the first document", || found(&client) == 1);
     upload(&client, 2);
@@ -50,9 +43,9 @@ fn answers_are_remembered_until_a_commit() {
     let fresh = client.send("GET", ASKED, &[("cache-control", "no-cache")], b"").unwrap();
     assert_eq!(fresh.json()["results"], posted["results"]);
     // They are counted every half second.
-    wait_until("what is remembered is counted", || figure(&client, "docmill_api_memo_entries") >= 1.0);
+    wait_until("what is remembered is counted", || client.figure("docmill_api_memo_entries") >= 1.0);
     wait_until("what is forgotten is counted", || {
-        figure(&client, "docmill_api_memo_invalidated_total") >= 1.0
+        client.figure("docmill_api_memo_invalidated_total") >= 1.0
     });
     // How often all tenants were answered from memory is for administrators.
     let cache = |client: &Client| client.get("/v1/overview").json()["cache"].clone();

@@ -1,6 +1,8 @@
 //! What operations answer: with what status and content where it is done, and with which codes of problems where it is
 //! not. The description says no more than this and no less; statuses come from the table of codes.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -245,17 +247,13 @@ pub fn responses(operation: &Operation) -> Value {
     for (status, meaning) in BY_HTTP {
         responses.insert(status.to_string(), json!({ "description": meaning }));
     }
-    let codes = codes(operation);
-    let mut statuses: Vec<StatusCode> =
-        codes.iter().filter_map(|code| status_of(code)).map(|(status, _)| status).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    for status in statuses {
-        let of_it = |code: &&'static str| {
-            let (_, meaning) = status_of(code).filter(|(of, _)| *of == status)?;
-            Some((*code, meaning))
-        };
-        let here: Vec<(&'static str, &'static str)> = codes.iter().filter_map(of_it).collect();
+    let mut by_status: BTreeMap<StatusCode, Vec<(&'static str, &'static str)>> = BTreeMap::new();
+    for code in codes(operation) {
+        if let Some((status, meaning)) = status_of(code) {
+            by_status.entry(status).or_default().push((code, meaning));
+        }
+    }
+    for (status, here) in by_status {
         let mut refused = refused(operation, status, &here);
         let name = status.as_u16().to_string();
         // One that is no problem may have the same status: numbers that cannot be put together.

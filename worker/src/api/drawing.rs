@@ -131,9 +131,7 @@ impl Drawer {
             let (document, generation) = (row.id, row.generation);
             *slot = opened.map(|content| Held { document, generation, content });
         }
-        let Some(held) = slot.as_ref() else {
-            return Err(no_image(page, "its file is not there any more as it was read"));
-        };
+        let Some(held) = slot.as_ref() else { return Err(gone(page)) };
         let drawing = Drawing {
             file: &held.content.file,
             name: file_uri::name(&row.uri),
@@ -154,7 +152,7 @@ impl Drawer {
         };
         if !held.content.is_as_it_was() {
             *slot = None;
-            return Err(no_image(page, "its file is not there any more as it was read"));
+            return Err(gone(page));
         }
         if api.scratch.as_ref().is_some_and(|scratch| scratch.free_bytes() < SCRATCH_LEFT_MIN) {
             *slot = None;
@@ -251,6 +249,11 @@ fn is_ours(code: FailureCode) -> bool {
 pub(super) fn no_image(page: u32, why: &str) -> Problem {
     let detail = format!("there is no picture of this page: {why}");
     Problem::new(StatusCode::NOT_FOUND, "no_page_image", detail, "show its text").given(&page.to_string())
+}
+
+/// There is none, as what lies where the document was is something else by now, or nothing.
+pub(super) fn gone(page: u32) -> Problem {
+    no_image(page, "its file is not there any more as it was read")
 }
 
 fn busy() -> Problem {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::content::{self, FILE_BYTES_MAX};
-use super::drawing::{Drawer, no_image};
+use super::drawing::{Drawer, gone, no_image};
 use super::problem::Problem;
 use super::request::Id;
 use super::{Api, Shared};
@@ -202,11 +202,10 @@ pub async fn image(
     }
     let (kind, bytes) = match how {
         Image::AsItIs(kind) => {
-            let gone = || no_image(page, "its file is not there any more as it was read");
-            let content = Box::pin(content::open(&api, &caller.tenant, &row)).await?.ok_or_else(gone)?;
-            let bytes = content.whole().await.map_err(|_| gone())?;
+            let content = Box::pin(content::open(&api, &caller.tenant, &row)).await?;
+            let bytes = content.ok_or_else(|| gone(page))?.whole().await.map_err(|_| gone(page))?;
             if !is_of_type(&bytes, kind) {
-                return Err(gone());
+                return Err(gone(page));
             }
             (kind, Bytes::from(bytes))
         }

@@ -24,7 +24,7 @@ use super::{
     Shared, ask, audits, batches, chat, concepts, dashboard, dead_letters, documents, events, export,
     fleet, indexes, keys_api, openapi, pages, prefixes, scaling, search, stores, upload,
 };
-use crate::http;
+use crate::{http, percent};
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,23 +268,7 @@ async fn guard(
 
 /// Whether a path is text once it is decoded. Only then its parts can be names of anything.
 fn is_text(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    std::str::from_utf8(&decoded).is_ok()
+    std::str::from_utf8(&percent::decoded(path)).is_ok()
 }
 
 fn is_operator(api: &Shared, headers: &axum::http::HeaderMap) -> Result<(), Problem> {

@@ -218,15 +218,7 @@ async fn answer(
     let key = key_of(tenant, &request);
     let body = match api.memo.get(tenant, key) {
         Some(body) => body,
-        None => {
-            let epoch = api.memo.epoch(tenant);
-            let answer = found(api, tenant, &request).await?;
-            let body = written(&answer)?;
-            if !answer.passing {
-                api.memo.put(tenant, key, epoch, body.clone(), Again::Search(Box::new(request)));
-            }
-            body
-        }
+        None => found_and_kept(api, tenant, request, key).await?.1,
     };
     name.into_iter().for_each(|name| api.memo.name(name, key));
     Ok(told(body))
@@ -247,12 +239,24 @@ pub async fn sources(
     if let Some(answer) = known.and_then(|body| serde_json::from_slice(&body).ok()) {
         return Ok(answer);
     }
+    Ok(found_and_kept(api, tenant, request, key).await?.0)
+}
+
+/// An answer of the stores, as it is and in JSON; it is remembered unless it may be better the next time.
+async fn found_and_kept(
+    api: &Shared,
+    tenant: &TenantId,
+    request: SearchRequest,
+    key: u128,
+) -> Result<(SearchAnswer, Bytes), Problem> {
+    // Before the search: what is committed meanwhile makes the answer an old one.
     let epoch = api.memo.epoch(tenant);
     let answer = found(api, tenant, &request).await?;
+    let body = written(&answer)?;
     if !answer.passing {
-        api.memo.put(tenant, key, epoch, written(&answer)?, Again::Search(Box::new(request)));
+        api.memo.put(tenant, key, epoch, body.clone(), Again::Search(Box::new(request)));
     }
-    Ok(answer)
+    Ok((answer, body))
 }
 
 /// Finds a remembered answer again that a commit had forgotten. What fails is found when somebody asks.

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::model::{Chat, ChatModel, Delta, ModelError};
+use super::{LENGTH, STOP};
 
 /// Says the same number of words to every question.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ impl ChatModel for MockModel {
         let mut words = mock_answer(&chat.question);
         // A word counts as a token.
         let most = usize::try_from(chat.max_tokens).unwrap_or(usize::MAX);
-        let finish = if words.len() > most { "length" } else { "stop" };
+        let finish = if words.len() > most { LENGTH } else { STOP };
         words.truncate(most);
         let end = Delta::End {
             finish: finish.to_owned(),

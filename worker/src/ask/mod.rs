@@ -17,12 +17,16 @@ use crate::api::{Problem, keys};
 use crate::search::Search;
 
 mod event;
+#[cfg(any(test, feature = "testing"))]
+mod found;
 mod mock;
 mod model;
 mod openai;
 mod settings;
 
 pub use event::{AskEvent, FinalAnswer, SourceView};
+#[cfg(any(test, feature = "testing"))]
+pub use found::found_texts;
 pub use mock::MockModel;
 pub use model::{Chat, ChatModel, Delta, ModelError, Role, Turn};
 pub use openai::OpenAi;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use super::STOP;
 use super::model::{Chat, ChatModel, Delta, ModelError};
 use super::settings::{ModelSettings, is_loopback};
 
@@ -297,7 +298,7 @@ impl Lines {
             return if known { Ok(()) } else { Err(ModelError::Malformed) };
         };
         if data == "[DONE]" {
-            self.finish.get_or_insert_with(|| "stop".to_owned());
+            self.finish.get_or_insert_with(|| STOP.to_owned());
             deltas.extend(self.end());
             return Ok(());
         }

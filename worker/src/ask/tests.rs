@@ -1,8 +1,6 @@
 //! Questions and answers without HTTP: what is searched for, and how an answer ends.
 
 use async_trait::async_trait;
-use docmill_core::id::{ChunkId, DocumentId, IndexId, TextHash};
-use docmill_core::search::{Hit, HitDocument, Mode, Snippet};
 
 use super::*;
 
@@ -48,43 +46,8 @@ fn hosts_are_told_to_nobody() {
     assert_eq!(failed(&ModelError::Idle).status(), 504);
 }
 
-/// Texts in this order, each of a document of its own.
 fn found(texts: &[&str]) -> SearchAnswer {
-    let hit = |(n, text): (usize, &&str)| {
-        let uri = format!("file:///{n}.txt");
-        let id = DocumentId::born(&TenantId::default(), &uri, 0);
-        Hit {
-            chunk: ChunkId::of(id, TextHash::of(text.as_bytes()), 0, IndexId(1)),
-            document: HitDocument {
-                id,
-                uri,
-                title: None,
-                media_type: "text/plain".to_owned(),
-                language: "en".to_owned(),
-                category: None,
-                committed_at_ms: None,
-            },
-            page: 1,
-            heading: None,
-            start: 0,
-            end: text.len() as u32,
-            score: 1.0,
-            text: (*text).to_owned(),
-            snippet: Snippet::default(),
-            also_at: Vec::new(),
-            explain: None,
-        }
-    };
-    SearchAnswer {
-        results: texts.iter().enumerate().map(hit).collect(),
-        mode: Mode::Hybrid,
-        reason: None,
-        facets: Default::default(),
-        facets_over: None,
-        next: None,
-        timings: Default::default(),
-        passing: false,
-    }
+    found_texts(&TenantId::default(), texts)
 }
 
 /// Is never asked.

@@ -2,6 +2,8 @@
 
 mod batch;
 mod beside;
+#[cfg(test)]
+mod double;
 mod embedding;
 mod minilm;
 mod mock;
@@ -13,6 +15,8 @@ use docmill_core::failure::FailureClass;
 
 pub use batch::{Batcher, BatcherOptions, BatcherStats};
 pub use beside::{Searched, give_way};
+#[cfg(test)]
+pub(crate) use double::Double;
 pub use embedding::{Embedding, vector_from_bytes, vector_to_bytes};
 pub use minilm::MiniLm;
 pub use mock::Mock;

@@ -11,6 +11,7 @@ use super::package::{Package, resolve};
 use super::source::Source;
 use super::work::Work;
 use super::xml::{attribute, local, push_reference};
+use crate::percent;
 
 /// Longest chapter, in bytes.
 const CHAPTER_BYTES_MAX: u64 = 64 << 20;
@@ -72,7 +73,7 @@ fn book(package: &mut Package<'_>) -> Result<Book, Failure> {
                 "item" => {
                     if let (Some(id), Some(href)) = (attribute(&tag, "id"), attribute(&tag, "href")) {
                         let path = href.split('#').next().unwrap_or_default();
-                        parts.insert(id, resolve(&folder, &percent_decoded(path)));
+                        parts.insert(id, resolve(&folder, &path_of(path)));
                     }
                 }
                 "itemref" => {
@@ -99,7 +100,7 @@ fn locked_parts(package: &mut Package<'_>) -> HashSet<String> {
         if let Event::Empty(tag) | Event::Start(tag) = event
             && local(tag.name().as_ref()) == "CipherReference"
         {
-            locked.extend(attribute(&tag, "URI").map(|uri| percent_decoded(&uri)));
+            locked.extend(attribute(&tag, "URI").map(|uri| path_of(&uri)));
         }
         Ok(())
     });
@@ -109,16 +110,8 @@ fn locked_parts(package: &mut Package<'_>) -> HashSet<String> {
 }
 
 /// The path that is meant by one in an address.
-fn percent_decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(|_| byte == b'%');
-        bytes.push(code.unwrap_or(byte));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+fn path_of(address: &str) -> String {
+    String::from_utf8_lossy(&percent::decoded(address)).into_owned()
 }
 
 #[cfg(test)]
@@ -163,6 +156,6 @@ mod tests {
 
     #[test]
     fn addresses_become_paths() {
-        assert_eq!(percent_decoded("a%20b%C3%A9%zz%2"), "a bé%zz%2");
+        assert_eq!(path_of("a%20b%C3%A9%zz%2"), "a bé%zz%2");
     }
 }

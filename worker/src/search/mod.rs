@@ -79,5 +79,19 @@ pub fn model_of(spec: &IndexSpec) -> Result<Option<Arc<dyn EmbeddingModel>>, Err
     model_named(&spec.embedder).map_err(Error::Model)
 }
 
+/// What is found where there is no index yet.
+pub(crate) fn nothing_ingested() -> SearchAnswer {
+    SearchAnswer {
+        results: Vec::new(),
+        mode: Mode::FullText,
+        reason: Some("nothing was ingested for this tenant".to_owned()),
+        facets: Default::default(),
+        facets_over: None,
+        next: None,
+        timings: Timings::default(),
+        passing: false,
+    }
+}
+
 #[cfg(test)]
 mod tests;

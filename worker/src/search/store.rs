@@ -18,7 +18,7 @@ use super::meaning::Meaning;
 use super::query::Embedded;
 use super::rows::{Order, Shown};
 use super::scope::{Admitted, Scope};
-use super::{Error, codes, facets, full_text, rescore, rows};
+use super::{Error, codes, facets, full_text, nothing_ingested, rescore, rows};
 use crate::sqlite::Readers;
 use crate::sqlite::read::active_index;
 
@@ -123,19 +123,6 @@ impl Store {
         answer.reason = vector.err();
         answer.passing = asked.passing;
         Ok(Look::Answer(Box::new(answer)))
-    }
-}
-
-fn nothing_ingested() -> SearchAnswer {
-    SearchAnswer {
-        results: Vec::new(),
-        mode: Mode::FullText,
-        reason: Some("nothing was ingested for this tenant".to_owned()),
-        facets: Default::default(),
-        facets_over: None,
-        next: None,
-        timings: Timings::default(),
-        passing: false,
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::embed::{Embedding, Error as EmbeddingError, Mock, vector_to_bytes};
+use crate::embed::{Double, Error as EmbeddingError, Mock, vector_to_bytes};
 use crate::ledger::Summary;
 use crate::sqlite::{Database, Readers};
 use crate::stages::models::{NONE, spec};
@@ -341,67 +341,28 @@ async fn each_tenant_has_its_own_and_a_switched_index_is_followed() {
     assert!(matches!(search.search(&a, &asking(0)).await, Err(Error::Wrong(wrong)) if wrong.field == "k"));
 }
 
-/// Remembers which threads it was called on.
-#[derive(Default)]
-struct Watched {
-    mock: Mock,
-    threads: Mutex<Vec<String>>,
-}
-
-#[async_trait]
-impl EmbeddingModel for Watched {
-    fn fingerprint(&self) -> &str {
-        self.mock.fingerprint()
-    }
-    fn dimensions(&self) -> usize {
-        self.mock.dimensions()
-    }
-    fn declares(&self, language: &str) -> bool {
-        self.mock.declares(language)
-    }
-    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        self.threads.lock().unwrap().push(thread);
-        self.mock.embed(texts).await
-    }
-}
-
 #[tokio::test]
 async fn no_query_is_embedded_on_the_thread_that_asks() {
     let town = Town::with_documents("default");
-    let model = Arc::new(Watched::default());
-    let searcher = Searcher::open(town.readers(), TenantId::default(), Some(model.clone()));
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let seen = threads.clone();
+    let model = Double::new(move |_: &mut Vec<String>| {
+        seen.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        Ok(())
+    });
+    let searcher = Searcher::open(town.readers(), TenantId::default(), Some(Arc::new(model)));
     assert_eq!(searcher.search("shell", 3).await.unwrap().mode, Mode::Hybrid);
     assert_eq!(searcher.answer(&asking(3)).await.unwrap().mode, Mode::Hybrid);
-    let threads = model.threads.lock().unwrap();
+    let threads: Vec<String> = threads.lock().unwrap().clone();
     assert_eq!(threads.len(), 2);
     assert!(threads.iter().all(|name| name.starts_with("embed-")), "{threads:?}");
-}
-
-/// Fails at every text.
-struct Broken(Mock);
-
-#[async_trait]
-impl EmbeddingModel for Broken {
-    fn fingerprint(&self) -> &str {
-        self.0.fingerprint()
-    }
-    fn dimensions(&self) -> usize {
-        self.0.dimensions()
-    }
-    fn declares(&self, language: &str) -> bool {
-        self.0.declares(language)
-    }
-    async fn embed(&self, _: Vec<String>) -> Result<Vec<Embedding>, EmbeddingError> {
-        Err(EmbeddingError::Stopped)
-    }
 }
 
 #[tokio::test]
 async fn words_answer_where_the_model_fails_and_the_answer_says_so() {
     let town = Town::with_documents("default");
-    let model: Arc<dyn EmbeddingModel> = Arc::new(Broken(Mock::new()));
-    let searcher = Searcher::open(town.readers(), TenantId::default(), Some(model));
+    let broken = Double::new(|_: &mut Vec<String>| Err(EmbeddingError::Stopped));
+    let searcher = Searcher::open(town.readers(), TenantId::default(), Some(Arc::new(broken)));
     let answer = searcher.answer(&asking(3)).await.unwrap();
     assert_eq!((answer.mode, answer.results.len()), (Mode::FullText, 3));
     assert_eq!(answer.reason.as_deref(), Some("the embedding model failed"));

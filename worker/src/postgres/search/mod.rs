@@ -25,7 +25,7 @@ use super::sql::optional;
 use super::transaction::transaction;
 use super::values::{chunk_key, from_json};
 use super::{Database, Error, vector_table};
-use crate::search::{self, QueryEmbedder, Search, vector_or_words};
+use crate::search::{self, QueryEmbedder, Search, nothing_ingested, vector_or_words};
 
 mod frequencies;
 mod lexemes;
@@ -267,7 +267,7 @@ impl Search for PostgresSearch {
         request.check().map_err(search::Error::Wrong)?;
         for _ in 0..SWITCHES_MAX {
             let Some(active) = self.active(tenant).await.map_err(search::Error::Postgres)? else {
-                return Ok(nothing_there());
+                return Ok(nothing_ingested());
             };
             let began = Instant::now();
             let (embedded, passing) = vector_or_words(&self.embedder, &active.spec, &request.query).await;
@@ -343,19 +343,6 @@ fn next(request: &SearchRequest, hits: usize) -> Option<String> {
     let end = request.offset + u32::from(request.k);
     let may_be = end as usize + usize::from(request.k) <= DEPTH_MAX as usize;
     (hits > end as usize && may_be && !request.as_sources).then(|| cursor_of(end))
-}
-
-fn nothing_there() -> SearchAnswer {
-    SearchAnswer {
-        results: Vec::new(),
-        mode: Mode::FullText,
-        reason: Some("nothing was ingested for this tenant".to_owned()),
-        facets: BTreeMap::new(),
-        facets_over: None,
-        next: None,
-        timings: Timings::default(),
-        passing: false,
-    }
 }
 
 /// What is left of an order where each document has [`OF_ONE_DOCUMENT_MAX`] places at most.
