@@ -33,7 +33,7 @@ pub async fn run(options: Options, binary: &Path) -> Result<Outcome> {
     let held = trials::held(binary).await?;
     // An attempt that fails anyway says nothing of what holds it.
     let unheld = trials::unheld(binary).await?;
-    let figures = cost::measure(binary, options).await?;
+    let figures = cost::measure(binary, options)?;
     Ok(Outcome {
         held,
         unheld,

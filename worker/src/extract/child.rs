@@ -74,7 +74,7 @@ fn serve() -> io::Result<()> {
         };
         let task = Task {
             source: Source::File(File::from(file)),
-            kind: None,
+            kind: request.kind,
             name: &request.name,
             options,
             pages: request.resume_from_page..=request.last_page,

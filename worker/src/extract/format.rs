@@ -3,6 +3,7 @@
 
 use docmill_core::failure::Failure;
 use docmill_core::page::DocumentInfo;
+use serde::{Deserialize, Serialize};
 
 use super::source::Source;
 use super::work::Work;
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// A format. What a container is, is known only when it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// PDF.
     Pdf,

@@ -18,10 +18,10 @@ use rustix::net::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt};
 
 use super::draw::Wanted;
-use super::{Event, ExtractOptions};
+use super::{Event, ExtractOptions, Kind};
 
 /// Longest frame either side accepts; a child that says more is broken.
 pub(super) const FRAME_BYTES_MAX: usize = 32 << 20;
@@ -64,6 +64,9 @@ pub(super) struct Request {
     pub last_page: u32,
     /// Pages that are not to be read and that are sent as these, if they are asked for.
     pub lost: Vec<Page>,
+    /// What the document is, where the parent has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
     /// Nothing is read, and this page is drawn: the answer is that of [`super::draw`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draw: Option<Wanted>,
@@ -263,7 +266,18 @@ pub(super) async fn read_async<T: DeserializeOwned>(
 }
 
 /// Reads what comes next; `None` at a clean end.
-pub(super) async fn read_said(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Said>> {
+pub(super) async fn read_said(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Said>> {
+    // What is here whole is read where it lies.
+    let here = from.fill_buf().await?;
+    if let Some((header, rest)) = here.split_first_chunk::<4>()
+        && u32::from_le_bytes(*header) & HELD == 0
+        && let Some(body) = rest.get(..checked_length(*header)?)
+    {
+        let reply = reply_of(body)?;
+        let taken = header.len() + body.len();
+        from.consume(taken);
+        return Ok(Some(Said::Reply(reply)));
+    }
     let Some(header) = read_header(from).await? else { return Ok(None) };
     let word = u32::from_le_bytes(header);
     if word & HELD == 0 {
@@ -377,7 +391,8 @@ mod tests {
         file.write_all(b"content").unwrap();
         let lost =
             vec![Page::lost(2, &Failure::new(docmill_core::failure::FailureCode::Empty, "no bytes"))];
-        let request = Request { name: "a".into(), resume_from_page: 3, last_page: 9, lost, draw: None };
+        let (name, kind) = ("a".into(), Some(Kind::Html));
+        let request = Request { name, resume_from_page: 3, last_page: 9, lost, kind, draw: None };
         let options = ExtractOptions::default();
         for options in [Some(Cow::Borrowed(&options)), None] {
             let order = Order { options, request: Cow::Borrowed(&request) };
@@ -389,6 +404,7 @@ mod tests {
         assert_eq!((got.options, got.request.name.as_str()), (None, "a"));
         let got = got.request;
         assert_eq!((got.resume_from_page, got.last_page, &got.lost), (3, 9, &request.lost));
+        assert_eq!((got.kind, got.draw), (Some(Kind::Html), None));
         assert_eq!(std::fs::File::from(file).metadata().unwrap().len(), 7);
         drop(parent);
         assert!(receive_with_file::<Order<'static>>(&mut child).unwrap().is_none());

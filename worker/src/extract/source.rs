@@ -20,7 +20,8 @@ impl Source {
 
     /// The first bytes, for sniffing; the position is at the start again afterwards.
     pub fn head(&mut self) -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
+        // All of it has room at once: a buffer that grows as it is filled takes a call for each time that it does.
+        let mut head = Vec::with_capacity(super::sniff::HEAD_BYTES);
         self.rewind()?;
         self.by_ref().take(super::sniff::HEAD_BYTES as u64).read_to_end(&mut head)?;
         self.rewind()?;
@@ -31,14 +32,17 @@ impl Source {
     pub fn into_bytes(self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         match self {
             Self::Memory(bytes) => Ok(bytes.into_inner()),
-            Self::File(file) => read_bounded(file, bytes_max, "the file"),
+            Self::File(file) => {
+                let expected = file.metadata().map_or(0, |metadata| metadata.len());
+                read_bounded(file, expected, bytes_max, "the file")
+            }
         }
     }
 
     /// Unpacks gzip into memory, at most the allowed number of bytes.
     pub fn gunzip(self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         let members = Members(Some(GzDecoder::new(io::BufReader::new(self))));
-        read_bounded(members, bytes_max, "the unpacked file")
+        read_bounded(members, 0, bytes_max, "the unpacked file")
     }
 }
 
@@ -61,9 +65,13 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-fn read_bounded(from: impl Read, bytes_max: u64, what: &str) -> Result<Vec<u8>, Failure> {
+/// Reads to the end. Room for what is expected is taken at once; whether as much comes is another matter.
+fn read_bounded(from: impl Read, expected: u64, bytes_max: u64, what: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+    let room = usize::try_from(expected.min(bytes_max)).unwrap_or(usize::MAX);
+    let reserved = bytes.try_reserve_exact(room).map_err(io::Error::from);
+    let read = reserved.and_then(|()| from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes));
+    read.map_err(|error| match error.kind() {
         io::ErrorKind::OutOfMemory => Failure::new(FailureCode::LimitMemory, format!("{what}: {error}")),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
             Failure::new(FailureCode::Damaged, format!("{what}: {error}"))

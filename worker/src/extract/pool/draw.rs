@@ -44,6 +44,7 @@ impl Pool {
             resume_from_page: drawing.page,
             last_page: drawing.page,
             lost: Vec::new(),
+            kind: None,
             draw: Some(wanted),
         };
         let mut guard = self.ask(tenant, &request, &file).await?;

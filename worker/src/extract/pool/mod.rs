@@ -34,7 +34,7 @@ use self::starter::Starter;
 use super::frame::Request;
 use super::process::{Extractor, classify_death};
 use super::sandbox::{SandboxReport, Start};
-use super::{Event, ExtractOptions, Input};
+use super::{Event, ExtractOptions, Input, Kind};
 use crate::machine_memory;
 
 pub use self::draw::Drawing;
@@ -94,12 +94,12 @@ impl Pool {
         let texts = self.texts.clone();
         let opened =
             tokio::task::spawn_blocking(move || open_or_read(reading, &options, &texts, &plain)).await;
-        let Some(file) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
+        let Some((file, kind)) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
         let slot = self.slots.acquire().await;
         let _slot =
             slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
         let (helpers, tasks) = Helpers::of(self);
-        let request = self.request(&input);
+        let request = request(&input, kind);
         let beside = self.help(tenant, &request, &file, tasks);
         let reading = Reading::new(&self.options.limits, &input, &sink, helpers);
         let read = self.read(tenant, request.clone(), &file, reading);
@@ -164,16 +164,6 @@ impl Pool {
             guard.extractor()?.ask(request, &self.options, file).map_err(|error| internal(&error))?;
         }
         Ok(guard)
-    }
-
-    fn request(&self, input: &Input) -> Request {
-        Request {
-            name: input.name.clone(),
-            resume_from_page: input.resume_from_page.max(1),
-            last_page: u32::MAX,
-            lost: input.lost.clone(),
-            draw: None,
-        }
     }
 
     /// An idle child that has seen only this tenant's documents, or a new one.
@@ -295,6 +285,18 @@ impl Drop for Guard<'_> {
         if let Some(extractor) = self.extractor.take() {
             lock(&self.pool.pids).remove(&extractor.pid());
         }
+    }
+}
+
+/// What a child is asked for all of a document.
+fn request(input: &Input, kind: Kind) -> Request {
+    Request {
+        name: input.name.clone(),
+        resume_from_page: input.resume_from_page.max(1),
+        last_page: u32::MAX,
+        lost: input.lost.clone(),
+        kind: Some(kind),
+        draw: None,
     }
 }
 

@@ -23,10 +23,10 @@ pub(super) fn open_or_read(
     options: &ExtractOptions,
     texts: &Texts,
     sink: &mpsc::Sender<Event>,
-) -> Result<Option<File>, Failure> {
+) -> Result<Option<(File, Kind)>, Failure> {
     let (file, kind) = open(&input, &options.limits)?;
     if !is_in_process(kind) {
-        return Ok(Some(file));
+        return Ok(Some((file, kind)));
     }
     // This thread may wait: it has nothing else to do. Its memory is taken before the text is.
     let _room = Handle::current().block_on(texts.take(&input.name, input.bytes))?;
