@@ -1,12 +1,11 @@
 #!/bin/sh
-# Installs what cargo needs before it can build anything, xtask included: a C compiler and mold.
+# Installs what cargo needs before it can build anything, xtask included: a C compiler.
 # Everything else is installed by `cargo xtask setup`.
 set -eu
 
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing: install Rust 1.95 or later (https://rustup.rs)" >&2; exit 1; }
 
 missing=
-command -v mold >/dev/null 2>&1 || missing="$missing mold"
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0
 

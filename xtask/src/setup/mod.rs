@@ -38,7 +38,6 @@ pub struct Args {
 
 /// What extraction and the demo's scans call: OCR, and the page renderer that makes the scans.
 const PACKAGES: &[&str] = &[
-    "mold",
     "tesseract-ocr",
     "tesseract-ocr-eng",
     "tesseract-ocr-osd",
