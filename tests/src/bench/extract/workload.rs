@@ -213,10 +213,12 @@ fn compare(
     ensure!(pages.len() == truths.len(), "the recipe read {} of {} pages", pages.len(), truths.len());
     let theirs: Vec<F1> =
         pages.iter().zip(truths).map(|(page, (_, truth))| F1::of(&page.text, truth)).collect();
-    let (mut lower, mut at_all) = (0_u32, 0_u32);
+    let (mut lower, mut at_all, mut higher) = (0_u32, 0_u32, 0_u32);
     for ((ours, theirs), (page, _)) in ours.iter().zip(&theirs).zip(truths) {
         let behind = (theirs.token - ours.token).max(theirs.bigram - ours.bigram);
+        let ahead = (ours.token - theirs.token).max(ours.bigram - theirs.bigram);
         at_all += u32::from(behind > 0.0);
+        higher += u32::from(ahead > LOWER_MIN);
         if behind > LOWER_MIN {
             eprintln!(
                 "{}: {:.4}/{:.4}, the recipe {:.4}/{:.4}",
@@ -233,6 +235,7 @@ fn compare(
     let cpu_s: f64 = recipe.files.iter().map(|file| file.cpu_s).sum();
     figures.told("recipe_cpu_s_per_ocr_page", cpu_s / recognised as f64);
     figures.told("recipe_word_f1", mean_of_scans(&theirs, truths).token);
+    figures.told("pages_higher", f64::from(higher));
     figures.told("pages_lower_at_all", f64::from(at_all));
     figures.at_most("pages_lower", f64::from(lower), 0.0);
     Ok(())
