@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, mpsc};
 use self::ahead::{Helpers, Task};
 use self::listen::{Ending, Reading};
 use self::memory::Texts;
-use self::open::{open_at_once, open_or_read};
+use self::open::open_or_read;
 use self::starter::Starter;
 use super::frame::Request;
 use super::process::{Extractor, classify_death};
@@ -90,7 +90,11 @@ impl Pool {
         input: Input,
         sink: mpsc::Sender<Event>,
     ) -> Result<(), Failure> {
-        let Some((file, kind)) = self.open(&input, &sink).await? else { return Ok(()) };
+        let (options, reading, plain) = (Arc::clone(&self.options), input.clone(), sink.clone());
+        let texts = self.texts.clone();
+        let opened =
+            tokio::task::spawn_blocking(move || open_or_read(reading, &options, &texts, &plain)).await;
+        let Some((file, kind)) = opened.map_err(|error| internal(&error))?? else { return Ok(()) };
         let slot = self.slots.acquire().await;
         let _slot =
             slot.map_err(|_| Failure::new(FailureCode::Internal, "the extractor pool was shut down"))?;
@@ -103,21 +107,6 @@ impl Pool {
             read = read => read,
             never = beside => match never {},
         }
-    }
-
-    /// The document, open for a child; nothing where it needed none and was read.
-    async fn open(
-        &self,
-        input: &Input,
-        sink: &mpsc::Sender<Event>,
-    ) -> Result<Option<(File, Kind)>, Failure> {
-        if let Some(opened) = open_at_once(input, &self.options.limits) {
-            return opened.map(Some);
-        }
-        let (input, sink) = (input.clone(), sink.clone());
-        let (options, texts) = (Arc::clone(&self.options), self.texts.clone());
-        let opened = tokio::task::spawn_blocking(move || open_or_read(input, &options, &texts, &sink));
-        opened.await.map_err(|error| internal(&error))?
     }
 
     /// Reads one document page by page, whoever has read them.

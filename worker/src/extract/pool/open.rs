@@ -1,14 +1,11 @@
 //! What is done with a file in this process: opened, checked, and read to its end where that needs no child.
 
-use std::fs::{File, Metadata};
-use std::io::{self, IoSliceMut};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use docmill_core::failure::{Failure, FailureCode};
 use docmill_core::limits::Limits;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -16,13 +13,9 @@ use super::memory::Texts;
 use super::receiver_gone;
 use crate::extract::emit::text_limit;
 use crate::extract::format::is_held_whole;
-use crate::extract::sniff::HEAD_BYTES;
 use crate::extract::source::Source;
 use crate::extract::work::{self, Task, Tools};
 use crate::extract::{Event, ExtractOptions, Input, Kind, is_in_process, sniff};
-
-/// How a file is opened that may be anything: a named pipe would block for ever, a terminal become ours.
-const OPEN_FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
 /// Reads a kind that needs no child to its end; any other is opened for one.
 pub(super) fn open_or_read(
@@ -51,26 +44,6 @@ pub(super) fn open_or_read(
     Ok(None)
 }
 
-/// Opens a file and looks at it where nothing of that waits for a disk: of one that was listed or hashed a moment ago all
-/// that is needed is in memory. `None` where it is not, where the kernel cannot tell, or where the file is to be read to
-/// its end: that is for a thread that may wait.
-pub(super) fn open_at_once(input: &Input, limits: &Limits) -> Option<Result<(File, Kind), Failure>> {
-    let flags = OPEN_FLAGS | OFlags::CLOEXEC;
-    let opened = openat2(CWD, &input.path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
-    let file = File::from(opened);
-    let bytes = file.metadata().ok().filter(Metadata::is_file)?.len();
-    let mut head = vec![0; usize::try_from(bytes).map_or(HEAD_BYTES, |bytes| bytes.min(HEAD_BYTES))];
-    let read = preadv2(&file, &mut [IoSliceMut::new(&mut head)], 0, ReadWriteFlags::NOWAIT).ok()?;
-    if read < head.len() {
-        return None;
-    }
-    match judged(input, limits, bytes, &head) {
-        Ok(kind) if is_in_process(kind) => None,
-        Ok(kind) => Some(Ok((file, kind))),
-        Err(failure) => Some(Err(failure)),
-    }
-}
-
 /// Opens the file and checks what can be checked before a child sees it.
 fn open(input: &Input, limits: &Limits) -> Result<(File, Kind), Failure> {
     let unreadable = |error: io::Error| {
@@ -82,17 +55,6 @@ fn open(input: &Input, limits: &Limits) -> Result<(File, Kind), Failure> {
     };
     let file = open_regular(&input.path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
-    let mut source = Source::File(file);
-    let head = source.head().map_err(unreadable)?;
-    let kind = judged(input, limits, bytes, &head)?;
-    let Source::File(file) = source else {
-        return Err(Failure::new(FailureCode::Internal, "a file became memory"));
-    };
-    Ok((file, kind))
-}
-
-/// What a file of so many bytes is, that begins so; or why it is not read.
-fn judged(input: &Input, limits: &Limits, bytes: u64, head: &[u8]) -> Result<Kind, Failure> {
     if bytes == 0 {
         return Err(Failure::new(FailureCode::Empty, format!("{} has no bytes", input.name)));
     }
@@ -105,7 +67,8 @@ fn judged(input: &Input, limits: &Limits, bytes: u64, head: &[u8]) -> Result<Kin
     if bytes > limits.file_mib << 20 {
         return Err(too_large(limits.file_mib));
     }
-    let kind = sniff(&input.name, head);
+    let mut source = Source::File(file);
+    let kind = sniff(&input.name, &source.head().map_err(unreadable)?);
     if kind == Kind::Pdf && bytes > limits.pdf_mib << 20 {
         return Err(too_large(limits.pdf_mib));
     }
@@ -123,13 +86,19 @@ fn judged(input: &Input, limits: &Limits, bytes: u64, head: &[u8]) -> Result<Kin
         return Err(text_limit(limits));
     }
     if kind == Kind::Unknown {
-        return Err(sniff::unsupported(&input.name, head));
+        return Err(sniff::unsupported(&input.name, &source.head().map_err(unreadable)?));
     }
-    Ok(kind)
+    let Source::File(file) = source else {
+        return Err(Failure::new(FailureCode::Internal, "a file became memory"));
+    };
+    Ok((file, kind))
 }
 
+/// Opens without waiting: a named pipe would block for ever, a device might do anything.
 fn open_regular(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(OPEN_FLAGS.bits() as i32).open(path)?;
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
@@ -147,12 +116,7 @@ mod tests {
             let spaces = [b' '; 64 << 10];
             std::fs::write(&path, [start, &spaces].concat()).unwrap();
             File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
-            let input = Input::new(path);
-            let kind = open(&input, &limits).map(|(_, kind)| kind);
-            // Written a moment ago it is in memory, where the kernel can tell.
-            let at_once = open_at_once(&input, &limits).map(|opened| opened.map(|(_, kind)| kind));
-            assert!(at_once.is_none_or(|at_once| at_once == kind));
-            kind
+            open(&Input::new(path), &limits).map(|(_, kind)| kind)
         };
         let refused = opened("a.html", b"<!doctype html><p>x", (1 << 20) + 1).unwrap_err();
         assert_eq!(refused.code, FailureCode::LimitMemory);
@@ -163,20 +127,5 @@ mod tests {
         assert_eq!(opened("b.html", b"<!doctype html><p>x", 1 << 20).unwrap(), Kind::Html);
         // However large beside what an extractor has.
         assert_eq!(opened("c.pdf", b"%PDF-1.7\n", 400 << 20).unwrap(), Kind::Pdf);
-    }
-    #[test]
-    fn what_may_wait_or_is_read_here_is_left_to_who_may() {
-        let folder = tempfile::tempdir().unwrap();
-        let at_once = |name: &str| {
-            let input = Input::new(folder.path().join(name));
-            open_at_once(&input, &Limits::default())
-        };
-        std::fs::write(folder.path().join("a.txt"), "words").unwrap();
-        std::fs::create_dir(folder.path().join("folder")).unwrap();
-        let pipe = folder.path().join("pipe");
-        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
-        for name in ["a.txt", "folder", "pipe", "absent"] {
-            assert!(at_once(name).is_none(), "{name}");
-        }
     }
 }
