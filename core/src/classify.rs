@@ -121,7 +121,7 @@ impl Category {
     /// A sentence with what is wrong, and what is allowed.
     pub fn check(&self) -> Result<(), String> {
         // What filters and stores read again: lists have commas, and the server looks for the name in JSON.
-        let wrong = |c: char| c.is_control() || matches!(c, '"' | '\\' | ',' | '=');
+        let wrong = |c: char| c.is_control() || is_no_character(c) || matches!(c, '"' | '\\' | ',' | '=');
         let name = &self.name;
         let chars = name.chars().count();
         if !(1..=NAME_CHARS_MAX).contains(&chars) || name.trim() != name || name.chars().any(wrong) {
@@ -136,6 +136,11 @@ impl Category {
                 "a text of the category {name:?} is empty or too long: 1 to {TEXT_BYTES_MAX} bytes are allowed"
             ));
         }
+        // No file of settings can hold these.
+        let wrong = |c: char| (c.is_control() && !c.is_whitespace()) || is_no_character(c);
+        if let Some(c) = texts.flat_map(|text| text.chars()).find(|&c| wrong(c)) {
+            return Err(format!("a text of the category {name:?} has the character {c:?}: leave it out"));
+        }
         Ok(())
     }
 
@@ -144,6 +149,11 @@ impl Category {
         let more = self.description.iter().chain(&self.examples);
         std::iter::once(self.name.as_str()).chain(more.map(String::as_str))
     }
+}
+
+/// What Unicode gives no meaning, and YAML no place.
+fn is_no_character(c: char) -> bool {
+    matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]

@@ -70,7 +70,12 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
     }
     if let Some(given) = &input.pipeline.spec.extract.passwords_secret_ref {
         let key = given.key.as_deref().unwrap_or(PASSWORDS);
-        sources.push(secret(given.name.clone(), vec![file(key, "documents/passwords".to_owned())]));
+        let mut passwords = secret(given.name.clone(), vec![file(key, "documents/passwords".to_owned())]);
+        // Without them a worker would give up what it could read; an API answers all but for pictures of some pages.
+        if let Some(secret) = passwords.secret.as_mut().filter(|_| part == Part::Api) {
+            secret.optional = Some(true);
+        }
+        sources.push(passwords);
     }
     let projected = ProjectedVolumeSource { default_mode: Some(pods::SECRET_MODE), sources: Some(sources) };
     Some(Volume { name: VOLUME.to_owned(), projected: Some(projected), ..Volume::default() })

@@ -151,7 +151,7 @@ pub const PLAN_RULES: &[PlanRule] = &[
     rule(
         "VP-16",
         "`spec.classify.categories`",
-        "A name has no spaces at its ends and no control characters; a text has more than spaces, and up to 2048 bytes.",
+        "A name has no spaces at its ends and no control characters; a text has more than spaces, up to 2048 bytes, and of control characters lines and tabs alone.",
         "Correct what the message names.",
     ),
     rule(

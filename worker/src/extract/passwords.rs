@@ -1,7 +1,7 @@
 //! Passwords that encrypted documents are tried with: from a text with one a line, and on to the children. They cross in
 //! the request alone, and nothing prints them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use docmill_core::failure::{Failure, FailureCode};
 use serde::ser::Serializer;
@@ -53,27 +53,29 @@ pub(super) fn locked(what: &str, given: usize) -> Failure {
 #[derive(Debug, Default)]
 pub(super) struct Tries {
     wrong: Cell<u32>,
-    /// Which password fitted last: what lies together mostly has the same.
-    fitted: Cell<Option<usize>>,
+    /// Which passwords have fitted, the last one last: what lies together mostly has the same.
+    fitted: RefCell<Vec<usize>>,
 }
 
 impl Tries {
-    /// What is opened by the first of the passwords that fits; nothing where none does. The one that fitted last is tried
-    /// before the others.
+    /// What is opened by the first of the passwords that fits; nothing where none does. Those that have fitted are tried
+    /// before the others, the last one first, and are no try that counts: they are few, and open most of what follows.
     ///
     /// # Errors
-    /// There were [`WRONG_TRIES_MAX`] before all were tried.
+    /// [`WRONG_TRIES_MAX`] had failed before all were tried.
     pub fn first<'p, T>(
         &self,
         what: &str,
         passwords: &'p [Secret],
         mut open: impl FnMut(&'p Secret) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
-        let mut order: Vec<(usize, &'p Secret)> = passwords.iter().enumerate().collect();
-        order.sort_by_key(|&(number, _)| self.fitted.get() != Some(number));
-        for (number, password) in order {
+        let fitted = self.fitted.borrow().clone();
+        let others = (0..passwords.len()).filter(|number| !fitted.contains(number));
+        for number in fitted.iter().rev().copied().chain(others) {
+            let Some(password) = passwords.get(number) else { continue };
+            let counts = !fitted.contains(&number);
             let wrong = self.wrong.get();
-            if wrong >= WRONG_TRIES_MAX {
+            if counts && wrong >= WRONG_TRIES_MAX {
                 let detail = format!(
                     "{what} needs a password, and not all that are given ({}) were tried: in the whole document {WRONG_TRIES_MAX} tries may fail, and as many did",
                     passwords.len()
@@ -81,10 +83,12 @@ impl Tries {
                 return Err(Failure::new(FailureCode::Encrypted, detail));
             }
             // Before it is opened, as a parser may give up over it.
-            self.wrong.set(wrong + 1);
+            self.wrong.set(wrong + u32::from(counts));
             if let Some(opened) = open(password) {
                 self.wrong.set(wrong);
-                self.fitted.set(Some(number));
+                let mut fitted = self.fitted.borrow_mut();
+                fitted.retain(|&other| other != number);
+                fitted.push(number);
                 return Ok(Some(opened));
             }
         }
@@ -119,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_fitted_is_tried_first_and_only_so_many_may_fail() {
+    fn those_that_fitted_are_tried_first_and_only_so_many_others_may_fail() {
         let (passwords, tries) = (parse("a\nb\nc").unwrap(), Tries::default());
         let tried = |fits: &str| {
             let mut tried = String::new();
@@ -134,16 +138,18 @@ mod tests {
         for _ in 0..=WRONG_TRIES_MAX {
             assert_eq!(tried("b"), ("b".to_owned(), Ok(true)));
         }
-        assert_eq!(tried("none"), ("bac".to_owned(), Ok(false)));
-        let wrong = tries.wrong.get();
-        assert_eq!(wrong, 4);
-        for _ in 0..(WRONG_TRIES_MAX - wrong) / 3 {
+        assert_eq!(tried("c"), ("bac".to_owned(), Ok(true)));
+        assert_eq!(tried("none"), ("cba".to_owned(), Ok(false)));
+        // Of all that was in vain only "a" counts, three times: the others have fitted before.
+        assert_eq!(tries.wrong.get(), 3);
+        while tries.wrong.get() < WRONG_TRIES_MAX {
             assert_eq!(tried("none").1, Ok(false));
         }
-        assert_eq!(tries.wrong.get(), WRONG_TRIES_MAX);
-        let (tried, failed) = tried("b");
+        // What has opened something still does.
+        assert_eq!(tried("b"), ("cb".to_owned(), Ok(true)));
+        let (tried, failed) = tried("a");
         let failure = failed.unwrap_err();
-        assert_eq!((tried.as_str(), failure.code), ("", FailureCode::Encrypted));
+        assert_eq!((tried.as_str(), failure.code), ("bc", FailureCode::Encrypted));
         assert_eq!(
             failure.detail,
             "it needs a password, and not all that are given (3) were tried: in the whole document 1000 tries may fail, and as many did"

@@ -1,6 +1,7 @@
 //! What every reader gets beside the document: options, the way out, the tools that are kept over documents, and the one
 //! budget of all that is packed into each other. Knows no format.
 
+use std::io::{self, Seek};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -50,7 +51,7 @@ pub(super) struct Task<'a> {
 
 /// Reads a document and sends its events.
 pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> Result<(), Failure> {
-    let Task { source, kind, name, options, pages, lost } = task;
+    let Task { mut source, kind, name, options, pages, lost } = task;
     tools.recogniser.begin_document();
     let mut emitter =
         Emitter::new(forward, &options.limits, *pages.start()).until(*pages.end()).without(lost);
@@ -64,17 +65,24 @@ pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> R
         nesting: &mut nesting,
     };
     match kind {
-        Some(kind) => work.read_as(kind, name, source)?,
+        Some(kind) => {
+            // A child before this one may have read the same open file, and stopped in the middle of it.
+            source.rewind().map_err(|error| unreadable(&error))?;
+            work.read_as(kind, name, source)?;
+        }
         None => work.read(name, source)?,
     }
     emitter.finish()
 }
 
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(FailureCode::Unreadable, error.to_string())
+}
+
 impl Work<'_, '_> {
     /// Finds out what the source is and reads it in place of this document.
     pub fn read(&mut self, name: &str, mut source: Source) -> Result<(), Failure> {
-        let head = source.head();
-        let head = head.map_err(|error| Failure::new(FailureCode::Unreadable, error.to_string()))?;
+        let head = source.head().map_err(|error| unreadable(&error))?;
         match sniff(name, &head) {
             Kind::Unknown => Err(sniff::unsupported(name, &head)),
             kind => self.read_as(kind, name, source),

@@ -173,6 +173,13 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "1 to 2048 bytes are allowed",
         ),
         (
+            // As text of Windows comes out that was taken for Latin-1: no file of settings can hold it.
+            on(categories(json!([{"name": "letter", "examples": ["it\u{92}s due"]}]))),
+            "VP-16",
+            "spec.classify.categories",
+            "has the character '\u{92}'",
+        ),
+        (
             on(many_categories(CATEGORIES_MAX, TEXT_BYTES_MAX)),
             "VP-17",
             "spec.classify.categories",
