@@ -177,7 +177,7 @@ fn wrong() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             on(categories(json!([{"name": "letter", "examples": ["it\u{92}s due"]}]))),
             "VP-16",
             "spec.classify.categories",
-            "has the character '\u{92}'",
+            "has the character '\\u{92}', which none can have",
         ),
         (
             on(many_categories(CATEGORIES_MAX, TEXT_BYTES_MAX)),
