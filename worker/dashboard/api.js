@@ -73,6 +73,7 @@ export function credentials(changes) {
 
 async function send(path, { method = "GET", body, headers = {}, signal } = {}) {
   const changes = method !== "GET";
+  const asked = key;
   const all = { ...credentials(changes), ...headers };
   if (body !== undefined) all["content-type"] = "application/json";
   let answer;
@@ -93,7 +94,8 @@ async function send(path, { method = "GET", body, headers = {}, signal } = {}) {
   const problem = problemOf(answer.status, await answer.text().catch(() => ""));
   // The token changes with each start of the server; what was shown stays, as reading needs none.
   if (problem.code === "token_needed") problem.whatToDo = "Load this page again: the server was started anew since.";
-  else if (problem.status === 401) dispatchEvent(new CustomEvent("docmill-key", { detail: problem }));
+  // What was asked with another key says nothing of the one that was given since.
+  else if (problem.status === 401 && asked === key) dispatchEvent(new CustomEvent("docmill-key", { detail: problem }));
   throw problem;
 }
 

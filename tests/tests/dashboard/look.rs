@@ -54,6 +54,10 @@ impl Look {
 
     /// Loads the page again as somebody who gave this key in this tab.
     pub fn sign_in(&self, key: &str) {
+        // A page that is still being refused forgets the key that it has.
+        let settled = "document.querySelector('main').dataset.view === 'key' \
+            || document.querySelector('#line').dataset.state === 'live'";
+        self.page.wait(settled).unwrap();
         self.page.eval(&format!("sessionStorage.setItem('docmill-key', {})", json!(key))).unwrap();
         self.begin("");
         self.wait_live();
