@@ -186,7 +186,7 @@ fn as_many_categories_as_are_taken_fit_the_file() {
     // As much as may be, in as many texts as may be, of what takes most room in the file.
     let most = 512 << 10;
     let text_bytes = most / (CATEGORIES_MAX * TEXTS_MAX) - 8;
-    let examples = vec!["\u{1}".repeat(text_bytes / 6); TEXTS_MAX];
+    let examples = vec!["\"".repeat(text_bytes / 2); TEXTS_MAX];
     let category = |number: usize| json!({"name": format!("kind {number}"), "examples": examples});
     let categories: Value = (0..CATEGORIES_MAX).map(category).collect();
     assert!(categories.to_string().len() > most * 9 / 10, "{}", categories.to_string().len());
