@@ -139,7 +139,9 @@ impl Category {
         // No file of settings can hold these.
         let wrong = |c: char| (c.is_control() && !c.is_whitespace()) || is_no_character(c);
         if let Some(c) = texts.flat_map(|text| text.chars()).find(|&c| wrong(c)) {
-            return Err(format!("a text of the category {name:?} has the character {c:?}, which none can have"));
+            return Err(format!(
+                "a text of the category {name:?} has the character {c:?}, which none can have"
+            ));
         }
         Ok(())
     }
