@@ -183,6 +183,14 @@ mod tests {
         assert!(spaced.check().unwrap_err().contains("spaces at its ends"));
         let text = format!("a={}", "x".repeat(TEXT_BYTES_MAX + 1));
         assert!(ClassifySettings::of_lines([text.as_str()]).unwrap_err().contains("too long"));
+        for text in ["it\u{92}s due", "\u{ffff}", "bell\u{7}"] {
+            let described =
+                Category { name: "a".into(), description: Some(text.into()), examples: Vec::new() };
+            assert!(described.check().unwrap_err().contains("which none can have"), "{text:?}");
+        }
+        let lines =
+            Category { name: "a".into(), description: Some("one\n\ttwo".into()), examples: Vec::new() };
+        assert_eq!(lines.check(), Ok(()));
         let many: Vec<String> = (0..=CATEGORIES_MAX).map(|n| format!("c{n}")).collect();
         assert!(ClassifySettings::of_lines(many.iter().map(String::as_str)).unwrap_err().contains("101"));
         let twice = Category { name: "a".into(), description: None, examples: Vec::new() };
