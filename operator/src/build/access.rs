@@ -72,7 +72,9 @@ pub(super) fn volume(input: &Input<'_>, part: Part) -> Option<Volume> {
         let key = given.key.as_deref().unwrap_or(PASSWORDS);
         let mut passwords = secret(given.name.clone(), vec![file(key, "documents/passwords".to_owned())]);
         // Without them a worker would give up what it could read; an API answers all but for pictures of some pages.
-        if let Some(secret) = passwords.secret.as_mut().filter(|_| part == Part::Api) {
+        if part == Part::Api
+            && let Some(secret) = &mut passwords.secret
+        {
             secret.optional = Some(true);
         }
         sources.push(passwords);

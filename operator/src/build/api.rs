@@ -123,6 +123,12 @@ mod tests {
         all.iter().find(|child| child.key().kind == kind && child.key().name == name).unwrap()
     }
 
+    /// The template of API pods.
+    fn template(world: &fixture::World) -> Value {
+        let all = children(&world.input());
+        named(&all, "Deployment", "knowbase-api").object["spec"]["template"].clone()
+    }
+
     #[test]
     fn the_operator_asks_pods_that_are_not_ready_too() {
         let all = children(&fixture::managed().input());
@@ -143,10 +149,6 @@ mod tests {
     #[test]
     fn the_models_key_is_named_by_its_file() {
         let mut world = fixture::managed();
-        let template = |world: &fixture::World| {
-            let all = children(&world.input());
-            named(&all, "Deployment", "knowbase-api").object["spec"]["template"].clone()
-        };
         let env = |template: &Value| template["spec"]["containers"][0].get("env").cloned();
         world.pipeline.spec.ask.model = Some(fixture::model());
         assert_eq!(env(&template(&world)), None);
@@ -169,10 +171,6 @@ mod tests {
     #[test]
     fn passwords_of_documents_are_there_to_read_and_no_more() {
         let mut world = fixture::managed();
-        let template = |world: &fixture::World| {
-            let all = children(&world.input());
-            named(&all, "Deployment", "knowbase-api").object["spec"]["template"].clone()
-        };
         let without = template(&world);
         assert!(!without.to_string().contains("documents/passwords"));
         let mut of = |name: &str, key: Option<&str>| {
