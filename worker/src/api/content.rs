@@ -4,14 +4,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use docmill_core::id::{ContentHash, TenantId};
 use docmill_core::source::FileStat;
-use rustix::fs::OFlags;
 
 use super::problem::Problem;
 use super::{Api, Shape};
@@ -141,10 +139,8 @@ async fn fetched(api: &Api, key: &ObjectKey, content: ContentHash) -> Result<Opt
     }
 }
 
-/// Without waiting: a named pipe would block for ever, a device might do anything.
 fn open_file(path: &Path) -> io::Result<Option<File>> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    File::options().read(true).custom_flags(flags.bits() as i32).open(path).map(Some)
+    file_uri::open(path).map(Some)
 }
 
 /// Opens a file, and reads it to see whether it is of this content, where that is not known.
