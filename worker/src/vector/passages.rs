@@ -39,11 +39,16 @@ impl PassageScorer {
         // A passage's signs as a vector of unit length have this in every dimension.
         let unit = 1.0 / (query.len().max(1) as f32).sqrt();
         let table = |eight: &[f32]| {
-            std::array::from_fn(|byte| {
-                let signed =
-                    |(bit, value): (usize, &f32)| if byte >> bit & 1 == 1 { -value } else { *value };
-                eight.iter().enumerate().map(signed).sum::<f32>() * unit
-            })
+            let mut sums = [0.0; 256];
+            sums[0] = eight.iter().sum::<f32>() * unit;
+            // What is known of the bits below, and the same with this bit, which turns its dimension's sign.
+            for (bit, value) in eight.iter().enumerate() {
+                let (known, with_bit) = sums.split_at_mut(1 << bit);
+                for (sum, known) in with_bit.iter_mut().zip(known) {
+                    *sum = *known - 2.0 * value * unit;
+                }
+            }
+            sums
         };
         Self { sums: query.chunks(8).map(table).collect() }
     }
