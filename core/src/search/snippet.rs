@@ -125,11 +125,20 @@ impl Highlighter {
     }
 }
 
-/// No stemmer changes an ASCII letter at the beginning of a word: a look at it spares most words.
+/// No stemmer changes the first letter of an ASCII word, and the second only from y to i, as in "dying" and "die": a
+/// look at them spares most words. What is not of ASCII letters and digits alone may fall into other pieces.
 fn may_fit(word: &str, terms: &[QueryTerm]) -> bool {
-    let Some(first) = word.chars().next().filter(char::is_ascii) else { return true };
-    let first = first.to_ascii_lowercase();
-    terms.iter().flat_map(|term| &term.alternatives).any(|alternative| alternative.starts_with(first))
+    let bytes = word.as_bytes();
+    let [first, second, ..] = *bytes else { return true };
+    if !bytes.iter().all(u8::is_ascii_alphanumeric) {
+        return true;
+    }
+    let (first, second) = (first.to_ascii_lowercase(), second.to_ascii_lowercase());
+    let fits = |alternative: &String| match *alternative.as_bytes() {
+        [one, other, ..] => one == first && (other == second || second == b'y' && other == b'i'),
+        _ => true,
+    };
+    terms.iter().flat_map(|term| &term.alternatives).any(fits)
 }
 
 /// Every form and stem of a word: highlighting need not know the text's language.
@@ -235,12 +244,39 @@ mod tests {
     }
 
     #[test]
+    fn words_of_many_pieces_and_written_in_parts_are_marked_too() {
+        let text = "foo_bar, a re\u{301}sume\u{301} of who is dying, im FLUSS";
+        for (query, marked) in [
+            ("bar", "foo_bar"),
+            ("r\u{e9}sum\u{e9}", "re\u{301}sume\u{301}"),
+            ("die", "dying"),
+            ("flu\u{df}", "FLUSS"),
+        ] {
+            let snippet = snippet(text, query, 200);
+            let found: Vec<&str> = snippet
+                .highlights
+                .iter()
+                .map(|(from, to)| &snippet.text[*from as usize..*to as usize])
+                .collect();
+            assert_eq!(found, [marked], "{query}");
+        }
+    }
+
+    #[test]
     fn text_without_spaces_is_marked_too() {
         let snippet = snippet("これは日本語の文書です。", "日本語", 200);
         assert!(!snippet.highlights.is_empty());
     }
 
     proptest! {
+        #[test]
+        fn no_word_that_fits_is_spared(word in "[a-zA-Z]{1,3}[a-z]{0,6}(ing|ies|s|en|ungen|ly)?|\\PC{1,8}") {
+            for form in forms_of(&word) {
+                let term = QueryTerm { alternatives: vec![form.clone()], prefix: false };
+                prop_assert!(may_fit(&word, &[term]), "{word} {form}");
+            }
+        }
+
         #[test]
         fn any_text_and_query_give_valid_ranges(text in "\\PC{0,300}", query in "\\PC{0,30}", max in 10usize..200) {
             let snippet = snippet(&text, &query, max);
