@@ -157,8 +157,16 @@ fn one_kill(
     Ok(Killed { effective, extractor })
 }
 
+/// To the end. Where kills kept runs from removing what is gone until that was more than half of all, `--sync` refuses,
+/// and another run does what the refusal advises.
 fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
-    let run = docmill.run(root, &RUN).context("the run after the last kill")?;
+    let mut run = docmill.run(root, &RUN).context("the run after the last kill")?;
+    let gone = run.number("vanished")?;
+    if gone > 0.0 {
+        eprintln!("{gone} documents are gone, too many for --sync: the last run is by --sync=force");
+        let forced = RUN.map(|argument| if argument == "--sync" { "--sync=force" } else { argument });
+        run = docmill.run(root, &forced).context("the run by force")?;
+    }
     ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the last run took {:.0} s", run.wall_seconds);
     Ok(run)
 }
