@@ -1,4 +1,4 @@
-//! Questions: the four configurations, beside a cluster, beside a server of other parts.
+//! Questions: the four configurations, and beside a server of other parts.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::line::Line;
-use super::report::{self, Asked, judged, levels, number};
+use super::report::{self, Asked, judged, number};
 use super::server::{Served, Server, docmill, free_port};
 use super::{Context, MOCK, REAL, http};
 use crate::process;
@@ -22,7 +22,6 @@ const REQUESTS_PEER: u32 = 400;
 const PEER_TIMES: f64 = 20.0;
 const TTFT_MOCK_MS: f64 = 50.0;
 const TTFT_BASELINE_MS: f64 = 150.0;
-const CLUSTER_TIMES: f64 = 1.5;
 
 /// The level that is judged, alone.
 const JUDGED_ALONE: [&str; 2] = ["--concurrency", "10"];
@@ -62,26 +61,6 @@ pub fn one_mock(context: &Context, llm: bool, line: &mut Line) -> Result<()> {
     let served = Served::start(&context.place.join(data), llm, &[])?;
     let report = ask(context, config, &served, &[])?;
     line.tell(figure, number(judged(&report)?, "/local/rps")?);
-    Ok(())
-}
-
-/// The same on a cluster, level by level in turn.
-pub fn cluster(context: &Context, url: &str, line: &mut Line) -> Result<()> {
-    let served = Served::start(&context.place.join(MOCK), true, &[])?;
-    let report = report::ask(&Asked {
-        config: "mock-both",
-        url: &served.url,
-        compare: Some(url),
-        requests: REQUESTS,
-        more: &[],
-        report: &context.place.join("k8s.json"),
-    })?;
-    let mut most = 0.0;
-    for level in levels(&report)? {
-        most = f64::max(most, number(level, "/ratio")?);
-    }
-    line.tell("k8s_rps", number(judged(&report)?, "/compared/rps")?);
-    line.judge("local_to_k8s_max", most, most < CLUSTER_TIMES, "below 1.5 at every level");
     Ok(())
 }
 

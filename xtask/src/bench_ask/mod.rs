@@ -17,6 +17,7 @@ mod first_hit;
 mod http;
 mod line;
 mod metrics;
+mod on_cluster;
 mod report;
 mod searches;
 mod server;
@@ -30,7 +31,8 @@ const MOCK: &str = "mock";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The same on a cluster, with the mocks of `mock-both`: where `kubectl port-forward` leads to its API
+    /// Also a cluster's API, with the mocks of `mock-both`, beside the same servers on this machine: where `kubectl
+    /// port-forward` leads to it. Its key is in the file that DOCMILL_API_KEY_FILE names
     #[arg(long, value_name = "URL")]
     k8s: Option<String>,
     /// Figures that were not taken are no failure
@@ -88,9 +90,9 @@ impl Part {
     /// The data directory that has to be there.
     fn data(self) -> Option<&'static str> {
         match self {
-            Self::MockBoth | Self::MockEmbeddings | Self::Peer | Self::K8s => Some(MOCK),
+            Self::MockBoth | Self::MockEmbeddings | Self::Peer => Some(MOCK),
             Self::MockLlm | Self::Baseline | Self::Searches | Self::Loop | Self::Slow => Some(REAL),
-            Self::Busy | Self::FirstHit => None,
+            Self::Busy | Self::FirstHit | Self::K8s => None,
         }
     }
 }
@@ -157,7 +159,7 @@ fn measure(part: Part, name: &'static str, context: &Context, args: &Args, line:
         Part::Slow => beside::slow_clients(context, line),
         Part::Peer => answers::peer(context, line),
         Part::K8s => match &args.k8s {
-            Some(url) => answers::cluster(context, url, line),
+            Some(url) => on_cluster::measure(context, url, line),
             None => {
                 line.lack(name);
                 Ok(())

@@ -55,7 +55,7 @@ pub fn bench(what: &str) -> Command {
 }
 
 /// The levels of a report on questions.
-pub fn levels(report: &Value) -> Result<&Vec<Value>> {
+fn levels(report: &Value) -> Result<&Vec<Value>> {
     report.pointer("/configs/0/levels").and_then(Value::as_array).context("the report has no levels")
 }
 
