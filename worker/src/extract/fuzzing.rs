@@ -195,7 +195,8 @@ fn read(kind: Kind, name: &str, mut bytes: Vec<u8>) {
     match outcome {
         Ok(()) => assert!(pages.iter().any(|page| !page.blocks.is_empty()), "nothing was read, silently"),
         Err(failure) => {
-            assert!(!failure.detail.contains("gave up"), "a parser of ours panicked: {failure}");
+            // At its beginning, as what follows may be words of the document.
+            assert!(!failure.detail.starts_with("the parser of "), "a parser of ours panicked: {failure}");
             assert!(!failure.detail.chars().any(char::is_control), "{failure:?}");
         }
     }
