@@ -116,7 +116,7 @@ fn start(asked: &Asked, place: &Path) -> Result<Cluster> {
     tell(&cluster, &pipeline, &api, &key)?;
     if asked.mock {
         println!(
-            "\nModels are stand-ins here. With the exports above, beside the same servers of this machine:\n\n\
+            "\nModels are stand-ins here. With the exports above, beside `docmill serve`:\n\n\
              cargo xtask bench ask --k8s {}",
             api.url()
         );

@@ -64,8 +64,8 @@ pub fn one_mock(context: &Context, llm: bool, line: &mut Line) -> Result<()> {
     Ok(())
 }
 
-/// A server as many teams write it, on the chunks of our own index; then ours, asked the same while it is gone: as it is,
-/// which remembers searches, and told to search anew each time, as the other does.
+/// A server as many teams write it, on the chunks of our own index; then ours, asked the same while it is gone. Judged is
+/// ours told to search anew each time, as the other does; what it is with all that it remembers is told.
 pub fn peer(context: &Context, line: &mut Line) -> Result<()> {
     let data = context.place.join(MOCK);
     let chunks = context.place.join("chunks.jsonl");
@@ -77,9 +77,8 @@ pub fn peer(context: &Context, line: &mut Line) -> Result<()> {
         Ok(number(judged(&ours)?, "/local/rps")? / theirs)
     };
     let anew = times(&JUDGED_ALONE)?;
-    let as_it_is = times(&REMEMBERED)?;
-    line.judge("times_peer", as_it_is, as_it_is >= PEER_TIMES, "at least 20");
-    line.tell("times_peer_anew", anew);
+    line.judge("times_peer", anew, anew >= PEER_TIMES, "at least 20");
+    line.tell("times_peer_remembered", times(&REMEMBERED)?);
     Ok(())
 }
 

@@ -31,8 +31,8 @@ const MOCK: &str = "mock";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Also a cluster's API, with the mocks of `mock-both`, beside the same servers on this machine: where `kubectl
-    /// port-forward` leads to it. Its key is in the file that DOCMILL_API_KEY_FILE names
+    /// Also a cluster's API, with the mocks of `mock-both`, beside `docmill serve`, and beside the cluster's servers on
+    /// this machine: where `kubectl port-forward` leads to it. Its key is in the file that DOCMILL_API_KEY_FILE names
     #[arg(long, value_name = "URL")]
     k8s: Option<String>,
     /// Figures that were not taken are no failure
@@ -90,9 +90,9 @@ impl Part {
     /// The data directory that has to be there.
     fn data(self) -> Option<&'static str> {
         match self {
-            Self::MockBoth | Self::MockEmbeddings | Self::Peer => Some(MOCK),
+            Self::MockBoth | Self::MockEmbeddings | Self::Peer | Self::K8s => Some(MOCK),
             Self::MockLlm | Self::Baseline | Self::Searches | Self::Loop | Self::Slow => Some(REAL),
-            Self::Busy | Self::FirstHit | Self::K8s => None,
+            Self::Busy | Self::FirstHit => None,
         }
     }
 }

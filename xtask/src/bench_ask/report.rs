@@ -44,10 +44,13 @@ pub fn search(url: &str, args: &[&str]) -> Result<Vec<Value>> {
     Ok(report["levels"].as_array().context("the report has no levels")?.clone())
 }
 
-/// Without what a person's environment says of servers.
+/// Without what a person's environment says of servers and their keys.
 pub fn bench(what: &str) -> Command {
     let mut command = Command::new(process::target_dir().join("release/docmill"));
-    for name in ["LOCAL_BASE_URL", "K8S_BASE_URL", "MAX_CONCURRENT", "TOTAL_REQUESTS", "DOCMILL_SERVER"] {
+    for name in ["LOCAL_BASE_URL", "K8S_BASE_URL", "MAX_CONCURRENT", "TOTAL_REQUESTS"] {
+        command.env_remove(name);
+    }
+    for name in ["DOCMILL_SERVER", "DOCMILL_API_KEY", "DOCMILL_API_KEY_FILE"] {
         command.env_remove(name);
     }
     command.args(["bench", what]);
@@ -55,7 +58,7 @@ pub fn bench(what: &str) -> Command {
 }
 
 /// The levels of a report on questions.
-fn levels(report: &Value) -> Result<&Vec<Value>> {
+pub fn levels(report: &Value) -> Result<&Vec<Value>> {
     report.pointer("/configs/0/levels").and_then(Value::as_array).context("the report has no levels")
 }
 

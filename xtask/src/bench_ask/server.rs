@@ -44,19 +44,30 @@ pub fn wait(what: &str, mut is_there: impl FnMut() -> Result<bool>) -> Result<()
 }
 
 /// A process; ended when it is dropped.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    /// By SIGINT, as it has servers to end itself.
+    by_asking: bool,
+}
 
 impl Running {
     /// Starts it, with all that it says in a file.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let file = fs::File::create(log)?;
         let started = command.stdout(file.try_clone()?).stderr(file).stdin(Stdio::null()).spawn();
-        Ok(Self(started.with_context(|| format!("cannot start {command:?}"))?))
+        let child = started.with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child, by_asking: false })
+    }
+
+    /// One that is asked to end, and waited for: killed, it would leave servers of its own.
+    pub fn with_servers(mut self) -> Self {
+        self.by_asking = true;
+        self
     }
 
     /// Fails where it ended.
     pub fn still(&mut self, log: &Path) -> Result<()> {
-        match self.0.try_wait()? {
+        match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("what writes {} ended ({status}):\n{}", log.display(), last_lines(log)),
         }
@@ -66,8 +77,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = match self.by_asking {
+            true => Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().map(drop),
+            false => self.child.kill(),
+        };
+        let _ = self.child.wait();
     }
 }
 
