@@ -25,6 +25,8 @@ const BATCH: usize = 120;
 const BATCH_MAX: usize = 1_500;
 /// A run is killed this long after its start, at the earliest and the latest.
 const KILL_MS: (f64, f64) = (50.0, 1_500.0);
+/// What a run exits with that reports, and removes nothing as it would remove too much.
+const SYNC_REFUSED: i32 = 1;
 /// Longest that the last run may take; then something hangs.
 const LAST_RUN_SECONDS_MAX: f64 = 600.0;
 /// `--sync`, as deletions are part of what must not be lost.
@@ -158,12 +160,11 @@ fn one_kill(
 }
 
 /// To the end. Where kills kept runs from removing what is gone until that was more than half of all, `--sync` refuses,
-/// and another run does what the refusal advises.
+/// and another run does what the refusal advises. Any other failure stays one.
 fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
     let mut run = docmill.run(root, &RUN).context("the run after the last kill")?;
-    let gone = run.number("vanished")?;
-    if gone > 0.0 {
-        eprintln!("{gone} documents are gone, too many for --sync: the last run is by --sync=force");
+    if run.exit_code == Some(SYNC_REFUSED) {
+        eprintln!("{} documents are gone, too many for --sync: by --sync=force", run.number("vanished")?);
         let forced = RUN.map(|argument| if argument == "--sync" { "--sync=force" } else { argument });
         run = docmill.run(root, &forced).context("the run by force")?;
     }
