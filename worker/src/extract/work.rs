@@ -75,6 +75,11 @@ pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> R
     emitter.finish()
 }
 
+/// How a parser's panic is told, before what it said.
+pub(super) fn gave_up(format: &Format) -> String {
+    format!("the parser of {} gave up: ", format.name)
+}
+
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(FailureCode::Unreadable, error.to_string())
 }
@@ -115,10 +120,7 @@ impl Work<'_, '_> {
         std::panic::catch_unwind(read).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Failure::new(
-                FailureCode::Damaged,
-                format!("the parser of {} gave up: {said}", format.name),
-            ))
+            Err(Failure::new(FailureCode::Damaged, gave_up(format) + &said))
         })
     }
 
