@@ -259,6 +259,7 @@ async fn facets_pages_and_explanations_fit_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_chunks_are_found_under_the_indexes() {
     const WIDE: usize = 30;
+    const REPLACED: usize = 10;
     let options = shared().fresh();
     let database = Database::open(&options).await.unwrap();
     let place = Place::postgres(&database);
@@ -269,10 +270,24 @@ async fn many_chunks_are_found_under_the_indexes() {
             .collect();
         place.commit(&tenant(), &Document::plain(&format!("s3://logs/{n}.txt"), texts)).await;
     }
-    assert!(build_hnsw(&database, index().id(), Hnsw { memory_mib: 64, ..Hnsw::default() }).await.unwrap());
+    // Replaced, whose rows are still there: more than are looked at beyond what is wanted.
+    for n in 0..REPLACED {
+        let texts = (0..WIDE).map(|m| format!("Part {m} of log {n} was lost.")).collect();
+        place.commit(&tenant(), &Document::plain(&format!("s3://logs/{n}.txt"), texts)).await;
+    }
     let admin = client(&options).await.unwrap();
     admin.batch_execute("ANALYZE").await.unwrap();
-    let search = PostgresSearch::new(database, embedder());
+    let search = PostgresSearch::new(database.clone(), embedder());
+    let only_current = async || {
+        let found = texts(&search, "Part 7 of log 4 mentions mark4x7 and the harbour.", 50).await;
+        assert_eq!(found.len(), 50);
+        let replaced = (0..REPLACED).map(|n| format!("of log {n} mentions"));
+        let mut shown = replaced.filter(|words| found.iter().any(|text| text.contains(words)));
+        assert_eq!(shown.next(), None);
+    };
+    only_current().await;
+    assert!(build_hnsw(&database, index().id(), Hnsw { memory_mib: 64, ..Hnsw::default() }).await.unwrap());
+    only_current().await;
     let wanted = "Part 7 of log 40 mentions mark40x7 and the harbour.";
     // By the mock's vectors a text is nearest to itself.
     assert_eq!(texts(&search, wanted, 5).await[0], wanted);

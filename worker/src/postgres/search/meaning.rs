@@ -6,7 +6,7 @@ use pgvector::Vector;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::scope::Scope;
+use super::scope::{Scope, current, with_spare};
 use super::scoring::Candidate;
 use super::words::candidate;
 use crate::postgres::hnsw::{FULL_DIMENSIONS_MAX, HALF_DIMENSIONS_MAX};
@@ -50,7 +50,27 @@ pub(super) async fn nearest(
     limit: usize,
 ) -> Result<Vec<(ChunkId, Candidate)>, Error> {
     let (table, order) = (vector_table(index), order(query.len()));
+    let (vector, wanted) = (Vector::from(query.to_vec()), big(limit as u64));
     let columns = "v.chunk, v.document, v.text_hash, -(v.value <#> $3::vector), v.passages";
+    let read = |row: &Row| {
+        Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
+    };
+    if !few && !scope.is_filtered() {
+        // Nearly all are current: which of the nearest are is asked of them alone.
+        let sql = format!(
+            "WITH near AS MATERIALIZED (
+               SELECT v.chunk FROM {table} v
+               WHERE v.tenant = $1 AND v.index_id = $2 ORDER BY {order} LIMIT $4)
+             SELECT {columns}, coalesce({}, false) FROM near JOIN {table} v ON v.chunk = near.chunk
+             ORDER BY v.value <=> $3::vector",
+            scope.of_row("v", 2)
+        );
+        let looked_at = with_spare(limit);
+        let found = rows(transaction, &sql, &scope.and(&[&vector, &big(looked_at as u64)])).await?;
+        if let Some(current) = current(&found, 5, (limit, looked_at))? {
+            return current.into_iter().map(read).collect();
+        }
+    }
     // The nearest of a few are known exactly; the index brings the nearest of all until enough may be brought.
     let sql = match few {
         true => format!(
@@ -65,11 +85,7 @@ pub(super) async fn nearest(
             scope.of_row("v", 2)
         ),
     };
-    let vector = Vector::from(query.to_vec());
-    let found = rows(transaction, &sql, &scope.and(&[&vector, &big(limit as u64)])).await?;
-    let read = |row: &Row| {
-        Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
-    };
+    let found = rows(transaction, &sql, &scope.and(&[&vector, &wanted])).await?;
     found.iter().map(read).collect()
 }
 

@@ -37,7 +37,7 @@ mod words;
 
 use frequencies::{Frequencies, Known};
 use rows::Place;
-use scope::Scope;
+use scope::{Scope, with_spare};
 use scoring::{Candidates, Scores, Scoring, lacking, without_twins};
 use words::Questions;
 
@@ -360,7 +360,7 @@ fn with_shares(order: Vec<usize>, document_of: impl Fn(usize) -> Option<Document
 /// What holds for the transaction: one snapshot, plans made for the values that are asked with, and indexes before
 /// reading whole tables, as a table that is read whole is never worth it here but where nothing else is possible.
 fn settings(active: &Active, k: u16) -> String {
-    let looked_at = (usize::from(k) * OVERFETCH).clamp(NEAREST_MIN, CANDIDATES_MAX);
+    let looked_at = with_spare((usize::from(k) * OVERFETCH).max(NEAREST_MIN)).min(CANDIDATES_MAX);
     let hnsw = match (active.spec.dimensions, active.iterates) {
         (0, _) => String::new(),
         (_, false) => format!("SET LOCAL hnsw.ef_search = {CANDIDATES_MAX}"),

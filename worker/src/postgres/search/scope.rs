@@ -4,6 +4,7 @@
 use deadpool_postgres::Transaction;
 use docmill_core::id::{IndexId, TenantId};
 use docmill_core::search::Filter;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -11,6 +12,9 @@ use crate::postgres::Error;
 use crate::postgres::sql::{Values, one};
 use crate::postgres::values::{big, document_key, number};
 
+/// Where it is known after it was found what may be brought, one in so many more is looked at: versions that were replaced
+/// are there until they are removed.
+const SPARE_ONE_IN: usize = 4;
 /// Values of a filter in a statement.
 const FILTER_VALUES: usize = 7;
 
@@ -120,6 +124,27 @@ impl<'a> Scope<'a> {
         let row = one(transaction, &sql, &self.and(&[&big(most)])).await?;
         Ok(number(row.try_get(0)?))
     }
+}
+
+/// How many are looked at, that so many of them may be brought.
+pub(super) fn with_spare(wanted: usize) -> usize {
+    wanted + wanted / SPARE_ONE_IN
+}
+
+/// Of rows that were looked at, in their order, the first `wanted` whose `column` says that they may be brought. `None`: too
+/// few, though there may be more than the `looked_at`.
+pub(super) fn current(
+    found: &[Row],
+    column: usize,
+    (wanted, looked_at): (usize, usize),
+) -> Result<Option<Vec<&Row>>, Error> {
+    let mut current = Vec::with_capacity(wanted);
+    for row in found {
+        if current.len() < wanted && row.try_get(column)? {
+            current.push(row);
+        }
+    }
+    Ok((current.len() == wanted || found.len() < looked_at).then_some(current))
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {

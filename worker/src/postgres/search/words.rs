@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::frequencies::Known;
 use super::lexemes::Form;
-use super::scope::Scope;
+use super::scope::{Scope, current, with_spare};
 use super::scoring::Candidate;
 use crate::postgres::Error;
 use crate::postgres::sql::rows;
@@ -59,41 +59,59 @@ impl Questions {
         few: bool,
         limit: usize,
     ) -> Result<Vec<(ChunkId, Candidate)>, Error> {
-        // What may be brought is little of what the index would find: then it is looked at, and not the index.
-        let from = match few {
-            true => format!(
-                "({}) AS part JOIN chunks c ON c.chunk = part.chunk
-                 WHERE c.terms @@ $3::text::tsquery AND c.tenant = $1 AND c.index_id = $2",
-                scope.all(3)
-            ),
-            false => format!(
-                "chunks c WHERE c.terms @@ $3::text::tsquery AND c.tenant = $1 AND c.index_id = $2 AND {}",
-                scope.of_row("c", 3)
-            ),
-        };
-        let sql = format!(
-            "WITH matched AS MATERIALIZED (
-               SELECT c.chunk, c.document, c.text_hash, ts_rank(c.terms, $3::text::tsquery) AS rank
-               FROM {from} LIMIT $4)
-             SELECT chunk, document, text_hash FROM matched ORDER BY rank DESC, chunk LIMIT $5"
-        );
-        let most = big(PlanLimits::default().scored_max.max(limit as u64));
-        let wanted = big(limit as u64);
         let (mut found, mut known) = (Vec::new(), HashSet::new());
         for Asked { query, .. } in &self.asked {
             if found.len() >= limit {
                 break;
             }
-            for row in &rows(transaction, &sql, &scope.and(&[query, &most, &wanted])).await? {
-                let chunk = chunk_of(row.try_get(0)?);
+            for (chunk, candidate) in best(transaction, scope, query, few, limit).await? {
                 if known.insert(chunk) {
-                    found.push((chunk, candidate(row)?));
+                    found.push((chunk, candidate));
                 }
             }
         }
         found.truncate(limit);
         Ok(found)
     }
+}
+
+/// The best chunks that one question finds. Of all that it finds a bounded number is looked at.
+async fn best(
+    transaction: &Transaction<'_>,
+    scope: &Scope<'_>,
+    query: &str,
+    few: bool,
+    limit: usize,
+) -> Result<Vec<(ChunkId, Candidate)>, Error> {
+    let read = |row: &Row| Ok((chunk_of(row.try_get(0)?), candidate(row)?));
+    let most = big(PlanLimits::default().scored_max.max(limit as u64));
+    let columns = "c.chunk, c.document, c.text_hash, ts_rank(c.terms, $3::text::tsquery) AS rank";
+    let found = "c.terms @@ $3::text::tsquery AND c.tenant = $1 AND c.index_id = $2";
+    if !few && !scope.is_filtered() {
+        // Nearly all are current: which of the best are is asked of them alone.
+        let sql = format!(
+            "WITH matched AS MATERIALIZED (SELECT {columns} FROM chunks c WHERE {found} LIMIT $4),
+             best AS MATERIALIZED (SELECT * FROM matched ORDER BY rank DESC, chunk LIMIT $5)
+             SELECT chunk, document, text_hash, coalesce({}, false) FROM best ORDER BY rank DESC, chunk",
+            scope.of_row("best", 3)
+        );
+        let looked_at = with_spare(limit);
+        let found = rows(transaction, &sql, &scope.and(&[&query, &most, &big(looked_at as u64)])).await?;
+        if let Some(current) = current(&found, 3, (limit, looked_at))? {
+            return current.into_iter().map(read).collect();
+        }
+    }
+    // What may be brought is little of what the index would find: then it is looked at, and not the index.
+    let from = match few {
+        true => format!("({}) AS part JOIN chunks c ON c.chunk = part.chunk WHERE {found}", scope.all(3)),
+        false => format!("chunks c WHERE {found} AND {}", scope.of_row("c", 3)),
+    };
+    let sql = format!(
+        "WITH matched AS MATERIALIZED (SELECT {columns} FROM {from} LIMIT $4)
+         SELECT chunk, document, text_hash FROM matched ORDER BY rank DESC, chunk LIMIT $5"
+    );
+    let found = rows(transaction, &sql, &scope.and(&[&query, &most, &big(limit as u64)])).await?;
+    found.iter().map(read).collect()
 }
 
 impl Asked {
