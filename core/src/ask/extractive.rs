@@ -22,6 +22,9 @@ const AGAIN: f64 = 0.3;
 const WORTH: f64 = 0.4;
 /// What the best source counts more than one far down.
 const FIRST: f64 = 0.5;
+/// What a sentence of [`SENTENCE_BYTES_MAX`] counts less than a word: of a long list with all that was asked for nobody reads
+/// an answer.
+const LONG: f64 = 0.5;
 /// What is said where nothing was found.
 const NOTHING: &str = "Nothing was found that answers this.";
 
@@ -111,7 +114,12 @@ fn sentences_of(sources: &[Source], terms: &mut Highlighter) -> Vec<Sentence> {
     let mut seen = HashSet::new();
     let mut sentences = Vec::new();
     for source in sources {
+        let heading = source.heading.as_deref().unwrap_or_default();
         for paragraph in paragraphs(&clean(&source.text)) {
+            // Where it is, and no answer.
+            if heading.contains(&paragraph) {
+                continue;
+            }
             for text in paragraph.unicode_sentences().map(str::trim) {
                 if sentences.len() == LOOKED_AT_MAX {
                     return sentences;
@@ -134,21 +142,24 @@ fn clean(text: &str) -> String {
     clean
 }
 
-/// What blank lines divide; other line ends are where a page was too narrow.
+/// What blank lines divide, and each row of a table; other line ends are where a page was too narrow.
 fn paragraphs(text: &str) -> Vec<String> {
-    let mut paragraphs = vec![String::new()];
+    let (mut paragraphs, mut open) = (Vec::new(), String::new());
     for line in text.lines().map(str::trim) {
-        let last = paragraphs.len() - 1;
-        match (line.is_empty(), paragraphs[last].is_empty()) {
-            (true, false) => paragraphs.push(String::new()),
-            (true, true) => {}
-            (false, true) => paragraphs[last].push_str(line),
-            (false, false) => {
-                paragraphs[last].push(' ');
-                paragraphs[last].push_str(line);
-            }
+        let is_row = line.contains('\t');
+        if (is_row || line.is_empty()) && !open.is_empty() {
+            paragraphs.push(std::mem::take(&mut open));
+        }
+        if is_row {
+            let cells: Vec<&str> =
+                line.split('\t').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+            paragraphs.push(cells.join(" – "));
+        } else {
+            let between = if open.is_empty() { "" } else { " " };
+            open.extend([between, line]);
         }
     }
+    paragraphs.extend((!open.is_empty()).then_some(open));
     paragraphs
 }
 
@@ -160,7 +171,9 @@ fn best(sentences: &[Sentence], weights: &[f64]) -> Vec<usize> {
     while chosen.len() < SENTENCES_MAX {
         let score = |sentence: &Sentence| {
             let of = |term: &usize| weights[*term] * if covered.contains(term) { AGAIN } else { 1.0 };
-            sentence.terms.iter().map(of).sum::<f64>() * (1.0 + FIRST / f64::from(sentence.n))
+            let length = sentence.text.len().min(SENTENCE_BYTES_MAX) as f64 / SENTENCE_BYTES_MAX as f64;
+            let found: f64 = sentence.terms.iter().map(of).sum();
+            found * (1.0 + FIRST / f64::from(sentence.n)) * (1.0 - LONG * length)
         };
         let left = sentences.iter().enumerate().filter(|(place, _)| !chosen.contains(place));
         // Of equals the first.
@@ -224,6 +237,17 @@ mod tests {
         let answer = extractive("When was the zebra shell written?", &sources);
         assert!(answer.starts_with("The zebra shell was written in 1987. [1]"), "{answer}");
         assert!(!answer.contains("Many animals"), "{answer}");
+    }
+
+    #[test]
+    fn headings_and_long_rows_are_no_answer() {
+        let row = format!("zebra\tshell\twritten\t{}", "of many things ".repeat(30));
+        let text = format!("The zebra shell\n\n{row}\nname\tzebra\nThe zebra shell was written by Ada.");
+        let source = Source { heading: Some("Shells › The zebra shell".to_owned()), ..source(1, &text) };
+        let answer = extractive("Who wrote the zebra shell?", std::slice::from_ref(&source));
+        assert!(answer.contains("The zebra shell was written by Ada. [1]"), "{answer}");
+        assert!(!answer.contains("The zebra shell [1]"), "{answer}");
+        assert_eq!(paragraphs("a\tb\nc\t\td\ne\nf"), ["a – b", "c – d", "e f"]);
     }
 
     #[test]
