@@ -152,7 +152,7 @@ const LARGE_TEXT: &str = "text.pdf";
 const LARGE_SCANS: &str = "scans.pdf";
 
 /// Raised when what is above or how it is made changes, so that caches are assembled anew.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 const STAMP: &str = "RECIPE";
 
 /// Assembles the documents unless they are there; gives their folder.
@@ -309,7 +309,8 @@ fn push(list: &mut Value, entry: Value) {
     }
 }
 
-/// Writes the text of each page, as it is before any becomes a picture.
+/// Writes the text of each page, as it is before any becomes a picture. In the order in which it was written: put in the order
+/// of reading, hyphens at the ends of lines are dropped even where they belong to the word ("BIOS-Systemen").
 fn texts(
     folder: &Path,
     name: &str,
@@ -322,7 +323,7 @@ fn texts(
         let page = page.to_string();
         process::run_quiet(
             Command::new("pdftotext")
-                .args(["-enc", "UTF-8", "-nopgbrk", "-f", &page, "-l", &page])
+                .args(["-raw", "-enc", "UTF-8", "-nopgbrk", "-f", &page, "-l", &page])
                 .arg(folder.join(pdf_of(of)))
                 .arg(folder.join(&text)),
         )?;
