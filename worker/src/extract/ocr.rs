@@ -4,6 +4,7 @@
 mod ink;
 mod languages;
 mod need;
+mod pale;
 mod plain;
 mod render;
 mod scan;
@@ -201,7 +202,8 @@ impl Recogniser {
         asked: &OcrLanguages,
         memory: &mut Memory,
     ) -> Result<usize, Unrecognised> {
-        let mut turnable = Turnable::new(&picture.grey);
+        let darker = pale::darkened(&picture.grey);
+        let mut turnable = Turnable::new(darker.as_ref().unwrap_or(&picture.grey));
         let (mut looked, mut reads): (_, Vec<Read>) = (Looked::NotYet, Vec::new());
         loop {
             let has = |model: &str| self.has(model);
