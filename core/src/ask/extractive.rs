@@ -14,8 +14,8 @@ const SENTENCES_MAX: usize = 4;
 const SENTENCE_BYTES_MAX: usize = 400;
 /// Shorter ones are numbers and names of sections, in bytes.
 const SENTENCE_BYTES_MIN: usize = 12;
-/// Sentences looked at: bounds the work on tables.
-const LOOKED_AT_MAX: usize = 400;
+/// Sentences looked at: bounds the work on tables. As many as rows of [`SENTENCE_BYTES_MIN`] fit into all sources together.
+const LOOKED_AT_MAX: usize = 1_000;
 /// What a term counts in a further sentence, when one that was taken has it.
 const AGAIN: f64 = 0.3;
 /// A sentence with less than this share of the best one's score adds nothing.
@@ -116,7 +116,7 @@ fn sentences_of(sources: &[Source], terms: &mut Highlighter) -> Vec<Sentence> {
     for source in sources {
         let heading = source.heading.as_deref().unwrap_or_default();
         for paragraph in paragraphs(&clean(&source.text)) {
-            // Where it is, and no answer.
+            // The heading that the source begins with says where it is, and answers nothing.
             if heading.contains(&paragraph) {
                 continue;
             }
@@ -145,8 +145,8 @@ fn clean(text: &str) -> String {
 /// What blank lines divide, and each row of a table; other line ends are where a page was too narrow.
 fn paragraphs(text: &str) -> Vec<String> {
     let (mut paragraphs, mut open) = (Vec::new(), String::new());
-    for line in text.lines().map(str::trim) {
-        let is_row = line.contains('\t');
+    for line in text.lines() {
+        let (is_row, line) = (line.contains('\t'), line.trim());
         if (is_row || line.is_empty()) && !open.is_empty() {
             paragraphs.push(std::mem::take(&mut open));
         }
@@ -247,7 +247,16 @@ mod tests {
         let answer = extractive("Who wrote the zebra shell?", std::slice::from_ref(&source));
         assert!(answer.contains("The zebra shell was written by Ada. [1]"), "{answer}");
         assert!(!answer.contains("The zebra shell [1]"), "{answer}");
-        assert_eq!(paragraphs("a\tb\nc\t\td\ne\nf"), ["a – b", "c – d", "e f"]);
+        assert_eq!(paragraphs("a\tb\n\tc\t\td\ne\nf"), ["a – b", "c – d", "e f"]);
+    }
+
+    #[test]
+    fn a_long_table_does_not_hide_what_comes_after_it() {
+        let rows: String = (0..160).map(|row| format!("some word\t{row:05}\n")).collect();
+        let mut sources: Vec<Source> = (1..=3).map(|n| source(n, &format!("{n}{rows}"))).collect();
+        sources.push(source(4, "The zebra shell was written by Ada."));
+        let answer = extractive("Who wrote the zebra shell?", &sources);
+        assert_eq!(answer, "The zebra shell was written by Ada. [4]");
     }
 
     #[test]

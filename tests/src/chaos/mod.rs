@@ -27,6 +27,8 @@ const BATCH_MAX: usize = 1_500;
 const KILL_MS: (f64, f64) = (50.0, 1_500.0);
 /// What a run exits with that reports, and removes nothing as it would remove too much.
 const SYNC_REFUSED: i32 = 1;
+/// What it exits with where documents failed.
+const DOCUMENTS_FAILED: i32 = 3;
 /// Longest that the last run may take; then something hangs.
 const LAST_RUN_SECONDS_MAX: f64 = 600.0;
 /// `--sync`, as deletions are part of what must not be lost.
@@ -160,14 +162,20 @@ fn one_kill(
 }
 
 /// To the end. Where kills kept runs from removing what is gone until that was more than half of all, `--sync` refuses,
-/// and another run does what the refusal advises. Any other failure stays one.
+/// and another run does what the refusal advises.
 fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
     let mut run = docmill.run(root, &RUN).context("the run after the last kill")?;
     if run.exit_code == Some(SYNC_REFUSED) {
-        eprintln!("{} documents are gone, too many for --sync: by --sync=force", run.number("vanished")?);
+        eprintln!(
+            "--sync refused, {} documents are gone: once more by --sync=force",
+            run.number("vanished")?
+        );
         let forced = RUN.map(|argument| if argument == "--sync" { "--sync=force" } else { argument });
         run = docmill.run(root, &forced).context("the run by force")?;
     }
+    // Some are poison.
+    let ended = [0, DOCUMENTS_FAILED].map(Some).contains(&run.exit_code);
+    ensure!(ended, "the last run ended with {:?}: {}", run.exit_code, run.report);
     ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the last run took {:.0} s", run.wall_seconds);
     Ok(run)
 }

@@ -196,15 +196,21 @@ fn read(kind: Kind, name: &str, mut bytes: Vec<u8>) {
     match outcome {
         Ok(()) => assert!(pages.iter().any(|page| !page.blocks.is_empty()), "nothing was read, silently"),
         Err(failure) => {
-            // Told whole, as a document may have some of the words; not at the beginning where it lay in another.
-            let panicked = FORMATS.iter().any(|format| failure.detail.contains(&work::gave_up(format)));
-            assert!(!panicked, "a parser of ours panicked: {failure}");
+            no_parser_gave_up(&failure.detail);
             assert!(!failure.detail.chars().any(char::is_control), "{failure:?}");
         }
     }
 }
 
+/// Told by all of its words, as a document may have some of them, and anywhere, as it may lie in another.
+fn no_parser_gave_up(detail: &str) {
+    let gave_up = FORMATS.iter().any(|format| detail.contains(&work::gave_up(format)));
+    assert!(!gave_up, "a parser of ours panicked: {detail}");
+}
+
 fn page_keeps_its_rules(page: &Page) {
+    // A document within this one is lost as a page of it.
+    no_parser_gave_up(page.note.as_deref().unwrap_or_default());
     for block in &page.blocks {
         assert!(!block.text.is_empty() && block.text == block.text.trim(), "{:?}", block.text);
         let steers = |c: char| c.is_control() && c != '\n' && c != '\t';

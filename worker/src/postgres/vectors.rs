@@ -88,16 +88,14 @@ async fn make_table(transaction: &Transaction<'_>, index: IndexId, dimensions: u
     // Two that make it at once would both find it absent.
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))";
     select(transaction, lock, &[&table]).await?;
-    // The check lets a statement over the parent that names the index leave the other tables out. Vectors are
-    // kept in their rows as long as a page can hold one: each is compared where there is no HNSW index, and what is kept
-    // beside a row costs ten times as much to read. Passages go first, which are read of the nearest alone; neither
-    // compresses. Two rows a page, where that many of them fit below the fill factor.
+    // The check lets a statement over the parent that names the index leave the other tables out. A vector
+    // of more than 500 dimensions is kept beside the row; uncompressed, as floats do not compress.
     transaction
         .batch_execute(&format!(
             "CREATE TABLE IF NOT EXISTS {table}(
                value vector({dimensions}) NOT NULL, passages bytea NOT NULL, PRIMARY KEY(chunk), CHECK (index_id = ({index}))
-             ) INHERITS (vectors) WITH (fillfactor = 90, toast_tuple_target = 3672);
-             ALTER TABLE {table} ALTER COLUMN value SET STORAGE MAIN, ALTER COLUMN passages SET STORAGE EXTERNAL",
+             ) INHERITS (vectors) WITH (fillfactor = 90);
+             ALTER TABLE {table} ALTER COLUMN value SET STORAGE EXTERNAL",
             index = index.0
         ))
         .await?;

@@ -200,6 +200,25 @@ async fn a_scan_is_recognised_and_its_note_says_how() {
 }
 
 #[tokio::test]
+async fn print_that_is_paler_than_the_rest_is_read_too() {
+    let mut pixels = page().to_vec();
+    let inked = |row: &[u8]| row.iter().any(|&point| point < 128);
+    let rows: Vec<usize> = (0..HEIGHT).filter(|y| inked(&pixels[y * WIDTH..][..WIDTH])).collect();
+    // As programs in colours have it: a fifth of the lines, which is above the threshold that the others ask for.
+    for point in &mut pixels[rows[rows.len() * 4 / 5] * WIDTH..] {
+        *point = u8::MAX - (u8::MAX - *point) / 4;
+    }
+    let folder = tempdir().unwrap();
+    let pool =
+        pool(1, ExtractOptions { languages: OcrLanguages::Fixed("eng".into()), ..Default::default() });
+    let (plain, pale) = (scan(0), scan_pdf(WIDTH, HEIGHT, &pixels));
+    let plain = read(&pool, &file(folder.path(), "plain.pdf", plain)).await.text();
+    let pale = read(&pool, &file(folder.path(), "pale.pdf", pale)).await.text();
+    let lines = |text: &str| text.matches("brown").count();
+    assert_eq!(lines(&pale), lines(&plain), "{pale}");
+}
+
+#[tokio::test]
 async fn a_scan_upside_down_is_turned() {
     let folder = tempdir().unwrap();
     let path = file(folder.path(), "scan.pdf", scan(1));

@@ -86,8 +86,8 @@ impl Services {
     fn hand_in(&self, context: &Context) -> Result<()> {
         let mut submit = Command::new(process::target_dir().join("release/docmill"));
         submit.args(["--server", &self.url, "--api-key-file"]).arg(&self.key);
-        // What was handed in goes with the servers, and so does what is noted of it.
-        submit.env_remove("DOCMILL_API_KEY").env("XDG_STATE_HOME", &context.place);
+        // What was handed in goes with the servers: what is noted of it helps no later run.
+        submit.env_remove("DOCMILL_API_KEY").env("XDG_STATE_HOME", context.fresh("state")?);
         process::run_quiet(submit.arg("submit").arg(corpus::docs()?).arg("--wait"))
     }
 }

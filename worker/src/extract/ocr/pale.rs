@@ -9,6 +9,9 @@ const ROWS: usize = 8;
 const EDGE: usize = 2;
 /// No stroke is wider, in points: what has no paper so near is a shaded box.
 const STROKE_MAX: usize = 8;
+/// Points above and below one that are pale where it is part of a rule beside columns or quotations, which no letter's stroke
+/// reaches.
+const RULE: usize = 24;
 /// With more than one pale point to so many dark ones a page has pale print: edges and noise have one in 250, a few lines of
 /// pale print one in 30.
 const PALE_ONE_IN: usize = 100;
@@ -26,9 +29,9 @@ pub(super) fn darkened(picture: &Grey) -> Option<Grey> {
     Some(Grey { width: picture.width, height: picture.height, pixels })
 }
 
-/// Rows that are looked at, none of them the first or the last.
+/// Rows that are looked at, with a margin that has others above and below.
 fn rows(picture: &Grey) -> impl Iterator<Item = usize> {
-    (ROWS / 2..picture.height.saturating_sub(1)).step_by(ROWS)
+    (RULE..picture.height.saturating_sub(RULE)).step_by(ROWS)
 }
 
 fn row(picture: &Grey, y: usize) -> &[u8] {
@@ -118,12 +121,13 @@ impl Counts {
         let mut counts = Self::default();
         for y in rows(picture) {
             let near = [row(picture, y - 1), row(picture, y), row(picture, y + 1)];
-            counts.count(near, levels);
+            let far = [row(picture, y - RULE), row(picture, y + RULE)];
+            counts.count(near, far, levels);
         }
         counts
     }
 
-    fn count(&mut self, near: [&[u8]; 3], Levels { ink, pale, paper }: Levels) {
+    fn count(&mut self, near: [&[u8]; 3], far: [&[u8]; 2], Levels { ink, pale, paper }: Levels) {
         let [above, row, below] = near;
         self.dark += row.iter().filter(|&&point| point <= ink).count();
         for x in STROKE_MAX..row.len().saturating_sub(STROKE_MAX) {
@@ -133,7 +137,7 @@ impl Counts {
                 continue;
             }
             let is_edge = near.iter().any(|row| row[x - EDGE..=x + EDGE].iter().any(|&point| point <= ink));
-            if is_edge {
+            if is_edge || far.iter().all(|row| is_pale(row[x])) {
                 continue;
             }
             let is_paper = |points: &[u8]| points.iter().any(|&point| point >= paper);
@@ -205,6 +209,12 @@ mod tests {
         draw(&mut shaded, (20, 10), (760, 300), 190);
         print(&mut shaded, 0..18, DARK);
         assert!(darkened(&shaded).is_none(), "a shaded box");
+        let mut ruled = paper(255);
+        print(&mut ruled, 0..18, DARK);
+        for column in 0..4 {
+            draw(&mut ruled, (31 + column * 180, 10), (2, 580), PALE);
+        }
+        assert!(darkened(&ruled).is_none(), "rules between columns");
         let mut turned_round = paper(0);
         print(&mut turned_round, 0..18, 250);
         assert!(darkened(&turned_round).is_none(), "white on black");

@@ -2,7 +2,7 @@
 //! and the passages that they have. One transaction and one snapshot an answer, so that it shows exactly one whole
 //! version of every document.
 //!
-//! Candidates are what current manifests of the tenant name and a filter admits, before any of them takes a place.
+//! Candidates are what current manifests of the tenant name and a filter admits, whatever else the indexes bring.
 //! Their number depends on `k` and on what is there, not on the page asked for: pages of one order fit together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

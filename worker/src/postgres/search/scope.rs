@@ -138,13 +138,16 @@ pub(super) fn current(
     column: usize,
     (wanted, looked_at): (usize, usize),
 ) -> Result<Option<Vec<&Row>>, Error> {
-    let mut current = Vec::with_capacity(wanted);
-    for row in found {
-        if current.len() < wanted && row.try_get(column)? {
-            current.push(row);
-        }
-    }
-    Ok((current.len() == wanted || found.len() < looked_at).then_some(current))
+    let told: Vec<(&Row, bool)> =
+        found.iter().map(|row| Ok((row, row.try_get(column)?))).collect::<Result<_, Error>>()?;
+    Ok(first_current(told, wanted, looked_at))
+}
+
+fn first_current<T>(found: Vec<(T, bool)>, wanted: usize, looked_at: usize) -> Option<Vec<T>> {
+    let are_all = found.len() < looked_at;
+    let current: Vec<T> =
+        found.into_iter().filter_map(|(row, is)| is.then_some(row)).take(wanted).collect();
+    (current.len() == wanted || are_all).then_some(current)
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -160,6 +163,18 @@ fn asked(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_few_that_are_current_are_none_where_there_may_be_more() {
+        let found = |current: usize, replaced: usize| -> Vec<(usize, bool)> {
+            (0..replaced).map(|n| (n, false)).chain((0..current).map(|n| (n, true))).collect()
+        };
+        assert_eq!(with_spare(48), 60);
+        assert_eq!(first_current(found(48, 12), 48, 60).map(|rows| rows.len()), Some(48));
+        assert_eq!(first_current(found(60, 0), 48, 60), Some((0..48).collect()), "the first of them");
+        assert_eq!(first_current(found(47, 13), 48, 60), None);
+        assert_eq!(first_current(found(3, 56), 48, 60), Some(vec![0, 1, 2]), "there are no more");
+    }
 
     #[test]
     fn a_statement_mentions_all_of_its_values_and_no_more() {
