@@ -12,8 +12,8 @@ const STROKE_MAX: usize = 8;
 /// Points above and below one that are pale where it is part of a rule beside columns or quotations, which no letter's stroke
 /// reaches.
 const RULE: usize = 24;
-/// With more than one pale point to so many dark ones a page has pale print: edges and noise have one in 250, a few lines of
-/// pale print one in 30.
+/// With more than one pale point to so many dark ones a page has pale print: edges and noise have one in 120 at most, half a page
+/// of pale print one in 25 to 45.
 const PALE_ONE_IN: usize = 100;
 /// Least distance of paper and ink that can be told from noise.
 const CONTRAST_MIN: u8 = 48;
