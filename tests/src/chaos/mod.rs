@@ -174,7 +174,7 @@ fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
         run = docmill.run(root, &forced).context("the run by force")?;
     }
     // Some are poison.
-    let ended = [0, DOCUMENTS_FAILED].map(Some).contains(&run.exit_code);
+    let ended = matches!(run.exit_code, Some(0 | DOCUMENTS_FAILED));
     ensure!(ended, "the last run ended with {:?}: {}", run.exit_code, run.report);
     ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the last run took {:.0} s", run.wall_seconds);
     Ok(run)

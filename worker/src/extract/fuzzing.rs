@@ -210,7 +210,9 @@ fn no_parser_gave_up(detail: &str) {
 
 fn page_keeps_its_rules(page: &Page) {
     // A document within this one is lost as a page of it.
-    no_parser_gave_up(page.note.as_deref().unwrap_or_default());
+    if let Some(note) = &page.note {
+        no_parser_gave_up(note);
+    }
     for block in &page.blocks {
         assert!(!block.text.is_empty() && block.text == block.text.trim(), "{:?}", block.text);
         let steers = |c: char| c.is_control() && c != '\n' && c != '\t';

@@ -11,8 +11,6 @@ mod scan;
 mod seen;
 mod smaller;
 
-use std::cell::OnceCell;
-
 use docmill_core::page::PageReason;
 use pdfium_render::prelude::*;
 
@@ -204,10 +202,7 @@ impl Recogniser {
         asked: &OcrLanguages,
         memory: &mut Memory,
     ) -> Result<usize, Unrecognised> {
-        let darker = OnceCell::new();
-        let print =
-            || darker.get_or_init(|| pale::darkened(&picture.grey)).as_ref().unwrap_or(&picture.grey);
-        let mut turnable = None;
+        let mut turnable = Turnable::new(&picture.grey);
         let (mut looked, mut reads): (_, Vec<Read>) = (Looked::NotYet, Vec::new());
         loop {
             let has = |model: &str| self.has(model);
@@ -223,7 +218,7 @@ impl Recogniser {
                 }
                 Step::Read { models, turn } => {
                     if memory.read(&models, turn).is_none() {
-                        let upright = turnable.get_or_insert_with(|| Turnable::new(print())).upright(turn);
+                        let upright = turnable.upright(turn);
                         let before = spent::so_far();
                         let (text, confidence) = self.read_in(&models, upright, picture.dpi)?;
                         self.spent.recogniser += spent::since(before);

@@ -47,10 +47,9 @@ pub fn search(url: &str, args: &[&str]) -> Result<Vec<Value>> {
 /// Without what a person's environment says of servers and their keys.
 pub fn bench(what: &str) -> Command {
     let mut command = Command::new(process::target_dir().join("release/docmill"));
-    for name in ["LOCAL_BASE_URL", "K8S_BASE_URL", "MAX_CONCURRENT", "TOTAL_REQUESTS"] {
-        command.env_remove(name);
-    }
-    for name in ["DOCMILL_SERVER", "DOCMILL_API_KEY", "DOCMILL_API_KEY_FILE"] {
+    let of_benchmarks = ["LOCAL_BASE_URL", "K8S_BASE_URL", "MAX_CONCURRENT", "TOTAL_REQUESTS"];
+    let of_servers = ["DOCMILL_SERVER", "DOCMILL_API_KEY", "DOCMILL_API_KEY_FILE"];
+    for name in of_benchmarks.into_iter().chain(of_servers) {
         command.env_remove(name);
     }
     command.args(["bench", what]);

@@ -2,7 +2,7 @@
 
 use pdfium_render::prelude::*;
 
-use super::Picture;
+use super::{Picture, pale};
 use crate::extract::tesseract::Grey;
 
 /// Most pixels of a picture: an A4 page at 550 dpi. Larger pages are rendered at a lower resolution.
@@ -82,26 +82,30 @@ pub(in crate::extract) fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 77 + u32::from(g) * 150 + u32::from(b) * 29) >> 8) as u8
 }
 
-/// A picture that may be looked at from four sides; the last one is kept.
+/// A picture that may be read from four sides; the last one is kept. Its pale print is dark.
 pub(super) struct Turnable<'a> {
     picture: &'a Grey,
+    /// Found out when it is first read.
+    darker: Option<Option<Grey>>,
     turned: Option<(i32, Grey)>,
 }
 
 impl<'a> Turnable<'a> {
     pub fn new(picture: &'a Grey) -> Self {
-        Self { picture, turned: None }
+        Self { picture, darker: None, turned: None }
     }
 
     /// The picture made upright, if it stands `degrees` clockwise.
     pub fn upright(&mut self, degrees: i32) -> &Grey {
+        let darker = self.darker.get_or_insert_with(|| pale::darkened(self.picture));
+        let picture = darker.as_ref().unwrap_or(self.picture);
         if degrees == 0 {
-            return self.picture;
+            return picture;
         }
         if self.turned.as_ref().is_none_or(|(turned, _)| *turned != degrees) {
-            self.turned = Some((degrees, turned(self.picture, degrees)));
+            self.turned = Some((degrees, turned(picture, degrees)));
         }
-        self.turned.as_ref().map_or(self.picture, |(_, grey)| grey)
+        self.turned.as_ref().map_or(picture, |(_, grey)| grey)
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn nearest(
     limit: usize,
 ) -> Result<Vec<(ChunkId, Candidate)>, Error> {
     let (table, order) = (vector_table(index), order(query.len()));
-    let (vector, wanted) = (Vector::from(query.to_vec()), big(limit as u64));
+    let vector = Vector::from(query.to_vec());
     let columns = "v.chunk, v.document, v.text_hash, -(v.value <#> $3::vector), v.passages";
     let read = |row: &Row| {
         Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
@@ -65,9 +65,9 @@ pub(super) async fn nearest(
              ORDER BY v.value <=> $3::vector",
             scope.of_row("v", 2)
         );
-        let looked_at = with_spare(limit);
-        let found = rows(transaction, &sql, &scope.and(&[&vector, &big(looked_at as u64)])).await?;
-        if let Some(current) = current(&found, 5, (limit, looked_at))? {
+        let looked_at = big(with_spare(limit) as u64);
+        let found = rows(transaction, &sql, &scope.and(&[&vector, &looked_at])).await?;
+        if let Some(current) = current(&found, 5, limit)? {
             return current.into_iter().map(read).collect();
         }
     }
@@ -85,7 +85,7 @@ pub(super) async fn nearest(
             scope.of_row("v", 2)
         ),
     };
-    let found = rows(transaction, &sql, &scope.and(&[&vector, &wanted])).await?;
+    let found = rows(transaction, &sql, &scope.and(&[&vector, &big(limit as u64)])).await?;
     found.iter().map(read).collect()
 }
 

@@ -131,20 +131,16 @@ pub(super) fn with_spare(wanted: usize) -> usize {
     wanted + wanted / SPARE_ONE_IN
 }
 
-/// Of rows that were looked at, in their order, the first `wanted` whose `column` says that they may be brought. `None`: too
-/// few, though there may be more than the `looked_at`.
-pub(super) fn current(
-    found: &[Row],
-    column: usize,
-    (wanted, looked_at): (usize, usize),
-) -> Result<Option<Vec<&Row>>, Error> {
+/// Of rows that were asked for [`with_spare`], in their order, the first `wanted` whose `column` says that they may be brought.
+/// `None`: too few, though there may be more.
+pub(super) fn current(found: &[Row], column: usize, wanted: usize) -> Result<Option<Vec<&Row>>, Error> {
     let told: Vec<(&Row, bool)> =
         found.iter().map(|row| Ok((row, row.try_get(column)?))).collect::<Result<_, Error>>()?;
-    Ok(first_current(told, wanted, looked_at))
+    Ok(first_current(told, wanted))
 }
 
-fn first_current<T>(found: Vec<(T, bool)>, wanted: usize, looked_at: usize) -> Option<Vec<T>> {
-    let are_all = found.len() < looked_at;
+fn first_current<T>(found: Vec<(T, bool)>, wanted: usize) -> Option<Vec<T>> {
+    let are_all = found.len() < with_spare(wanted);
     let current: Vec<T> =
         found.into_iter().filter_map(|(row, is)| is.then_some(row)).take(wanted).collect();
     (current.len() == wanted || are_all).then_some(current)
@@ -170,10 +166,10 @@ mod tests {
             (0..replaced).map(|n| (n, false)).chain((0..current).map(|n| (n, true))).collect()
         };
         assert_eq!(with_spare(48), 60);
-        assert_eq!(first_current(found(48, 12), 48, 60).map(|rows| rows.len()), Some(48));
-        assert_eq!(first_current(found(60, 0), 48, 60), Some((0..48).collect()), "the first of them");
-        assert_eq!(first_current(found(47, 13), 48, 60), None);
-        assert_eq!(first_current(found(3, 56), 48, 60), Some(vec![0, 1, 2]), "there are no more");
+        assert_eq!(first_current(found(48, 12), 48).map(|rows| rows.len()), Some(48));
+        assert_eq!(first_current(found(60, 0), 48), Some((0..48).collect()), "the first of them");
+        assert_eq!(first_current(found(47, 13), 48), None);
+        assert_eq!(first_current(found(3, 56), 48), Some(vec![0, 1, 2]), "there are no more");
     }
 
     #[test]

@@ -95,9 +95,9 @@ async fn best(
              SELECT chunk, document, text_hash, coalesce({}, false) FROM best ORDER BY rank DESC, chunk",
             scope.of_row("best", 3)
         );
-        let looked_at = with_spare(limit);
-        let found = rows(transaction, &sql, &scope.and(&[&query, &most, &big(looked_at as u64)])).await?;
-        if let Some(current) = current(&found, 3, (limit, looked_at))? {
+        let looked_at = big(with_spare(limit) as u64);
+        let found = rows(transaction, &sql, &scope.and(&[&query, &most, &looked_at])).await?;
+        if let Some(current) = current(&found, 3, limit)? {
             return current.into_iter().map(read).collect();
         }
     }
