@@ -1,11 +1,13 @@
 //! Upkeep of a pipeline in a cluster: what is due becomes deliverable, the queue is held against the ledger,
-//! what commits replaced or dead workers left is removed, and indexes that are being built or stores that lost rows
-//! are filled.
+//! what commits replaced or dead workers left is removed, indexes that are being built or stores that lost rows
+//! are filled, and many vectors get an index of their own.
 //!
 //! Every step may be repeated and may run twice at once. Promotion is a step of the queue alone and cheap, so every
 //! process does it: documents of a dead worker wait neither for a long clean-up nor for a process that stands
 //! still. The rest one process at a time does for economy, so its lease is a lock that goes with the connection.
 //! Any process with the back ends may run it.
+
+mod vector_index;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::ledger::Ledger;
 use crate::postgres::{Database, Otherwise, PostgresLedger};
 use crate::queue::Queue;
 use crate::sink::Sink;
+
+pub use vector_index::{VectorIndexes, Worth};
 
 /// Time between two rounds, and longest time between two promotions.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +65,8 @@ pub struct Upkeep {
     pub deleted_kept: Duration,
     /// What finds categories now; none: documents have none.
     pub recipe: Option<String>,
+    /// Whether it builds the approximate index over vectors.
+    pub builds_vector_index: bool,
 }
 
 /// When what is not done in each round was done last.
@@ -79,7 +85,7 @@ struct Last {
 impl Upkeep {
     /// Keeps up until it is dropped. What fails is logged and done in the next round.
     pub async fn run(self) {
-        futures::future::join(self.promote(), self.rounds()).await;
+        futures::future::join3(self.promote(), self.rounds(), self.vector_indexes()).await;
     }
 
     async fn promote(&self) {
@@ -88,6 +94,12 @@ impl Upkeep {
                 tracing::warn!(%error, "nothing can be promoted");
             }
             tokio::time::sleep(self.promote_every.min(ROUND_EVERY)).await;
+        }
+    }
+
+    async fn vector_indexes(&self) {
+        if self.builds_vector_index {
+            VectorIndexes::new(self.database.clone(), Worth::default()).keep_up().await;
         }
     }
 

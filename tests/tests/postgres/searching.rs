@@ -1,15 +1,17 @@
 //! What a search will ask of the stores: terms under the full-text index, neighbours under the vector index.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use docmill_core::id::Epoch;
+use docmill_core::id::{Epoch, TenantId};
 use docmill_tests::contract::{Backend, rows, spec};
 use docmill_tests::services::postgres::{backend, client, count, shared};
-use docmill_worker::ledger::Grant;
+use docmill_worker::ledger::{Grant, Ledger};
 use docmill_worker::postgres::{
-    Database, Hnsw, Terms, TextSink, VectorSink, build_hnsw, to_tsquery, vector_table,
+    Database, Hnsw, PostgresLedger, Terms, TextSink, VectorSink, build_hnsw, to_tsquery, vector_table,
 };
 use docmill_worker::sink::{ChunkRow, Sink};
+use docmill_worker::upkeep::{VectorIndexes, Worth};
 
 async fn grant() -> Grant {
     let backend: Backend = backend().await;
@@ -105,6 +107,36 @@ async fn neighbours_are_found_under_the_index() {
     let chunks: Vec<_> = written.iter().map(|row| row.chunk).collect();
     assert_eq!(sink.remove(&chunks[..10], Epoch(3)).await.unwrap(), 10);
     assert_eq!(count(&admin, "vectors").await, ROWS as i64 - 10);
+}
+
+/// The upkeep builds it by itself, once there are many vectors and no more come, or once there are too many to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vector_index_comes_by_itself() {
+    let options = shared().fresh();
+    let database = Database::open(&options).await.unwrap();
+    let ledger = PostgresLedger::new(database.clone(), 0);
+    for index in [1, 2] {
+        ledger.begin_index(&TenantId::default(), &spec(index)).await.unwrap();
+    }
+    let (grant, sink) = (grant().await, VectorSink::new(database.clone()));
+    let mut looks = VectorIndexes::new(database, Worth { settled: 5, growing: 12 });
+    let write = async |spec_of: u32, count: usize| {
+        let texts: Vec<String> = (0..count).map(|n| format!("text {n}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        sink.write(&rows(&grant, spec(spec_of).id(), &texts).0, Epoch(1)).await.unwrap();
+    };
+    assert_eq!(looks.look().await.unwrap(), [], "there are no vectors yet");
+    write(1, 4).await;
+    assert_eq!(looks.look().await.unwrap(), []);
+    assert_eq!(looks.look().await.unwrap(), [], "no more came, but they are few");
+    write(1, 8).await;
+    assert_eq!(looks.look().await.unwrap(), [], "more may come");
+    write(2, 12).await;
+    let built = looks.look().await.unwrap();
+    let both: HashSet<_> = [1, 2].map(|of| spec(of).id()).into();
+    assert_eq!(built.into_iter().collect::<HashSet<_>>(), both, "no more came here; there they are many");
+    write(1, 20).await;
+    assert_eq!(looks.look().await.unwrap(), [], "each has its own");
 }
 
 /// Vectors of two indexes lie in two tables; audits see both.

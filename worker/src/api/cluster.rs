@@ -151,7 +151,15 @@ async fn upkeep(settings: Settings, database: Database, queue: Arc<dyn Queue>) {
     };
     let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
     let promote_every = Duration::from_millis(settings.lease.beat_ms());
-    let deleted_kept = settings.deleted_kept;
-    let recipe = settings.classify.recipe();
-    Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept, recipe }.run().await;
+    let upkeep = Upkeep {
+        database,
+        ledger,
+        queue,
+        sinks,
+        promote_every,
+        deleted_kept: settings.deleted_kept,
+        recipe: settings.classify.recipe(),
+        builds_vector_index: settings.vector_index,
+    };
+    upkeep.run().await;
 }

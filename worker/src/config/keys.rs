@@ -60,6 +60,10 @@ pub const KEYS: &[Key] = &[
         "How long documents in work may go on after SIGTERM; what is then left is handed back",
     ),
     flag("upkeep", "Whether this worker does the upkeep; of several one does it at a time"),
+    flag(
+        "vectorIndex",
+        "Whether the upkeep builds the approximate index over vectors: from 5,000 of an index on once no more come, from 50,000 on beside those that do; without it searches compare every vector, unless `docmill-worker vector-index` built it",
+    ),
     number(
         "deletedKeptDays",
         1,

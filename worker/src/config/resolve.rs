@@ -34,6 +34,8 @@ pub struct Settings {
     pub upkeep: bool,
     /// How long the rows of deleted documents stay.
     pub deleted_kept: Duration,
+    /// Whether the upkeep builds the approximate index over vectors.
+    pub vector_index: bool,
     /// Port of its health endpoint.
     pub health_port: u16,
     /// Where documents are handed in.
@@ -122,6 +124,7 @@ pub(super) fn resolve(
         grace: Duration::from_millis(config.grace_ms),
         upkeep: config.upkeep,
         deleted_kept: Duration::from_secs(u64::from(config.deleted_kept_days) * 86_400),
+        vector_index: config.vector_index,
         health_port: config.health.port,
         api: api?,
         ask: ask?,

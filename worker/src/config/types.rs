@@ -45,6 +45,8 @@ section! {
         grace_ms: u64 = 25_000,
         /// Whether it does the upkeep.
         upkeep: bool = true,
+        /// Whether the upkeep builds the approximate index over vectors.
+        vector_index: bool = true,
         /// How long the rows of deleted documents stay, in days.
         deleted_kept_days: u32 = DELETED_KEPT_DAYS,
         /// Where it says how it is.

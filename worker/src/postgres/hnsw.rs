@@ -1,8 +1,10 @@
 //! The approximate index over an index's vectors. Built on demand, best after a first load: building it
 //! once over all rows is several times cheaper than row by row.
 
+use deadpool_postgres::ClientWrapper;
 use docmill_core::id::IndexId;
 
+use super::values::{big, number};
 use super::{Database, Error, vectors};
 
 /// Most dimensions that pgvector indexes as they are.
@@ -19,11 +21,13 @@ pub struct Hnsw {
     pub ef_construction: u32,
     /// Memory that the build may use, in MiB; beyond it a build becomes many times slower.
     pub memory_mib: u32,
+    /// Whether several of the server's processes build, which needs as much shared memory.
+    pub parallel: bool,
 }
 
 impl Default for Hnsw {
     fn default() -> Self {
-        Self { m: 16, ef_construction: 64, memory_mib: 256 }
+        Self { m: 16, ef_construction: 64, memory_mib: 256, parallel: true }
     }
 }
 
@@ -44,6 +48,51 @@ fn indexed(dimensions: i32) -> Result<Indexed, Error> {
     }
 }
 
+impl Database {
+    /// Vectors of an index that could have an HNSW index and has none, counted up to `most`. `None`: it has one, or
+    /// there can be none.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub async fn vectors_without_hnsw(&self, index: IndexId, most: u64) -> Result<Option<u64>, Error> {
+        let client = self.client().await?;
+        let table = vectors::table_of(index);
+        let Some(State { dimensions, valid }) = state(&client, &table).await? else { return Ok(None) };
+        if valid == Some(true) || indexed(dimensions).is_err() {
+            return Ok(None);
+        }
+        let sql = format!("SELECT count(*) FROM (SELECT FROM {table} LIMIT $1) AS part");
+        Ok(Some(number(client.query_one(&sql, &[&big(most)]).await?.try_get(0)?)))
+    }
+}
+
+/// A table of vectors and its HNSW index.
+struct State {
+    dimensions: i32,
+    /// Whether the index is whole; `None`: there is none.
+    valid: Option<bool>,
+}
+
+/// `None`: there is no such table.
+async fn state(client: &ClientWrapper, table: &str) -> Result<Option<State>, Error> {
+    let found = client
+        .query_opt(
+            "SELECT a.atttypmod, i.indisvalid FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'value'
+             LEFT JOIN pg_catalog.pg_class x ON x.relname = $2 AND x.relnamespace = n.oid
+             LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid AND i.indrelid = c.oid
+             WHERE c.relname = $1",
+            &[&table, &name_of(table)],
+        )
+        .await?;
+    found.map(|row| Ok(State { dimensions: row.try_get(0)?, valid: row.try_get(1)? })).transpose()
+}
+
+fn name_of(table: &str) -> String {
+    format!("{table}_hnsw")
+}
+
 /// Builds the index's HNSW index where there is none, while rows are written and read. What an interrupted
 /// build left behind is removed first. False: there was one already, somebody else builds it, or there are
 /// no vectors yet.
@@ -54,38 +103,27 @@ pub async fn build_hnsw(database: &Database, index: IndexId, how: Hnsw) -> Resul
     // Taken out of the pool and closed at the end: its settings are no other call's.
     let client = deadpool_postgres::Object::take(database.client().await?);
     let table = vectors::table_of(index);
-    let name = format!("{table}_hnsw");
+    let name = name_of(&table);
     // Not waited for: a waiting statement has a snapshot, and the build waits for older snapshots to go. The
     // lock goes with the connection.
     let lock = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '/' || $1, 0))";
     if !client.query_one(lock, &[&name]).await?.try_get::<_, bool>(0)? {
         return Ok(false);
     }
-    let found = client
-        .query_opt(
-            "SELECT a.atttypmod, i.indisvalid FROM pg_catalog.pg_class c
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'value'
-             LEFT JOIN pg_catalog.pg_class x ON x.relname = $2 AND x.relnamespace = n.oid
-             LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid AND i.indrelid = c.oid
-             WHERE c.relname = $1",
-            &[&table, &name],
-        )
-        .await?;
-    let Some(found) = found else { return Ok(false) };
-    match found.try_get::<_, Option<bool>>(1)? {
+    let Some(State { dimensions, valid }) = state(&client, &table).await? else { return Ok(false) };
+    match valid {
         Some(true) => return Ok(false),
         Some(false) => client.batch_execute(&format!("DROP INDEX IF EXISTS {name}")).await?,
         None => {}
     }
-    let dimensions: i32 = found.try_get(0)?;
     let column = match indexed(dimensions)? {
         Indexed::Full => "value vector_cosine_ops".to_owned(),
         Indexed::Half => format!("(value::halfvec({dimensions})) halfvec_cosine_ops"),
     };
+    let alone = if how.parallel { "" } else { "; SET max_parallel_maintenance_workers = 0" };
     client
         .batch_execute(&format!(
-            "SET statement_timeout = 0; SET maintenance_work_mem = '{}MB'",
+            "SET statement_timeout = 0; SET maintenance_work_mem = '{}MB'{alone}",
             how.memory_mib
         ))
         .await?;

@@ -193,11 +193,16 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     }
     let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
-        let (ledger, sinks) = (ledger.clone(), deliverer.sinks.clone());
-        let promote_every = Duration::from_millis(settings.lease.beat_ms());
-        let (database, deleted_kept) = (database.clone(), settings.deleted_kept);
-        let recipe = settings.classify.recipe();
-        let upkeep = Upkeep { database, ledger, queue, sinks, promote_every, deleted_kept, recipe };
+        let upkeep = Upkeep {
+            database: database.clone(),
+            ledger: ledger.clone(),
+            queue,
+            sinks: deliverer.sinks.clone(),
+            promote_every: Duration::from_millis(settings.lease.beat_ms()),
+            deleted_kept: settings.deleted_kept,
+            recipe: settings.classify.recipe(),
+            builds_vector_index: settings.vector_index,
+        };
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use docmill_worker::process_tree::tree_pss_kib;
+use futures::{StreamExt as _, stream};
 
 use super::Options;
 use super::reading::Reader;
@@ -18,12 +19,10 @@ const TEXT_MIB: f64 = 512.0;
 const SCANS_MIB: f64 = 1_024.0;
 /// Most of the time that may go by until the first page is there.
 const FIRST_PAGE_MAX: f64 = 0.1;
-/// Files of all kinds, read in rounds. The first round is not looked at: libraries are loaded, caches are filled.
+/// Files of all kinds, read in rounds. The first round is not looked at: libraries are loaded, caches are filled. There are
+/// many, as an allocator takes 2 MiB at once, which is much of what there is.
 const FILES: usize = 1_000;
 const ROUNDS: usize = 9;
-/// Rounds of which growth is judged, after the first. Later ones tell whether it goes on, as a leak would, or ends once
-/// allocators have what the largest documents together need.
-const JUDGED_ROUNDS: usize = 2;
 /// Files between two looks.
 const LOOK_EVERY: usize = 50;
 /// Most that memory may grow over a thousand files.
@@ -84,13 +83,16 @@ struct Look {
 async fn many_files(options: &Options, figures: &mut Figures) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("docmill-bench-").tempdir()?;
     let files = mixed_files(folder.path())?;
-    let reader = Reader::as_shipped(&options.worker, super::cores());
+    let slots = super::cores();
+    let reader = Reader::as_shipped(&options.worker, slots);
     let mut looks = Vec::new();
     let mut read = 0;
     for _ in 0..ROUNDS {
         for some in files.chunks(LOOK_EVERY) {
-            // One that is damaged fails, as it should: what it leaves behind counts.
-            futures::future::join_all(some.iter().map(|file| reader.events(file, drop))).await;
+            // As many at once as a worker has slots. One that is damaged fails, as it should: what it leaves behind counts.
+            stream::iter(some)
+                .for_each_concurrent(slots, async |file| drop(reader.events(file, drop).await))
+                .await;
             read += some.len();
             let look = look(read, &reader)?;
             eprintln!("# after {read} files: {:.1} MiB", look.memory_kib / 1024.0);
@@ -99,22 +101,17 @@ async fn many_files(options: &Options, figures: &mut Figures) -> Result<()> {
     }
     reader.end().await;
     let of_round = FILES / LOOK_EVERY;
-    let after_first = looks.split_off(of_round);
-    let (judged, later) = after_first.split_at(JUDGED_ROUNDS * of_round);
-    let (before, after) = after_first.split_at(of_round);
-    let slope_of = |looks: &[Look]| {
-        let points: Vec<_> = looks.iter().map(|look| (look.files as f64, look.memory_kib)).collect();
-        slope(&points) * 1e3
-    };
+    let judged = looks.split_off(of_round);
+    let points: Vec<_> = judged.iter().map(|look| (look.files as f64, look.memory_kib)).collect();
+    let (before, after) = judged.split_at(of_round);
     let most =
         |looks: &[Look], of: fn(&Look) -> usize| looks.iter().map(of).max().unwrap_or_default() as f64;
-    figures.below("memory_slope_1000", slope_of(judged), SLOPE_MAX);
-    figures.told("memory_slope_1000_later", slope_of(later));
+    figures.below("memory_slope_1000", slope(&points) * 1e3, SLOPE_MAX);
     let descriptors = |look: &Look| look.descriptors;
     let temporary = |look: &Look| look.temporary;
     figures.at_most("descriptors_grown", most(after, descriptors) - most(before, descriptors), 0.0);
     figures.at_most("temporary_files_grown", most(after, temporary) - most(before, temporary), 0.0);
-    figures.told("memory_mib_at_the_end", later.last().map_or(f64::NAN, |look| look.memory_kib / 1024.0));
+    figures.told("memory_mib_at_the_end", points.last().map_or(f64::NAN, |(_, kib)| kib / 1024.0));
     Ok(())
 }
 

@@ -38,8 +38,12 @@ async fn build(options: &VectorIndex) -> Result<(), String> {
         ));
     }
     let database = load::database(&options.config).await?;
-    let how =
-        Hnsw { m: options.m, ef_construction: options.ef_construction, memory_mib: options.memory_mib };
+    let how = Hnsw {
+        m: options.m,
+        ef_construction: options.ef_construction,
+        memory_mib: options.memory_mib,
+        ..Hnsw::default()
+    };
     let mut told = Vec::new();
     for index in database.indexes_in_use().await.map_err(|error| error.to_string())? {
         let built = build_hnsw(&database, index, how).await.map_err(|error| error.to_string())?;

@@ -17,18 +17,26 @@ use crate::vector::PassageScorer;
 
 /// What is known of a chunk's vector.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Near {
-    /// The product of its vector and the query's.
-    dot: f64,
-    /// Signs of its passages; empty where the model sees a text as one.
-    passages: Vec<u8>,
+pub(super) enum Near {
+    /// The product of its vector and the query's, where the model sees a text as one.
+    Whole(f64),
+    /// The signs of its passages.
+    Passages(Vec<u8>),
 }
 
 impl Near {
     /// How near it is, by its nearest passage.
-    pub(super) fn score(&self, passages: &PassageScorer) -> f64 {
-        passages.best(&self.passages).map_or(self.dot, f64::from)
+    pub(super) fn score(&self, query: &PassageScorer) -> Option<f64> {
+        match self {
+            Self::Whole(dot) => Some(*dot),
+            Self::Passages(signs) => query.best(signs).map(f64::from),
+        }
     }
+}
+
+/// What [`near`] reads of a row `v`: vectors lie beside their rows, and where there are passages they are left there.
+fn columns_of_near(query: usize) -> String {
+    format!("CASE WHEN v.passages = '' THEN -(v.value <#> ${query}::vector) END, v.passages")
 }
 
 /// What an index of this many dimensions is ordered by, as it was built; see `hnsw.rs`.
@@ -51,18 +59,20 @@ pub(super) async fn nearest(
 ) -> Result<Vec<(ChunkId, Candidate)>, Error> {
     let (table, order) = (vector_table(index), order(query.len()));
     let vector = Vector::from(query.to_vec());
-    let columns = "v.chunk, v.document, v.text_hash, -(v.value <#> $3::vector), v.passages";
+    let columns = format!("v.chunk, v.document, v.text_hash, {}", columns_of_near(3));
     let read = |row: &Row| {
         Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
     };
     if !few && !scope.is_filtered() {
-        // Nearly all are current: which of the nearest are is asked of them alone.
+        // Nearly all are current: which of the nearest are is asked of them alone. They stay in their order.
         let sql = format!(
-            "WITH near AS MATERIALIZED (
-               SELECT v.chunk FROM {table} v
+            "WITH v AS MATERIALIZED (
+               SELECT v.chunk, v.document, v.text_hash, v.passages FROM {table} v
                WHERE v.tenant = $1 AND v.index_id = $2 ORDER BY {order} LIMIT $4)
-             SELECT {columns}, coalesce({}, false) FROM near JOIN {table} v ON v.chunk = near.chunk
-             ORDER BY v.value <=> $3::vector",
+             SELECT v.chunk, v.document, v.text_hash,
+               CASE WHEN v.passages = ''
+                    THEN (SELECT -(w.value <#> $3::vector) FROM {table} w WHERE w.chunk = v.chunk) END,
+               v.passages, coalesce({}, false) FROM v",
             scope.of_row("v", 2)
         );
         let looked_at = big(with_spare(limit) as u64);
@@ -97,7 +107,8 @@ pub(super) async fn of_chunks(
     chunks: &[Uuid],
 ) -> Result<Vec<(ChunkId, Near)>, Error> {
     let sql = format!(
-        "SELECT v.chunk, -(v.value <#> $1::vector), v.passages FROM {} v WHERE v.chunk = ANY($2)",
+        "SELECT v.chunk, {} FROM {} v WHERE v.chunk = ANY($2)",
+        columns_of_near(1),
         vector_table(index)
     );
     let found = rows(transaction, &sql, &[&Vector::from(query.to_vec()), &chunks]).await?;
@@ -105,7 +116,10 @@ pub(super) async fn of_chunks(
 }
 
 fn near(row: &Row, first: usize) -> Result<Near, Error> {
-    Ok(Near { dot: row.try_get(first)?, passages: row.try_get(first + 1)? })
+    match row.try_get(first)? {
+        Some(dot) => Ok(Near::Whole(dot)),
+        None => Ok(Near::Passages(row.try_get(first + 1)?)),
+    }
 }
 
 #[cfg(test)]
@@ -122,9 +136,8 @@ mod tests {
     #[test]
     fn without_passages_the_vector_counts() {
         let scorer = PassageScorer::new(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        let whole = Near { dot: 0.5, passages: Vec::new() };
-        assert_eq!(whole.score(&scorer), 0.5);
-        let parts = Near { dot: 0.5, passages: vec![0b0000_0001] };
-        assert!(parts.score(&scorer) < 0.0);
+        assert_eq!(Near::Whole(0.5).score(&scorer), Some(0.5));
+        let parts = Near::Passages(vec![0b0000_0001]);
+        assert!(parts.score(&scorer).unwrap() < 0.0);
     }
 }

@@ -57,7 +57,7 @@ impl Scores {
         let scored = |(chunk, candidate): (&ChunkId, &Candidate)| Scored {
             key: *chunk,
             words: fits.get(chunk).map_or(0.0, |fit| fit.score),
-            meaning: passages.as_ref().and_then(|query| Some(candidate.near.as_ref()?.score(query))),
+            meaning: passages.as_ref().and_then(|query| candidate.near.as_ref()?.score(query)),
         };
         let hits: Vec<Scored<ChunkId>> = candidates.iter().map(scored).collect();
         let fused = fuse_explained(&hits, self.words_share);
