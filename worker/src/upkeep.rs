@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use docmill_core::id::DocumentId;
 use docmill_core::manifest::Store;
 
+use crate::config::Settings;
 use crate::delivery::{self, Sweep, maintain};
 use crate::fill;
 use crate::ledger::Ledger;
@@ -52,21 +53,21 @@ const LOCK: &str = "upkeep";
 /// See the module.
 pub struct Upkeep {
     /// The ledger's server, which has the lock.
-    pub database: Database,
+    database: Database,
     /// Truth.
-    pub ledger: Arc<PostgresLedger>,
+    ledger: Arc<PostgresLedger>,
     /// Entries.
-    pub queue: Arc<dyn Queue>,
+    queue: Arc<dyn Queue>,
     /// Stores.
-    pub sinks: BTreeMap<Store, Arc<dyn Sink>>,
+    sinks: BTreeMap<Store, Arc<dyn Sink>>,
     /// Time between two promotions, where it is shorter than between two rounds: a beat.
-    pub promote_every: Duration,
+    promote_every: Duration,
     /// How long the rows of deleted documents stay.
-    pub deleted_kept: Duration,
+    deleted_kept: Duration,
     /// What finds categories now; none: documents have none.
-    pub recipe: Option<String>,
+    recipe: Option<String>,
     /// Whether it builds the approximate index over vectors.
-    pub builds_vector_index: bool,
+    builds_vector_index: bool,
 }
 
 /// When what is not done in each round was done last.
@@ -83,6 +84,26 @@ struct Last {
 }
 
 impl Upkeep {
+    /// As the process is configured.
+    pub fn new(
+        settings: &Settings,
+        database: Database,
+        ledger: Arc<PostgresLedger>,
+        queue: Arc<dyn Queue>,
+        sinks: BTreeMap<Store, Arc<dyn Sink>>,
+    ) -> Self {
+        Self {
+            database,
+            ledger,
+            queue,
+            sinks,
+            promote_every: Duration::from_millis(settings.lease.beat_ms()),
+            deleted_kept: settings.deleted_kept,
+            recipe: settings.classify.recipe(),
+            builds_vector_index: settings.vector_index,
+        }
+    }
+
     /// Keeps up until it is dropped. What fails is logged and done in the next round.
     pub async fn run(self) {
         futures::future::join3(self.promote(), self.rounds(), self.vector_indexes()).await;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use tokio::sync::watch;
@@ -150,16 +149,5 @@ async fn upkeep(settings: Settings, database: Database, queue: Arc<dyn Queue>) {
         tokio::time::sleep(LOOK_EVERY).await;
     };
     let ledger = Arc::new(PostgresLedger::new(database.clone(), settings.lease.cleanup_delay_ms));
-    let promote_every = Duration::from_millis(settings.lease.beat_ms());
-    let upkeep = Upkeep {
-        database,
-        ledger,
-        queue,
-        sinks,
-        promote_every,
-        deleted_kept: settings.deleted_kept,
-        recipe: settings.classify.recipe(),
-        builds_vector_index: settings.vector_index,
-    };
-    upkeep.run().await;
+    Upkeep::new(&settings, database, ledger, queue, sinks).run().await;
 }

@@ -1,5 +1,5 @@
-//! The approximate index over an index's vectors. Built on demand, best after a first load: building it
-//! once over all rows is several times cheaper than row by row.
+//! The approximate index over an index's vectors. Built by the upkeep or on demand, best after a first
+//! load: building it once over all rows is several times cheaper than row by row.
 
 use deadpool_postgres::ClientWrapper;
 use docmill_core::id::IndexId;

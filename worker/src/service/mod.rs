@@ -193,16 +193,8 @@ pub async fn run(settings: &Settings, place: &Place, mut stop: watch::Receiver<b
     }
     let beating = beside.spawn(intake::beat(deliverer.clone()));
     if settings.upkeep {
-        let upkeep = Upkeep {
-            database: database.clone(),
-            ledger: ledger.clone(),
-            queue,
-            sinks: deliverer.sinks.clone(),
-            promote_every: Duration::from_millis(settings.lease.beat_ms()),
-            deleted_kept: settings.deleted_kept,
-            recipe: settings.classify.recipe(),
-            builds_vector_index: settings.vector_index,
-        };
+        let sinks = deliverer.sinks.clone();
+        let upkeep = Upkeep::new(settings, database.clone(), ledger.clone(), queue, sinks);
         beside.spawn(Box::pin(upkeep.run()));
     }
     let gate = GateWatch::new(&settings.scratch.path, Bars { disk_mib: 0, ..Bars::default() });

@@ -67,9 +67,9 @@ impl VectorIndexes {
     /// One look; the indexes that it built.
     ///
     /// # Errors
-    /// The server did not answer, or a build failed. The next look goes on.
+    /// The server did not answer, or a build failed; what else was due was built.
     pub async fn look(&mut self) -> Result<Vec<IndexId>, Error> {
-        let mut built = Vec::new();
+        let (mut built, mut failed) = (Vec::new(), None);
         let mut lacking = HashMap::new();
         for index in self.database.indexes_in_use().await? {
             let Some(vectors) = self.database.vectors_without_hnsw(index, self.worth.growing).await? else {
@@ -80,13 +80,18 @@ impl VectorIndexes {
                 continue;
             }
             // Beside work: one process of the server, as its others would need shared memory that containers rarely have.
-            if build_hnsw(&self.database, index, Hnsw { parallel: false, ..Hnsw::default() }).await? {
-                tracing::info!(index = index.0, "the approximate index over vectors is built");
-                built.push(index);
+            match build_hnsw(&self.database, index, Hnsw { parallel: false, ..Hnsw::default() }).await {
+                Ok(true) => {
+                    tracing::info!(index = index.0, "the approximate index over vectors is built");
+                    built.push(index);
+                }
+                // Another process builds it.
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
             }
         }
         self.before = lacking;
-        Ok(built)
+        failed.map_or(Ok(built), Err)
     }
 }
 

@@ -35,8 +35,8 @@ impl Near {
 }
 
 /// What [`near`] reads of a row `v`: vectors lie beside their rows, and where there are passages they are left there.
-fn columns_of_near(query: usize) -> String {
-    format!("CASE WHEN v.passages = '' THEN -(v.value <#> ${query}::vector) END, v.passages")
+fn columns_of_near(dot: &str) -> String {
+    format!("CASE WHEN v.passages = '' THEN {dot} END, v.passages")
 }
 
 /// What an index of this many dimensions is ordered by, as it was built; see `hnsw.rs`.
@@ -59,7 +59,7 @@ pub(super) async fn nearest(
 ) -> Result<Vec<(ChunkId, Candidate)>, Error> {
     let (table, order) = (vector_table(index), order(query.len()));
     let vector = Vector::from(query.to_vec());
-    let columns = format!("v.chunk, v.document, v.text_hash, {}", columns_of_near(3));
+    let columns = |dot: &str| format!("v.chunk, v.document, v.text_hash, {}", columns_of_near(dot));
     let read = |row: &Row| {
         Ok((chunk_of(row.try_get(0)?), Candidate { near: Some(near(row, 3)?), ..candidate(row)? }))
     };
@@ -69,10 +69,8 @@ pub(super) async fn nearest(
             "WITH v AS MATERIALIZED (
                SELECT v.chunk, v.document, v.text_hash, v.passages FROM {table} v
                WHERE v.tenant = $1 AND v.index_id = $2 ORDER BY {order} LIMIT $4)
-             SELECT v.chunk, v.document, v.text_hash,
-               CASE WHEN v.passages = ''
-                    THEN (SELECT -(w.value <#> $3::vector) FROM {table} w WHERE w.chunk = v.chunk) END,
-               v.passages, coalesce({}, false) FROM v",
+             SELECT {}, coalesce({}, false) FROM v",
+            columns(&format!("(SELECT -(w.value <#> $3::vector) FROM {table} w WHERE w.chunk = v.chunk)")),
             scope.of_row("v", 2)
         );
         let looked_at = big(with_spare(limit) as u64);
@@ -81,6 +79,7 @@ pub(super) async fn nearest(
             return current.into_iter().map(read).collect();
         }
     }
+    let columns = columns("-(v.value <#> $3::vector)");
     // The nearest of a few are known exactly; the index brings the nearest of all until enough may be brought.
     let sql = match few {
         true => format!(
@@ -108,7 +107,7 @@ pub(super) async fn of_chunks(
 ) -> Result<Vec<(ChunkId, Near)>, Error> {
     let sql = format!(
         "SELECT v.chunk, {} FROM {} v WHERE v.chunk = ANY($2)",
-        columns_of_near(1),
+        columns_of_near("-(v.value <#> $1::vector)"),
         vector_table(index)
     );
     let found = rows(transaction, &sql, &[&Vector::from(query.to_vec()), &chunks]).await?;
