@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use deck::pptx;
-pub use pdf::{damaged_pdf, pdf, pdf_of};
+pub use pdf::{damaged_pdf, pdf, pdf_of, unmapped_pdf};
 pub use words::{HUBS, Writer};
 
 /// Lines of one dense page.

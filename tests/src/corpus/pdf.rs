@@ -5,13 +5,30 @@ use std::fmt::Write;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+const HELVETICA: &str = "/Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding";
+
 /// A PDF with these lines on its pages; ASCII only.
 pub fn pdf(pages: &[Vec<String>]) -> Vec<u8> {
+    pdf_of(&objects(pages, &format!("<< {HELVETICA} >>")))
+}
+
+/// The same to the eye, in a font that says of none of its letters what it means: each page must be recognised.
+pub fn unmapped_pdf(pages: &[Vec<String>]) -> Vec<u8> {
+    let map = "/CIDInit /ProcSet findresource begin 12 dict begin begincmap\n\
+        1 begincodespacerange <00> <ff> endcodespacerange\n\
+        1 beginbfrange <00> <ff> <E000> endbfrange\nendcmap end end";
+    let mut objects = objects(pages, &format!("<< {HELVETICA} /ToUnicode {} 0 R >>", 4 + 2 * pages.len()));
+    objects.push(format!("<< /Length {} >>\nstream\n{map}\nendstream", map.len()));
+    pdf_of(&objects)
+}
+
+/// The catalog, the list of pages, the font, and two objects for each page.
+fn objects(pages: &[Vec<String>], font: &str) -> Vec<String> {
     let kids: Vec<String> = (0..pages.len()).map(|page| format!("{} 0 R", 4 + 2 * page)).collect();
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
         format!("<< /Type /Pages /Kids [{}] /Count {} >>", kids.join(" "), pages.len()),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_owned(),
+        font.to_owned(),
     ];
     for (number, lines) in pages.iter().enumerate() {
         objects.push(format!(
@@ -22,7 +39,7 @@ pub fn pdf(pages: &[Vec<String>]) -> Vec<u8> {
         let stream = content(lines);
         objects.push(format!("<< /Length {} >>\nstream\n{stream}\nendstream", stream.len()));
     }
-    pdf_of(&objects)
+    objects
 }
 
 /// A PDF of these objects, of which the first is the catalog.
