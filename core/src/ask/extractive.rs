@@ -25,6 +25,13 @@ const FIRST: f64 = 0.5;
 /// What a sentence of [`SENTENCE_BYTES_MAX`] counts less than a word: of a long list with all that was asked for nobody reads
 /// an answer.
 const LONG: f64 = 0.5;
+/// What a term counts that only the heading above a paragraph has, in its first sentence; in the next half of that, then a
+/// third, as it says more about what comes first.
+const ABOVE: f64 = 0.5;
+/// Longest heading within a text, in bytes.
+const HEADING_BYTES_MAX: usize = 120;
+/// What sentences end with.
+const ENDS: [char; 8] = ['.', '!', '?', ';', '。', '！', '？', '…'];
 /// What is said where nothing was found.
 const NOTHING: &str = "Nothing was found that answers this.";
 
@@ -33,6 +40,19 @@ struct Sentence {
     text: String,
     /// Places of the question's terms that it has.
     terms: Vec<usize>,
+    /// Of those that the heading right above its paragraph has, and it has not.
+    above: Vec<usize>,
+    /// Its place in its paragraph, from 1.
+    nth: usize,
+}
+
+/// What stands between blank lines, or a row of a table.
+#[derive(Debug, PartialEq, Eq)]
+struct Paragraph {
+    text: String,
+    /// Lines that it had.
+    lines: usize,
+    is_row: bool,
 }
 
 /// An answer without a model.
@@ -114,21 +134,26 @@ fn sentences_of(sources: &[Source], terms: &mut Highlighter) -> Vec<Sentence> {
     let mut seen = HashSet::new();
     let mut sentences = Vec::new();
     for source in sources {
-        let heading = source.heading.as_deref().unwrap_or_default();
-        for paragraph in paragraphs(&clean(&source.text)) {
-            // The heading that the source begins with says where it is, and answers nothing.
-            if heading.contains(&paragraph) {
+        let path = source.heading.as_deref().unwrap_or_default();
+        let paragraphs = paragraphs(&clean(&source.text));
+        let mut above = Vec::new();
+        for (place, paragraph) in paragraphs.iter().enumerate() {
+            // A heading says where one is, and answers nothing: what stands below it does.
+            if path.contains(&paragraph.text) || is_heading(paragraph, paragraphs.get(place + 1)) {
+                above = terms.terms_in(&paragraph.text);
                 continue;
             }
-            for text in paragraph.unicode_sentences().map(str::trim) {
+            for (nth, text) in (1..).zip(paragraph.text.unicode_sentences().map(str::trim)) {
                 if sentences.len() == LOOKED_AT_MAX {
                     return sentences;
                 }
                 if text.len() >= SENTENCE_BYTES_MIN && seen.insert(text.to_owned()) {
                     let terms = terms.terms_in(text);
-                    sentences.push(Sentence { n: source.n, text: text.to_owned(), terms });
+                    let above = above.iter().copied().filter(|term| !terms.contains(term)).collect();
+                    sentences.push(Sentence { n: source.n, text: text.to_owned(), terms, above, nth });
                 }
             }
+            above.clear();
         }
     }
     sentences
@@ -142,24 +167,33 @@ fn clean(text: &str) -> String {
     clean
 }
 
+/// Whether it is a short line without an end, above a text of sentences. A short line with a value is an answer.
+fn is_heading(paragraph: &Paragraph, below: Option<&Paragraph>) -> bool {
+    let text = &paragraph.text;
+    let is_line = paragraph.lines == 1 && !paragraph.is_row && text.len() <= HEADING_BYTES_MAX;
+    let says_something = text.ends_with(ENDS) || text.contains([':', '=']);
+    is_line && !says_something && below.is_some_and(|below| !below.is_row && below.text.contains(ENDS))
+}
+
 /// What blank lines divide, and each row of a table; other line ends are where a page was too narrow.
-fn paragraphs(text: &str) -> Vec<String> {
-    let (mut paragraphs, mut open) = (Vec::new(), String::new());
+fn paragraphs(text: &str) -> Vec<Paragraph> {
+    let mut paragraphs: Vec<Paragraph> = Vec::new();
+    // Whether the next line goes on with the last paragraph.
+    let mut is_open = false;
     for line in text.lines() {
         let (is_row, line) = (line.contains('\t'), line.trim());
-        if (is_row || line.is_empty()) && !open.is_empty() {
-            paragraphs.push(std::mem::take(&mut open));
-        }
         if is_row {
             let cells: Vec<&str> =
                 line.split('\t').map(str::trim).filter(|cell| !cell.is_empty()).collect();
-            paragraphs.push(cells.join(" – "));
-        } else {
-            let between = if open.is_empty() { "" } else { " " };
-            open.extend([between, line]);
+            paragraphs.push(Paragraph { text: cells.join(" – "), lines: 1, is_row });
+        } else if let (true, false, Some(last)) = (is_open, line.is_empty(), paragraphs.last_mut()) {
+            last.text.extend([" ", line]);
+            last.lines += 1;
+        } else if !line.is_empty() {
+            paragraphs.push(Paragraph { text: line.to_owned(), lines: 1, is_row });
         }
+        is_open = !is_row && !line.is_empty();
     }
-    paragraphs.extend((!open.is_empty()).then_some(open));
     paragraphs
 }
 
@@ -172,7 +206,10 @@ fn best(sentences: &[Sentence], weights: &[f64]) -> Vec<usize> {
         let score = |sentence: &Sentence| {
             let of = |term: &usize| weights[*term] * if covered.contains(term) { AGAIN } else { 1.0 };
             let length = sentence.text.len().min(SENTENCE_BYTES_MAX) as f64 / SENTENCE_BYTES_MAX as f64;
-            let found: f64 = sentence.terms.iter().map(of).sum();
+            let own: f64 = sentence.terms.iter().map(of).sum();
+            // What goes on below a heading says nothing again.
+            let above: f64 = sentence.above.iter().map(|term| weights[*term]).sum();
+            let found = own + ABOVE * above / sentence.nth as f64;
             found * (1.0 + FIRST / f64::from(sentence.n)) * (1.0 - LONG * length)
         };
         let left = sentences.iter().enumerate().filter(|(place, _)| !chosen.contains(place));
@@ -184,7 +221,7 @@ fn best(sentences: &[Sentence], weights: &[f64]) -> Vec<usize> {
         if chosen.is_empty() {
             enough = score * WORTH;
         }
-        covered.extend(&sentences[place].terms);
+        covered.extend(sentences[place].terms.iter().chain(&sentences[place].above));
         chosen.push(place);
     }
     chosen
@@ -247,7 +284,26 @@ mod tests {
         let answer = extractive("Who wrote the zebra shell?", std::slice::from_ref(&source));
         assert!(answer.contains("The zebra shell was written by Ada. [1]"), "{answer}");
         assert!(!answer.contains("The zebra shell [1]"), "{answer}");
-        assert_eq!(paragraphs("a\tb\n\tc\t\td\ne\nf"), ["a – b", "c – d", "e f"]);
+        let found = paragraphs("a\tb\n\tc\t\td\ne\nf\n\n\ng");
+        let seen: Vec<_> =
+            found.iter().map(|found| (found.text.as_str(), found.lines, found.is_row)).collect();
+        assert_eq!(seen, [("a – b", 1, true), ("c – d", 1, true), ("e f", 2, false), ("g", 1, false)]);
+    }
+
+    #[test]
+    fn what_stands_below_a_heading_answers_for_it() {
+        let text = "Zebras are striped.\n\nThe stable is on fire\n\nOpen all doors and lead them out. \
+            Call for help.\n\nThe stable is painted every second year.";
+        let answer = extractive("What to do when the stable is on fire?", &[source(1, text)]);
+        assert!(answer.starts_with("Open all doors and lead them out. [1] Call for help. [1]"), "{answer}");
+        assert!(!answer.contains("on fire"), "{answer}");
+        // One with a value, or with nothing below it, is a sentence as others are.
+        let facts = "Colour of the stable: green\n\nIt is old.\n\nStable behind the house";
+        let answer = |question: &str| extractive(question, &[source(1, facts)]);
+        assert_eq!(answer("colour of the stable"), "Colour of the stable: green [1]");
+        assert_eq!(answer("What is behind the house?"), "Stable behind the house [1]");
+        let japanese = "馬小屋が火事\n\nすべての戸を開ける。";
+        assert_eq!(extractive("馬小屋の火事", &[source(1, japanese)]), "すべての戸を開ける。 [1]");
     }
 
     #[test]

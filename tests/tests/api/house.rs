@@ -93,7 +93,10 @@ impl House {
     /// With scans read in these languages.
     #[allow(dead_code, reason = "not all tests that share this have scans")]
     pub fn with_languages(self, languages: &str) -> Self {
-        Self { objects: self.objects.clone() + &format!("extract: {{ocrLanguages: {languages}}}\n"), ..self }
+        Self {
+            objects: self.objects.clone() + &format!("extract: {{ocrLanguages: {languages}}}\n"),
+            ..self
+        }
     }
 
     pub fn volume(&self) -> PathBuf {

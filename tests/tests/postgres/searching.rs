@@ -125,18 +125,23 @@ async fn the_vector_index_comes_by_itself() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         sink.write(&rows(&grant, spec(spec_of).id(), &texts).0, Epoch(1)).await.unwrap();
     };
-    assert_eq!(looks.look().await.unwrap(), [], "there are no vectors yet");
+    let mut built = async || {
+        let looked = looks.look().await.unwrap();
+        assert!(looked.failed.is_none(), "{looked:?}");
+        looked.built
+    };
+    assert_eq!(built().await, [], "there are no vectors yet");
     write(1, 4).await;
-    assert_eq!(looks.look().await.unwrap(), []);
-    assert_eq!(looks.look().await.unwrap(), [], "no more came, but they are few");
+    assert_eq!(built().await, []);
+    assert_eq!(built().await, [], "no more came, but they are few");
     write(1, 8).await;
-    assert_eq!(looks.look().await.unwrap(), [], "more may come");
+    assert_eq!(built().await, [], "more may come");
     write(2, 12).await;
-    let built = looks.look().await.unwrap();
     let both: HashSet<_> = [1, 2].map(|of| spec(of).id()).into();
-    assert_eq!(built.into_iter().collect::<HashSet<_>>(), both, "no more came here; there they are many");
+    let found: HashSet<_> = built().await.into_iter().collect();
+    assert_eq!(found, both, "no more came here; there they are many");
     write(1, 20).await;
-    assert_eq!(looks.look().await.unwrap(), [], "each has its own");
+    assert_eq!(built().await, [], "each has its own");
 }
 
 /// Vectors of two indexes lie in two tables; audits see both.

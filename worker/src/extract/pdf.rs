@@ -47,7 +47,7 @@ impl PdfReader {
 /// Reads a document and sends its pages.
 pub(super) fn read(source: Source, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let (options, emitter) = (work.options, &mut *work.emitter);
-    let Tools { pdf, recogniser } = &mut *work.tools;
+    let Tools { pdf, recogniser, .. } = &mut *work.tools;
     let pdfium = pdf.loaded()?;
     let file = Shared::new(source);
     let mut opened = open::open(pdfium, &file, &options.passwords)?;

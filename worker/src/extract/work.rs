@@ -34,6 +34,8 @@ pub(super) struct Work<'a, 'e> {
 pub(super) struct Tools {
     pub pdf: PdfReader,
     pub recogniser: Recogniser,
+    /// Parsers that panicked.
+    pub panics: u32,
 }
 
 /// One document from its first byte to `Done`.
@@ -73,11 +75,6 @@ pub(super) fn read(task: Task<'_>, tools: &mut Tools, forward: Forward<'_>) -> R
         None => work.read(name, source)?,
     }
     emitter.finish()
-}
-
-/// How a parser's panic is told, before what it said.
-pub(super) fn gave_up(format: &Format) -> String {
-    format!("the parser of {} gave up: ", format.name)
 }
 
 fn unreadable(error: &io::Error) -> Failure {
@@ -120,7 +117,9 @@ impl Work<'_, '_> {
         std::panic::catch_unwind(read).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Failure::new(FailureCode::Damaged, gave_up(format) + &said))
+            self.tools.panics += 1;
+            let detail = format!("the parser of {} gave up: {said}", format.name);
+            Err(Failure::new(FailureCode::Damaged, detail))
         })
     }
 

@@ -36,6 +36,15 @@ impl Worth {
     }
 }
 
+/// What a look did.
+#[derive(Debug)]
+pub struct Looked {
+    /// Indexes that it built.
+    pub built: Vec<IndexId>,
+    /// Why another that was due could not be built.
+    pub failed: Option<Error>,
+}
+
 /// Looks at the indexes that searches read or will read, and builds what is due.
 pub struct VectorIndexes {
     database: Database,
@@ -54,21 +63,26 @@ impl VectorIndexes {
     pub(super) async fn keep_up(mut self) {
         loop {
             let next = match self.look().await {
-                Ok(_) => LOOK_EVERY,
-                Err(error) => {
+                Ok(Looked { failed: None, .. }) => LOOK_EVERY,
+                Ok(Looked { failed: Some(error), .. }) => {
                     tracing::warn!(%error, "the approximate index over vectors is not built; searches compare them all");
                     AGAIN_AFTER
+                }
+                // It was away, and may be back at the next look.
+                Err(error) => {
+                    tracing::debug!(%error, "no look at the indexes over vectors");
+                    LOOK_EVERY
                 }
             };
             tokio::time::sleep(next).await;
         }
     }
 
-    /// One look; the indexes that it built.
+    /// One look.
     ///
     /// # Errors
-    /// The server did not answer, or a build failed; what else was due was built.
-    pub async fn look(&mut self) -> Result<Vec<IndexId>, Error> {
+    /// The server did not answer; what was built before stays.
+    pub async fn look(&mut self) -> Result<Looked, Error> {
         let (mut built, mut failed) = (Vec::new(), None);
         let mut lacking = HashMap::new();
         for index in self.database.indexes_in_use().await? {
@@ -91,7 +105,7 @@ impl VectorIndexes {
             }
         }
         self.before = lacking;
-        failed.map_or(Ok(built), Err)
+        Ok(Looked { built, failed })
     }
 }
 
