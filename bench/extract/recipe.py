@@ -1,4 +1,4 @@
-"""`run.sh recipe --processes N [--languages L] FILE…`: a file pipeline as it is published, as one JSON object.
+"""`run.sh recipe --processes N [--languages L] [--pictures png] FILE…`: a file pipeline as it is published, as one JSON object.
 
 pdfplumber reads each page; one with fewer than 32 letters is rendered (pdf2image: 200 dpi, JPEG, pdftocairo) and recognised
 (pytesseract). Files are shared among processes. Time is taken from when the processes are there with all imported, which
@@ -19,10 +19,10 @@ from readers import pytesseract as recogniser
 LETTERS_MIN = 32
 
 
-def read(task: tuple[Path, str]) -> dict:
+def read(task: tuple[Path, str, str]) -> dict:
     import pdfplumber
 
-    file, languages = task
+    file, languages, pictures = task
     before = cpu_s()
     pages = []
     with pdfplumber.open(file) as document:
@@ -31,7 +31,7 @@ def read(task: tuple[Path, str]) -> dict:
             page.close()
             recognised = sum(character.isalnum() for character in text) < LETTERS_MIN
             if recognised:
-                text = recogniser.page(file, number, languages)
+                text = recogniser.page(file, number, languages, pictures)
             pages.append({"text": text, "recognised": recognised})
     return {"file": str(file), "pages": pages, "cpu_s": cpu_s() - before}
 
@@ -47,12 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--languages", default="eng", help="as Tesseract names them")
+    parser.add_argument("--pictures", choices=["jpeg", "png"], default="jpeg", help="published: jpeg")
     parser.add_argument("files", nargs="+", type=Path)
     options = parser.parse_args()
     with multiprocessing.Pool(options.processes) as pool:
         pool.map(warm, range(options.processes), chunksize=1)
         began = time.monotonic()
-        tasks = [(file, options.languages) for file in options.files]
+        tasks = [(file, options.languages, options.pictures) for file in options.files]
         files = pool.map(read, tasks, chunksize=1)
         seconds = time.monotonic() - began
     json.dump({"seconds": seconds, "files": files}, sys.stdout)

@@ -220,7 +220,8 @@ impl Recogniser {
                     if memory.read(&models, turn).is_none() {
                         let upright = turnable.upright(turn);
                         let before = spent::so_far();
-                        let (text, confidence) = self.read_in(&models, upright, picture.dpi)?;
+                        let dpi = languages::fill_their_lines(&models).then_some(picture.dpi);
+                        let (text, confidence) = self.read_in(&models, upright, dpi)?;
                         self.spent.recogniser += spent::since(before);
                         let read = Read::new(models.clone(), turn, &text, confidence);
                         memory.reads.push((read, text));
@@ -247,7 +248,12 @@ impl Recogniser {
         script.map_or(Looked::InVain, Looked::Found)
     }
 
-    fn read_in(&mut self, models: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
+    fn read_in(
+        &mut self,
+        models: &str,
+        image: &Grey,
+        dpi: Option<u32>,
+    ) -> Result<(String, i32), Unrecognised> {
         let Some(Ok(tesseract)) = &self.tesseract else {
             return Err(Unrecognised::NoRecogniser("Tesseract is not loaded".to_owned()));
         };

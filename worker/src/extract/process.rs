@@ -242,7 +242,7 @@ impl Extractor {
     async fn last_words(&mut self) -> String {
         let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
         let tail = self.stderr.lock().map(|tail| tail.clone()).unwrap_or_default();
-        String::from_utf8_lossy(&tail).into_owned()
+        without_chatter(&String::from_utf8_lossy(&tail))
     }
 
     fn kill_group(&self) {
@@ -297,6 +297,16 @@ async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<Vec<u8>>>) {
         let surplus = tail.len().saturating_sub(Failure::DETAIL_BYTES_MAX);
         tail.drain(..surplus);
     }
+}
+
+/// What was said without what Tesseract says of pages that it reads well: it would stand there as the cause of a death.
+fn without_chatter(said: &str) -> String {
+    let of_every_page = |line: &str| {
+        line.starts_with("Estimating resolution as ")
+            || (line.starts_with("Detected ") && line.ends_with(" diacritics"))
+    };
+    let said = said.lines().filter(|line| !of_every_page(line));
+    said.collect::<Vec<_>>().join("\n")
 }
 
 /// What a child's death means for the document it was reading.
@@ -357,5 +367,13 @@ mod tests {
         // Whatever it says: the kernel does not err about a call.
         assert_eq!(code(by(31), "out of memory"), FailureCode::SandboxViolation);
         assert!(classify_death(by(31), "").detail.contains("SIGSYS"));
+    }
+
+    #[test]
+    fn what_every_page_is_commented_with_is_no_last_word() {
+        let said = "Estimating resolution as 279\nDetected 12 diacritics\npanicked at 'x'\nDetected 3 diacritics\n";
+        assert_eq!(without_chatter(said), "panicked at 'x'");
+        assert_eq!(without_chatter("Detected a loop"), "Detected a loop");
+        assert_eq!(without_chatter(""), "");
     }
 }

@@ -119,18 +119,26 @@ impl Tesseract {
         }
     }
 
-    fn set_image(&self, engine: &Engine, image: &Grey, dpi: u32) {
+    /// Without a resolution Tesseract estimates one from the height of lines.
+    fn set_image(&self, engine: &Engine, image: &Grey, dpi: Option<u32>) {
         assert!(image.pixels.len() >= image.width * image.height, "the picture is as large as it says");
         let (width, height) = (image.width as c_int, image.height as c_int);
         // SAFETY: the pixels are as many as width and height say, and Tesseract copies them.
         unsafe {
             (self.set_image)(engine.handle, image.pixels.as_ptr(), width, height, 1, width);
-            (self.set_resolution)(engine.handle, dpi as c_int);
+            if let Some(dpi) = dpi {
+                (self.set_resolution)(engine.handle, dpi as c_int);
+            }
         }
     }
 
     /// The text of a picture and the mean confidence in its words, 0 to 100.
-    pub fn recognise(&self, engine: &Engine, image: &Grey, dpi: u32) -> Result<(String, i32), String> {
+    pub fn recognise(
+        &self,
+        engine: &Engine,
+        image: &Grey,
+        dpi: Option<u32>,
+    ) -> Result<(String, i32), String> {
         self.set_image(engine, image, dpi);
         // SAFETY: the text is a string that Tesseract made and that is given back once.
         unsafe {
@@ -149,7 +157,7 @@ impl Tesseract {
 
     /// The script of a picture; `None` when there is too little text to tell.
     pub fn script(&self, engine: &Engine, image: &Grey, dpi: u32) -> Option<Script> {
-        self.set_image(engine, image, dpi);
+        self.set_image(engine, image, Some(dpi));
         let (mut degrees, mut degrees_confidence, mut name, mut confidence) =
             (0, 0.0, std::ptr::null(), 0.0);
         // SAFETY: all five are valid for writing; the name points into the engine's tables and is copied.

@@ -26,15 +26,17 @@ pub enum Part {
     Memory,
     /// PDFs with a text layer, against pdfium in the process and pdfplumber.
     Text,
-    /// What a file pipeline gets, against a published recipe.
+    /// What a file pipeline gets, against a published recipe at its best.
     Workload,
+    /// The same against the recipe as it is published.
+    Published,
     /// Whether the text is right, beside six others.
     Quality,
 }
 
 impl Part {
     /// What is measured when nothing else is asked for.
-    pub const SPEED: [Self; 3] = [Self::Memory, Self::Text, Self::Workload];
+    pub const SPEED: [Self; 4] = [Self::Memory, Self::Text, Self::Workload, Self::Published];
 
     /// As the command line names it.
     pub fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Part {
             Self::Memory => "memory",
             Self::Text => "text",
             Self::Workload => "workload",
+            Self::Published => "published",
             Self::Quality => "quality",
         }
     }
@@ -51,7 +54,7 @@ impl Part {
     /// # Errors
     /// One is not known.
     pub fn list(text: &str) -> Result<Vec<Self>> {
-        let all = [Self::Memory, Self::Text, Self::Workload, Self::Quality];
+        let all = [Self::Memory, Self::Text, Self::Workload, Self::Published, Self::Quality];
         let find = |name: &str| match all.into_iter().find(|part| part.name() == name) {
             Some(part) => Ok(part),
             None => bail!("unknown part {name}: one of {}", all.map(Self::name).join(", ")),
@@ -88,6 +91,7 @@ pub async fn run(options: &Options) -> Result<Figures> {
             Part::Memory => memory::measure(options, &corpus, &mut figures).await,
             Part::Text => text::measure(options, &corpus, &mut figures).await,
             Part::Workload => workload::measure(options, &corpus, &mut figures).await,
+            Part::Published => workload::measure_published(options, &corpus, &mut figures).await,
             Part::Quality => quality::measure(options, &corpus, &mut figures).await,
         };
         measured.with_context(|| format!("measuring {}", part.name()))?;
@@ -113,7 +117,12 @@ mod tests {
     #[test]
     fn parts_are_named() {
         assert_eq!(Part::list("text, quality").unwrap(), [Part::Text, Part::Quality]);
-        assert!(Part::list("speed").unwrap_err().to_string().contains("memory, text, workload, quality"));
+        assert!(
+            Part::list("speed")
+                .unwrap_err()
+                .to_string()
+                .contains("memory, text, workload, published, quality")
+        );
     }
 
     #[test]

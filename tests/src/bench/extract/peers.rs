@@ -65,17 +65,24 @@ pub(super) fn read(reader: &str, languages: &str, files: &[PathBuf]) -> Result<V
     Ok(read)
 }
 
-/// The recipe over these files, with so many processes; Tesseract has one thread, or as many as it likes.
-pub(super) fn recipe(
-    processes: usize,
-    one_thread: bool,
-    languages: &str,
-    files: &[PathBuf],
-) -> Result<RecipeRun> {
+/// How the recipe is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recipe {
+    /// Processes that share the files.
+    pub processes: usize,
+    /// Whether Tesseract has one thread in each, or as many as it likes.
+    pub one_thread: bool,
+    /// What its pages are rendered to: `jpeg`, as it is published, or `png`.
+    pub pictures: &'static str,
+}
+
+/// The recipe over these files.
+pub(super) fn recipe(how: Recipe, languages: &str, files: &[PathBuf]) -> Result<RecipeRun> {
     let mut command = script("recipe");
-    command.args(["--processes", &processes.to_string(), "--languages", languages]).args(files);
+    command.args(["--processes", &how.processes.to_string(), "--languages", languages]);
+    command.args(["--pictures", how.pictures]).args(files);
     command.env_remove("OMP_THREAD_LIMIT").env_remove("OMP_NUM_THREADS");
-    if one_thread {
+    if how.one_thread {
         command.env("OMP_THREAD_LIMIT", "1");
     }
     let runs: Vec<RecipeRun> = lines(&mut command)?;

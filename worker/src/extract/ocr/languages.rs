@@ -40,6 +40,9 @@ const LONG_TEXT_BYTES: usize = 1_500;
 /// Most times that a picture is read.
 const READS_MAX: usize = 4;
 
+/// How names of models begin whose signs are as high as their lines.
+const FULL_HEIGHT: &[&str] = &["jpn", "chi_", "kor"];
+
 /// Models by script, the script's own first; those that are not installed are left out.
 const SCRIPTS: &[(&str, &[&str])] = &[
     ("Latin", &["eng", "deu", "fra", "spa"]),
@@ -273,6 +276,13 @@ fn candidates(
         }
     }
     candidates
+}
+
+/// Whether these models are for signs that fill their lines. Tesseract's own estimate of a resolution takes lines for those of
+/// small letters: it lays out tables and print of fixed width in letters better than the true resolution does, and
+/// columns of such signs worse (ADR 18).
+pub(super) fn fill_their_lines(models: &str) -> bool {
+    models.split('+').any(|model| FULL_HEIGHT.iter().any(|of| model.starts_with(of)))
 }
 
 /// The models of a script: of Latin a single one, as the text tells which; of others also English.

@@ -252,3 +252,13 @@ fn the_language_of_several_texts_is_that_of_most() {
     assert_eq!(models_of_texts(&[german, english], &has), None);
     assert_eq!(models_of_texts(&[], &has), None);
 }
+
+#[test]
+fn signs_of_full_height_are_known_by_their_models() {
+    for models in ["jpn+eng", "chi_sim+eng", "chi_tra_vert", "eng+kor"] {
+        assert!(fill_their_lines(models), "{models}");
+    }
+    for models in ["eng", "deu", "rus+eng", "chr"] {
+        assert!(!fill_their_lines(models), "{models}");
+    }
+}
