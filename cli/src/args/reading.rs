@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use docmill_core::limits::Limits;
+use docmill_worker::extract::OcrLanguages;
 use docmill_worker::health::Bars;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -76,7 +77,7 @@ pub struct Reading {
     pub ocr: Ocr,
     /// Languages of scans: `auto`, or as Tesseract names them: jpn+eng
     #[arg(long, env = "OCR_LANGUAGE", default_value = "auto")]
-    pub languages: String,
+    pub languages: OcrLanguages,
     /// The embedding model [default: the data directory's, builtin for a new one]
     #[arg(long, value_enum)]
     pub embeddings: Option<Embeddings>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use docmill_core::failure::FailureCode;
 use docmill_worker::classify::ClassifySettings;
 use docmill_worker::embedded::{self, LossyDocument, Report, RunOptions};
-use docmill_worker::extract::{OcrLanguages, OcrMode, SandboxMode};
+use docmill_worker::extract::{OcrMode, SandboxMode};
 use docmill_worker::whole_file;
 
 use super::Context;
@@ -65,10 +65,7 @@ pub fn options(context: &Context, asked: &args::Reading) -> Result<RunOptions, F
             args::Ocr::Never => OcrMode::Never,
             args::Ocr::Always => OcrMode::Always,
         },
-        languages: match asked.languages.as_str() {
-            "auto" => OcrLanguages::Auto,
-            fixed => OcrLanguages::Fixed(fixed.to_owned()),
-        },
+        languages: asked.languages.clone(),
         embeddings: asked.embeddings.map(Into::into),
         concepts: asked.concepts.map(Into::into),
         classify: categories(&asked.categories)?,

@@ -337,14 +337,10 @@ impl Judge<'_> {
     }
 
     fn languages(&mut self, given: &str) -> OcrLanguages {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '_' | '-');
-        if given == "auto" {
-            return OcrLanguages::Auto;
-        }
-        if !given.chars().all(allowed) {
+        given.parse().unwrap_or_else(|_| {
             self.wrong("extract.ocrLanguages", None, "is not a list of languages", "change it");
-        }
-        OcrLanguages::Fixed(given.to_owned())
+            OcrLanguages::Auto
+        })
     }
 
     /// The file, which stays unread, and the passwords of the variable.

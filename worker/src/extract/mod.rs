@@ -46,6 +46,7 @@ mod work;
 mod xml;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use docmill_core::limits::Limits;
 use docmill_core::page::{DocumentInfo, Page};
@@ -91,6 +92,27 @@ pub enum OcrLanguages {
     Auto,
     /// Always these, as Tesseract names them: `jpn+eng`.
     Fixed(String),
+}
+
+impl FromStr for OcrLanguages {
+    type Err = String;
+
+    /// `auto`, or names of models; none at all, as an empty variable has it, is `auto`.
+    ///
+    /// # Errors
+    /// What is not a list of names, and what would be: the recogniser dies over some that are none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let in_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(in_names);
+        match text {
+            "" | "auto" => Ok(Self::Auto),
+            _ if text.split('+').all(is_name) => Ok(Self::Fixed(text.to_owned())),
+            _ => Err(format!(
+                "{text:?} is not a list of languages: auto, or as Tesseract names them, such as jpn+eng"
+            )),
+        }
+    }
 }
 
 /// What one pool's extraction is allowed and asked to do.
@@ -147,4 +169,23 @@ pub enum Event {
     Page(Page),
     /// All pages were sent.
     Done,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_names_and_an_empty_variable_is_none() {
+        let parsed = |text: &str| text.parse::<OcrLanguages>();
+        for auto in ["auto", "", "  "] {
+            assert_eq!(parsed(auto), Ok(OcrLanguages::Auto), "{auto:?}");
+        }
+        for fixed in ["eng", "jpn+eng", "chi_sim_vert", "script-x"] {
+            assert_eq!(parsed(fixed), Ok(OcrLanguages::Fixed(fixed.to_owned())));
+        }
+        for wrong in ["+", "eng+", "+eng", "eng deu", "eng,deu", "../eng", "e\0"] {
+            assert!(parsed(wrong).unwrap_err().contains("jpn+eng"), "{wrong:?}");
+        }
+    }
 }

@@ -220,8 +220,7 @@ impl Recogniser {
                     if memory.read(&models, turn).is_none() {
                         let upright = turnable.upright(turn);
                         let before = spent::so_far();
-                        let dpi = languages::fill_their_lines(&models).then_some(picture.dpi);
-                        let (text, confidence) = self.read_in(&models, upright, dpi)?;
+                        let (text, confidence) = self.read_in(&models, upright, picture.dpi)?;
                         self.spent.recogniser += spent::since(before);
                         let read = Read::new(models.clone(), turn, &text, confidence);
                         memory.reads.push((read, text));
@@ -248,12 +247,7 @@ impl Recogniser {
         script.map_or(Looked::InVain, Looked::Found)
     }
 
-    fn read_in(
-        &mut self,
-        models: &str,
-        image: &Grey,
-        dpi: Option<u32>,
-    ) -> Result<(String, i32), Unrecognised> {
+    fn read_in(&mut self, models: &str, image: &Grey, dpi: u32) -> Result<(String, i32), Unrecognised> {
         let Some(Ok(tesseract)) = &self.tesseract else {
             return Err(Unrecognised::NoRecogniser("Tesseract is not loaded".to_owned()));
         };
@@ -267,7 +261,13 @@ impl Recogniser {
         let Some((_, engine)) = &self.text else {
             return Err(Unrecognised::Page("no engine is open".to_owned()));
         };
-        tesseract.recognise(engine, image, dpi).map_err(Unrecognised::Page)
+        let read = |dpi| tesseract.recognise(engine, image, dpi).map_err(Unrecognised::Page);
+        if languages::fill_their_lines(models) {
+            return read(Some(dpi));
+        }
+        let (text, confidence) = read(None)?;
+        // Where there are no lines to estimate it from, specks become words.
+        if languages::is_hardly_a_word(&text) { read(Some(dpi)) } else { Ok((text, confidence)) }
     }
 }
 

@@ -137,8 +137,7 @@ pub(super) struct Read {
 impl Read {
     /// What a read gave.
     pub fn new(models: String, turn: i32, text: &str, confidence: i32) -> Self {
-        let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
-        Self { models, turn, confidence, letters, language: spoken(&parts(text)) }
+        Self { models, turn, confidence, letters: letters(text), language: spoken(&parts(text)) }
     }
 
     /// Whether the picture has been read well enough, after a page that was read with this confidence.
@@ -276,6 +275,15 @@ fn candidates(
         }
     }
     candidates
+}
+
+/// Whether a text is too short to judge a read by.
+pub(super) fn is_hardly_a_word(text: &str) -> bool {
+    letters(text) < LETTERS_MIN
+}
+
+fn letters(text: &str) -> usize {
+    text.chars().filter(|c| c.is_alphanumeric()).count()
 }
 
 /// Whether these models are for signs that fill their lines. Tesseract's own estimate of a resolution takes lines for those of
