@@ -9,7 +9,7 @@ use docmill_core::lane::Lane;
 use docmill_core::manifest::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::{Error, orphans};
+use crate::delivery::{Error, unnamed};
 use crate::ledger::{CommittedManifest, Ledger};
 use crate::queue::Queue;
 use crate::sink::{self, Sink, StoredChunk};
@@ -262,7 +262,7 @@ async fn orphans_of_page(
     sink: &dyn Sink,
     page: &[StoredChunk],
 ) -> Result<Vec<StoredChunk>, Error> {
-    let orphans = orphans(ledger, page).await?;
+    let orphans = unnamed(ledger, page).await?.orphans;
     if orphans.is_empty() {
         return Ok(orphans);
     }

@@ -36,7 +36,7 @@ pub use maintain::{Maintained, maintain};
 pub use planted::PlantedFault;
 pub use reindex::reindex_round;
 pub use sweep::{Sweep, Swept};
-pub(crate) use sweep::{orphans, remove as remove_orphan};
+pub(crate) use sweep::{remove as remove_orphan, unnamed};
 pub use tracker::Tracker;
 use writing::InWriting;
 pub use writing::Writing;
@@ -325,7 +325,7 @@ impl Deliverer {
         } else {
             nothing_left(grant)
         };
-        writing.get_or_init(|| self.writing.enter());
+        let written = writing.get_or_init(|| self.writing.enter());
         tracker.enter(Stage::Index);
         let (first, late) = if self.plants(PlantedFault::CommitBeforeWrite) {
             (&[][..], prepared.indexes.clone())
@@ -340,6 +340,7 @@ impl Deliverer {
         let summary = prepared.summary;
         match self.ledger.commit(grant, manifests, summary.clone(), delay).await? {
             Commit::Committed { seq } => {
+                written.committed();
                 // None, but where a mistake is planted.
                 let _ = self.write_each(&late, grant, tracker).await?;
                 Ok(Worked::Committed { seq, summary, deleted: grant.content.is_none() })

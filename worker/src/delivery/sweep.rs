@@ -22,6 +22,9 @@ pub struct Sweep {
 pub struct Swept {
     /// Rows that were removed.
     pub removed: u64,
+    /// Rows that no manifest names and that stay for now: their document waits or is in work, or their removal is
+    /// recorded. What comes of the document may make orphans of them.
+    pub spared: u64,
     /// Whether every store was at its end.
     pub wrapped: bool,
 }
@@ -37,10 +40,12 @@ impl Sweep {
         sinks: &BTreeMap<Store, Arc<dyn Sink>>,
         limit: usize,
     ) -> Result<Swept, Error> {
-        let mut swept = Swept { removed: 0, wrapped: true };
+        let mut swept = Swept { removed: 0, spared: 0, wrapped: true };
         for (store, sink) in sinks {
             let rows = sink.list(self.after.get(store).copied(), limit).await?;
-            for orphan in orphans(ledger, &rows).await? {
+            let Unnamed { orphans, spared } = unnamed(ledger, &rows).await?;
+            swept.spared += spared;
+            for orphan in orphans {
                 swept.removed += remove(sink.as_ref(), &orphan).await? as u64;
             }
             match rows.last() {
@@ -62,22 +67,30 @@ pub(crate) async fn remove(sink: &dyn Sink, orphan: &StoredChunk) -> Result<usiz
     sink.remove(&[orphan.chunk], Epoch(orphan.epoch.0 + 1)).await
 }
 
-/// Those of the rows that no manifest names and nothing accounts for.
+/// Rows that no manifest names.
+pub(crate) struct Unnamed {
+    /// Those that nothing accounts for.
+    pub orphans: Vec<StoredChunk>,
+    /// How many others there are.
+    pub spared: u64,
+}
+
+/// Those of the rows that no manifest names.
 ///
 /// What accounts for a row is asked before and after what wants it. A claim that could still commit the
 /// row as it was seen (at its epoch) shows in the first answer, its manifest in the second, and a
 /// manifest replaced in between, with its removal recorded, in the third.
-pub(crate) async fn orphans(
-    ledger: &dyn Ledger,
-    rows: &[StoredChunk],
-) -> Result<Vec<StoredChunk>, ledger::Error> {
-    let unwanted = unwanted(ledger, rows.to_vec()).await?;
-    if unwanted.is_empty() {
-        return Ok(unwanted);
+pub(crate) async fn unnamed(ledger: &dyn Ledger, rows: &[StoredChunk]) -> Result<Unnamed, ledger::Error> {
+    let first = unwanted(ledger, rows.to_vec()).await?;
+    let before = first.len();
+    if first.is_empty() {
+        return Ok(Unnamed { orphans: first, spared: 0 });
     }
-    let unaccounted = unaccounted(ledger, unwanted).await?;
-    let unwanted = self::unwanted(ledger, unaccounted).await?;
-    self::unaccounted(ledger, unwanted).await
+    let unaccounted = unaccounted(ledger, first).await?;
+    let unwanted = unwanted(ledger, unaccounted).await?;
+    let orphans = self::unaccounted(ledger, unwanted).await?;
+    let spared = (before - orphans.len()) as u64;
+    Ok(Unnamed { orphans, spared })
 }
 
 async fn unwanted(ledger: &dyn Ledger, rows: Vec<StoredChunk>) -> Result<Vec<StoredChunk>, ledger::Error> {

@@ -1,7 +1,6 @@
 //! A session without an end: what comes is delivered, and what is due is tidied up beside, until it is asked to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -9,7 +8,6 @@ use tokio::sync::watch;
 use super::Error;
 use super::session::{
     DELETED_KEPT_MS, DOCUMENTS_IN_FLIGHT, FORGET_DOCUMENTS, SWEEP_ROWS, Session, delivery_error,
-    leaves_rows,
 };
 use crate::delivery::{self, Sweep, maintain, reindex_round};
 use crate::intake::{Finished, GateWatch, Intake, Room};
@@ -25,14 +23,36 @@ const ROUND_EVERY: Duration = Duration::from_secs(5);
 /// Time between two looks for derived values and deletions that nothing needs any more.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
+/// Time from the end of a pass over the stores to the next: what one spared may be an orphan by then.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// How far tidying up is.
 struct Tidying {
     sweep: Sweep,
     /// A pass over the stores is begun and not at its end.
     sweeping: bool,
-    /// Rows may have become loose behind it.
-    again: bool,
+    /// That pass spared rows.
+    spared: bool,
+    /// When the last pass ended.
+    swept: Option<Instant>,
     forgot: Instant,
+}
+
+impl Tidying {
+    fn begun() -> Self {
+        Self {
+            sweep: Sweep::default(),
+            sweeping: false,
+            spared: false,
+            swept: None,
+            forgot: Instant::now(),
+        }
+    }
+
+    /// Whether the stores may be looked through again.
+    fn may_sweep(&self) -> bool {
+        !self.sweeping && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY)
+    }
 }
 
 impl Session {
@@ -45,15 +65,14 @@ impl Session {
         stop: watch::Receiver<bool>,
         finished: &mut (dyn FnMut(&Finished) + Send),
     ) -> Result<(), Error> {
-        let mut tidying =
-            Tidying { sweep: Sweep::default(), sweeping: false, again: false, forgot: Instant::now() };
+        let mut tidying = Tidying::begun();
         let ended = tokio::select! {
             ended = self.deliver_until(stop, finished) => ended,
             failed = self.keep_tidy(&mut tidying) => Err(failed),
         };
         if tidying.sweeping {
             // The end of the session does the rest.
-            self.rows_may_be_loose.store(true, Ordering::Relaxed);
+            self.deliverer.writing.note_left_rows();
         }
         ended
     }
@@ -116,9 +135,6 @@ impl Session {
                 return Ok(());
             }
         };
-        if leaves_rows(&ended.outcome) {
-            self.rows_may_be_loose.store(true, Ordering::Relaxed);
-        }
         ended.tell(&self.counters);
         finished(&ended);
         Ok(())
@@ -146,12 +162,20 @@ impl Session {
         let (ledger, queue): (&dyn Ledger, &dyn Queue) = (self.database.as_ref(), self.queue.as_ref());
         let sinks = &self.deliverer.sinks;
         let maintained = maintain(queue, ledger, sinks).await?;
-        if self.rows_may_be_loose.swap(false, Ordering::Relaxed) {
-            tidying.again |= tidying.sweeping;
+        let writing = &self.deliverer.writing;
+        // What is left behind a pass that is under way waits for the next.
+        if tidying.may_sweep() && writing.take_left_rows() {
             tidying.sweeping = true;
         }
-        if tidying.sweeping && tidying.sweep.round(ledger, sinks, SWEEP_ROWS).await?.wrapped {
-            tidying.sweeping = std::mem::take(&mut tidying.again);
+        if tidying.sweeping {
+            let swept = tidying.sweep.round(ledger, sinks, SWEEP_ROWS).await?;
+            tidying.spared |= swept.spared > 0;
+            if swept.wrapped {
+                (tidying.sweeping, tidying.swept) = (false, Some(Instant::now()));
+                if std::mem::take(&mut tidying.spared) {
+                    writing.note_left_rows();
+                }
+            }
         }
         for (tenant, index, done_again) in self.database.building().await.map_err(ledger::Error::from)? {
             // While some are on their way, the switch could only say no.

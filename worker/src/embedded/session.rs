@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use docmill_core::delivery::LeaseConfig;
-use docmill_core::failure::FailureCode;
 use docmill_core::id::TenantId;
 use docmill_core::index::{IndexSpec, IndexState};
 use docmill_core::limits::DELETED_KEPT_DAYS;
@@ -18,7 +17,7 @@ use tokio::sync::watch;
 use super::{Concepts, Counters, Embeddings, Error, RunOptions, categories};
 use crate::classify::{Classifier, ClassifySettings};
 use crate::clock::{Clock, SystemClock};
-use crate::delivery::{Deliverer, Here, Outcome, Sweep, Writing, maintain};
+use crate::delivery::{Deliverer, Here, Sweep, Writing, maintain};
 use crate::embed::{MiniLm, Mock};
 use crate::extract::{ExtractOptions, Pool};
 use crate::health::Bars;
@@ -115,8 +114,6 @@ pub struct Session {
     pub classified_again: u64,
     pub(super) data_dir: PathBuf,
     pub(super) bars: Bars,
-    /// A worker died or lost a claim after it may have written rows that no manifest names.
-    pub(super) rows_may_be_loose: AtomicBool,
     beating: tokio::task::JoinHandle<()>,
 }
 
@@ -233,8 +230,13 @@ impl Session {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger: Arc<dyn Ledger> = database.clone();
         ledger.begin_index(&setup.tenant, &spec).await?;
+        let lease = LeaseConfig::default();
+        let worker = intake::worker_id("");
+        let writing = Writing::default();
         // The lock is ours: whoever claimed something before is dead.
-        let died = database.retire_all_workers().await? > 0;
+        if database.take_over(&worker, lease.lease_ms).await? > 0 {
+            writing.note_left_rows();
+        }
         let classifier = Classifier::new(categories::of(data_dir, setup.classify.as_ref())?).map(Arc::new);
         if classifier.is_some() {
             // Before anything is queued again: without its model nothing could be done.
@@ -243,7 +245,6 @@ impl Session {
         let recipe = classifier.as_ref().map(|classifier| classifier.recipe().to_owned());
         let classified_again = database.classify_again(recipe).await?;
 
-        let lease = LeaseConfig::default();
         // A page that is allowed its time must not end the work on its document.
         let lease_stall_ms = lease.lease_stall_ms.max(setup.extract.limits.silence_ms());
         let lease = LeaseConfig { cleanup_delay_ms: 0, lease_stall_ms, ..lease };
@@ -264,7 +265,7 @@ impl Session {
             classifier,
         };
         let deliverer = Deliverer {
-            worker: intake::worker_id(""),
+            worker,
             queue: queue.clone(),
             ledger,
             sinks: sinks(&database),
@@ -274,15 +275,14 @@ impl Session {
             jitter: intake::jitter(),
             alone: tokio::sync::RwLock::new(()),
             here: Here::default(),
-            writing: Writing::default(),
+            writing,
             #[cfg(feature = "planted-faults")]
             planted: None,
         };
         let deliverer = Arc::new(deliverer);
         deliverer.beat().await?;
         let beating = tokio::spawn(intake::beat(deliverer.clone()));
-        let (data_dir, rows_may_be_loose) = (data_dir.to_owned(), AtomicBool::new(died));
-        let bars = setup.bars;
+        let (data_dir, bars) = (data_dir.to_owned(), setup.bars);
         Ok(Self {
             database,
             queue,
@@ -295,7 +295,6 @@ impl Session {
             classified_again,
             data_dir,
             bars,
-            rows_may_be_loose,
             beating,
         })
     }
@@ -338,11 +337,7 @@ impl Session {
             tokio::select! {
                 ended = intake.ended(), if !intake.is_idle() => {
                     for ended in ended {
-                        let ended = ended?;
-                        if leaves_rows(&ended.outcome) {
-                            self.rows_may_be_loose.store(true, Ordering::Relaxed);
-                        }
-                        finished(ended);
+                        finished(ended?);
                     }
                 }
                 () = tokio::time::sleep(IDLE) => {}
@@ -360,14 +355,20 @@ impl Session {
         }
     }
 
-    /// Removes rows that a worker left that died between its writes and its commit.
-    async fn sweep(&self) -> Result<(), Error> {
-        if !self.rows_may_be_loose.load(Ordering::Relaxed) {
-            return Ok(());
+    /// Removes rows that were written and not committed, by this worker or one that died. Returns whether none are
+    /// left: those of documents that still wait stay.
+    async fn sweep(&self) -> Result<bool, Error> {
+        if !self.deliverer.writing.take_left_rows() {
+            return Ok(true);
         }
-        let mut sweep = Sweep::default();
-        while !sweep.round(self.database.as_ref(), &self.deliverer.sinks, SWEEP_ROWS).await?.wrapped {}
-        Ok(())
+        let (mut sweep, mut spared) = (Sweep::default(), 0);
+        loop {
+            let swept = sweep.round(self.database.as_ref(), &self.deliverer.sinks, SWEEP_ROWS).await?;
+            spared += swept.spared;
+            if swept.wrapped {
+                return Ok(spared == 0);
+            }
+        }
     }
 
     /// Tidies up, ends the children and says that this worker is gone.
@@ -377,25 +378,98 @@ impl Session {
     pub async fn close(self) -> Result<(), Error> {
         self.beating.abort();
         self.pool.shutdown().await;
-        self.sweep().await?;
+        let clean = self.sweep().await?;
         while self.database.sweep_derived().await? > 0 {}
         while self.database.forget_deleted(DELETED_KEPT_MS, FORGET_DOCUMENTS).await? > 0 {}
-        self.database.retire_worker(&self.deliverer.worker).await?;
-        Ok(())
-    }
-}
-
-/// Whether a delivery that ended so may have written rows that it did not commit.
-pub(super) fn leaves_rows(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Elsewhere => true,
-        Outcome::DeadLettered(failure) | Outcome::Retried(failure) => {
-            failure.code == FailureCode::StoreFailed
+        let worker = &self.deliverer.worker;
+        if clean {
+            self.database.retire_worker(worker).await?;
+        } else {
+            self.database.leave(worker).await?;
         }
-        Outcome::Committed { .. } | Outcome::Deleted | Outcome::NothingToDo => false,
+        Ok(())
     }
 }
 
 pub(super) fn delivery_error(error: crate::queue::Error) -> Error {
     Error::Delivery(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use docmill_core::id::{ChunkId, ContentHash, Epoch, IndexId, TextHash};
+
+    use super::*;
+    use crate::ledger::{Registration, WorkerId};
+    use crate::sink::ChunkRow;
+
+    /// Once nothing of the session before holds it.
+    async fn opened(dir: &Path) -> Arc<Database> {
+        loop {
+            match Database::open(dir, Arc::new(SystemClock)) {
+                Ok(database) => return Arc::new(database),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    fn count(database: &Database, sql: &str) -> u32 {
+        database.readers().read(|file| file.query_row(sql, [], |row| row.get(0))).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_of_a_document_that_waits_are_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let tenant = TenantId::default();
+        let setup = Setup {
+            tenant: tenant.clone(),
+            embeddings: Some(Embeddings::Mock),
+            concepts: None,
+            classify: None,
+            slots: 1,
+            extract: ExtractOptions::default(),
+            extractor: PathBuf::from("never started"),
+            bars: Bars::NONE,
+        };
+        // A worker died after it wrote a row and before it committed the document.
+        let database = opened(dir.path()).await;
+        database.take_over(&WorkerId("dead".to_owned()), 60_000).await.unwrap();
+        let registration = Registration {
+            tenant: tenant.clone(),
+            uri: "file:///waits.txt".to_owned(),
+            content: ContentHash([1; 32]),
+            bytes: 1,
+            stat: None,
+            scanned_at_ns: 0,
+            root: None,
+        };
+        database.register(vec![registration]).await.unwrap();
+        let document = database.unsettled(1).await.unwrap()[0].document;
+        let row = ChunkRow {
+            tenant,
+            chunk: ChunkId::from_bytes([2; 16]),
+            document,
+            index: IndexId(1),
+            text_hash: TextHash([3; 32]),
+            text: "of an earlier content".into(),
+            terms: "earlier content".into(),
+            embedding: None,
+            mentions: [].into(),
+        };
+        TextSink::new(database.clone()).write(&[Arc::new(row)], Epoch(1)).await.unwrap();
+        drop(database);
+
+        Session::open(dir.path(), &setup, Arc::default()).await.unwrap().close().await.unwrap();
+        let database = opened(dir.path()).await;
+        assert_eq!(count(&database, "SELECT count(*) FROM chunks"), 1, "its document may still commit it");
+        let failed =
+            |file: &rusqlite::Connection| file.execute("UPDATE documents SET state = 'failed'", []);
+        database.writer().run(crate::sqlite::Answer::Durable, failed).await.unwrap();
+        drop(database);
+
+        Session::open(dir.path(), &setup, Arc::default()).await.unwrap().close().await.unwrap();
+        let database = opened(dir.path()).await;
+        assert_eq!(count(&database, "SELECT count(*) FROM chunks"), 0);
+        assert_eq!(count(&database, "SELECT count(*) FROM workers"), 0, "nobody left anything");
+    }
 }

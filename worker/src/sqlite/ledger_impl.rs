@@ -44,13 +44,31 @@ impl Database {
         self.job(Answer::Durable, move |connection| claims::hand_back_all(connection, &worker)).await
     }
 
-    /// Forgets every worker: the caller holds the directory's lock, so none of them lives. Returns how
-    /// many there were; a worker that ended well is not among them.
+    /// Puts this worker in the place of every other: the caller holds the directory's lock, so none of them lives.
+    /// Returns how many there were; a worker that left nothing behind is not among them. It is one step, so that
+    /// who dies after it is found by the next.
     ///
     /// # Errors
     /// Nothing of it took effect.
-    pub async fn retire_all_workers(&self) -> Result<usize, Error> {
-        self.job(Answer::Applied, |connection| connection.execute("DELETE FROM workers", [])).await
+    pub async fn take_over(&self, worker: &WorkerId, lease_ms: u64) -> Result<usize, Error> {
+        let (worker, now_ms) = (worker.clone(), self.now_ms());
+        let until_ms = now_ms + lease_ms as i64;
+        self.job(Answer::Applied, move |connection| {
+            let others = connection.execute("DELETE FROM workers WHERE worker <> ?", [&worker.0])?;
+            claims::heartbeat(connection, &worker, now_ms, until_ms)?;
+            Ok(others)
+        })
+        .await
+    }
+
+    /// Says that the worker lives no more and may have left rows in the stores: it is counted by the next that
+    /// takes over.
+    ///
+    /// # Errors
+    /// Nothing of it took effect.
+    pub async fn leave(&self, worker: &WorkerId) -> Result<(), Error> {
+        let (worker, now_ms) = (worker.clone(), self.now_ms());
+        self.job(Answer::Applied, move |connection| claims::heartbeat(connection, &worker, now_ms, 0)).await
     }
 }
 

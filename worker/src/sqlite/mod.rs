@@ -378,6 +378,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::ledger::{Ledger, WorkerId};
 
     /// How often a look-up was planned again while it looked for different values.
     fn planned_again(connection: &Connection) -> i32 {
@@ -447,6 +448,24 @@ mod tests {
         let [fresh, older] =
             [fresh, older].map(|dir| layout(&Connection::open(dir.path().join(DATABASE)).unwrap()));
         assert_eq!(older, fresh);
+    }
+
+    #[tokio::test]
+    async fn who_left_rows_is_counted_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path(), Arc::new(SystemClock)).unwrap();
+        let worker = |name: &str| WorkerId(name.to_owned());
+        let others = async |name: &str| database.take_over(&worker(name), 60_000).await.unwrap();
+        assert_eq!(others("a").await, 0);
+        assert_eq!(others("b").await, 1, "a died");
+        assert_eq!(others("c").await, 1, "b died before it did anything");
+        database.retire_worker(&worker("c")).await.unwrap();
+        assert_eq!(others("d").await, 0);
+        database.leave(&worker("d")).await.unwrap();
+        let living = "SELECT count(*) FROM workers WHERE lease_until_ms > 0";
+        let living = database.readers().read(|file| file.query_row(living, [], |row| row.get::<_, u32>(0)));
+        assert_eq!(living.unwrap().unwrap(), 0);
+        assert_eq!(others("e").await, 1, "d left rows");
     }
 
     #[cfg(feature = "services")]
