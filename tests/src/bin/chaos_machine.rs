@@ -29,11 +29,12 @@ fn main() -> Result<ExitCode> {
     let outcome = chaos::run(&options)?;
     let verdict = &outcome.verdict;
     println!(
-        "chaos machine: kills={} effective={} extractor_kills={} documents={} lost={} doubled={} stale={} \
+        "chaos machine: kills={} effective={} extractor_kills={} stops={} documents={} lost={} doubled={} stale={} \
          innocent_dead={} poison_wrong={} orphan_processes={} verify={} seconds={:.1}",
         outcome.kills,
         outcome.effective,
         outcome.extractor_kills,
+        outcome.stops,
         outcome.documents,
         verdict.lost,
         verdict.doubled,
@@ -45,5 +46,6 @@ fn main() -> Result<ExitCode> {
         outcome.seconds,
     );
     let enough = outcome.effective as f64 >= EFFECTIVE_SHARE_MIN * outcome.kills as f64;
+    let enough = enough && outcome.stops > 0;
     Ok(if !judge || (enough && verdict.is_clean()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -47,6 +47,12 @@ pub fn only(process: u32) -> Result<()> {
     Ok(())
 }
 
+/// Tells one process to end, as Ctrl-C does.
+pub fn stop(process: u32) -> Result<()> {
+    let _ = kill_process(pid(process)?, Signal::INT);
+    Ok(())
+}
+
 /// Kills one extractor of the run, if there is one.
 pub fn one_extractor(head: u32, random: &mut StdRng) -> Result<bool> {
     let mut extractors = Vec::new();

@@ -1,16 +1,18 @@
-//! Kills of the one-machine shape at random times, judged by a list of the input that docmill never saw.
+//! Kills and stops of the one-machine shape at random times, judged by a list of the input that docmill never saw.
 
 mod check;
 mod inventory;
 mod kill;
 pub mod services;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rustix::process::Signal;
 
 pub use check::Verdict;
 use inventory::Inventory;
@@ -25,11 +27,15 @@ const BATCH: usize = 120;
 const BATCH_MAX: usize = 1_500;
 /// A run is killed this long after its start, at the earliest and the latest.
 const KILL_MS: (f64, f64) = (50.0, 1_500.0);
+/// Runs that are stopped as people stop them, between two that come to their end: what they leave, no death tells of.
+const STOPS: usize = 5;
+/// Longest that a run may take to end once it was told to.
+const STOP_MAX: Duration = Duration::from_secs(30);
 /// What a run exits with that reports, and removes nothing as it would remove too much.
 const SYNC_REFUSED: i32 = 1;
 /// What it exits with where documents failed.
 const DOCUMENTS_FAILED: i32 = 3;
-/// Longest that the last run may take; then something hangs.
+/// Longest that a run to the end may take; then something hangs.
 const LAST_RUN_SECONDS_MAX: f64 = 600.0;
 /// `--sync`, as deletions are part of what must not be lost.
 const RUN: [&str; 4] = ["--embeddings", "mock", "--sync", "--ocr=never"];
@@ -56,6 +62,8 @@ pub struct Outcome {
     pub effective: usize,
     /// Of them, killed by the death of an extractor first.
     pub extractor_kills: usize,
+    /// Runs that were stopped while they worked, after the kills.
+    pub stops: usize,
     /// Documents at the end.
     pub documents: usize,
     /// What the check found.
@@ -80,6 +88,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
         kills: 0,
         effective: 0,
         extractor_kills: 0,
+        stops: 0,
         documents: 0,
         verdict: Verdict::default(),
         seconds: 0.0,
@@ -100,7 +109,12 @@ pub fn run(options: &Options) -> Result<Outcome> {
             eprintln!("{} kills, {} while it worked, {batch} changes a run", kill + 1, outcome.effective);
         }
     }
-    let last = last_run(&docmill, &root)?;
+    run_to_the_end(&docmill, &root)?;
+    for _ in 0..STOPS {
+        inventory.change(batch, &mut random)?;
+        outcome.stops += usize::from(one_stop(&docmill, &root, folder.path(), &mut random)?);
+    }
+    let last = run_to_the_end(&docmill, &root)?;
     eprintln!("last run: {:.1} s, exit code {:?}", last.wall_seconds, last.exit_code);
     outcome.documents = inventory.documents();
     outcome.verdict = check::check(&docmill, &inventory)?;
@@ -127,10 +141,7 @@ fn one_kill(
 ) -> Result<Killed> {
     let log = folder.join("killed.log");
     let mut child = docmill.start_run(root, &RUN, &log)?;
-    // Squared: early moments (scan, first claims, recovery of the last kill) are the crowded ones.
-    let share = random.random_range(0.0..1.0f64).powi(2);
-    let wait = Duration::from_secs_f64((KILL_MS.0 + share * (KILL_MS.1 - KILL_MS.0)) / 1_000.0);
-    let early = kill::wait_for_exit(&mut child, wait)?;
+    let early = kill::wait_for_exit(&mut child, moment(random))?;
     let mut extractor = false;
     if early.is_none() && kill % 4 == 1 {
         extractor = kill::one_extractor(child.id(), random)?;
@@ -161,10 +172,41 @@ fn one_kill(
     Ok(Killed { effective, extractor })
 }
 
+/// How long a run is left alone. Squared: early moments (scan, first claims, recovery of the last kill) are the crowded ones.
+fn moment(random: &mut StdRng) -> Duration {
+    let share = random.random_range(0.0..1.0f64).powi(2);
+    Duration::from_secs_f64((KILL_MS.0 + share * (KILL_MS.1 - KILL_MS.0)) / 1_000.0)
+}
+
+/// Starts a run and stops it at a random time. Whether it still worked.
+fn one_stop(docmill: &Docmill, root: &Path, folder: &Path, random: &mut StdRng) -> Result<bool> {
+    let log = folder.join("stopped.log");
+    let mut child = docmill.start_run(root, &RUN, &log)?;
+    if kill::wait_for_exit(&mut child, moment(random))?.is_some() {
+        return Ok(false);
+    }
+    kill::stop(child.id())?;
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let Some(status) = kill::wait_for_exit(&mut child, STOP_MAX)? else {
+        kill::tree(child.id())?;
+        bail!("a run that was stopped went on for {} s\n{}", STOP_MAX.as_secs(), said());
+    };
+    if status.signal() == Some(Signal::INT.as_raw()) {
+        // It had begun nothing yet, not even to listen.
+        return Ok(false);
+    }
+    ensure!(
+        status.code().is_some_and(|code| code != 101),
+        "a run that was stopped died: {status}\n{}",
+        said()
+    );
+    Ok(true)
+}
+
 /// To the end. Where kills kept runs from removing what is gone until that was more than half of all, `--sync` refuses,
 /// and another run does what the refusal advises.
-fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
-    let mut run = docmill.run(root, &RUN).context("the run after the last kill")?;
+fn run_to_the_end(docmill: &Docmill, root: &Path) -> Result<Run> {
+    let mut run = docmill.run(root, &RUN).context("a run to the end")?;
     if run.exit_code == Some(SYNC_REFUSED) {
         eprintln!(
             "--sync refused, {} documents are gone: once more by --sync=force",
@@ -175,7 +217,7 @@ fn last_run(docmill: &Docmill, root: &Path) -> Result<Run> {
     }
     // Some are poison.
     let ended = matches!(run.exit_code, Some(0 | DOCUMENTS_FAILED));
-    ensure!(ended, "the last run ended with {:?}: {}", run.exit_code, run.report);
-    ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the last run took {:.0} s", run.wall_seconds);
+    ensure!(ended, "the run to the end ended with {:?}: {}", run.exit_code, run.report);
+    ensure!(run.wall_seconds < LAST_RUN_SECONDS_MAX, "the run to the end took {:.0} s", run.wall_seconds);
     Ok(run)
 }
